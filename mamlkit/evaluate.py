@@ -1,0 +1,34 @@
+"""How well a learner adapts: a metric after 0, 1, ... K steps on many tasks."""
+
+from collections.abc import Callable
+
+import torch
+from torch import Tensor
+from torch.func import vmap
+
+from mamlkit.learner import Learner
+from mamlkit.task import Task
+from mamlkit.trees import Params
+
+
+def evaluate(learner: Learner, meta: Params, tasks: Task, metric: Callable[[Params, Task], Tensor], *, chunk: int = 1000) -> Tensor:
+    """The metric of the adapted parameters on every task after every step: (tasks, steps + 1), step 0 first.
+
+    tasks: a batch of tasks, every tensor with a leading tasks axis. metric: (params, one task) -> scalar.
+    chunk: how many tasks are held in memory at once. Nothing carries over from one task to another.
+    """
+
+    def one(task):
+        return torch.stack([metric(params, task) for params in learner.adapt(meta, task.support)])
+
+    return vmap(one, chunk_size=chunk)(tasks)
+
+
+def on_query(loss: Callable) -> Callable[[Params, Task], Tensor]:
+    """The metric that is `loss` on the query set: how well the adapted model generalises."""
+    return lambda params, task: loss(params, task.query)
+
+
+def on_support(loss: Callable) -> Callable[[Params, Task], Tensor]:
+    """The metric that is `loss` on the support set itself: how well the adapted model fits what it has seen."""
+    return lambda params, task: loss(params, task.support)

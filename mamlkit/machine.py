@@ -1,0 +1,57 @@
+"""The machine a number was made on: device, generator, versions. Chosen once, recorded with every result."""
+
+import platform
+import subprocess
+from importlib.metadata import PackageNotFoundError, version
+from pathlib import Path
+
+import torch
+
+ROOT = Path(__file__).resolve().parent.parent
+
+
+def choose_device(name: str = "auto") -> torch.device:
+    """The device called `name`: "auto" (a GPU where there is one, else the CPU), "cpu", "cuda" or "cuda:1".
+
+    Raises ValueError for another name, and for a GPU that this machine does not have.
+    """
+    count = torch.cuda.device_count()
+    if name == "auto":
+        return torch.device("cuda:0" if count else "cpu")
+    allowed = ["auto", "cpu", "cuda", *(f"cuda:{i}" for i in range(count))]
+    if name == "cpu" or (count and name in allowed):
+        return torch.device("cuda:0" if name == "cuda" else name)
+    kind, _, index = name.partition(":")
+    if kind == "cuda" and (not index or index.isdigit()):
+        raise ValueError(f'device "{name}" is not here: this machine has {count or "no"} CUDA device{"s" * (count != 1)}; "auto" or "cpu" work')
+    raise ValueError(f'device "{name}" is unknown; allowed are "auto", "cpu", "cuda" and "cuda:0", "cuda:1", ...')
+
+
+def seeded(seed: int, device: torch.device | str = "cpu") -> torch.Generator:
+    """A generator on `device` that starts from `seed`: the only source of randomness in mamlkit."""
+    return torch.Generator(device).manual_seed(seed)
+
+
+def describe(device: torch.device | str = "cpu") -> dict[str, str]:
+    """What a record says of its machine: the device in words, and the versions that can change a number."""
+    device = torch.device(device)
+    name = torch.cuda.get_device_name(device) if device.type == "cuda" else f"{platform.machine()} CPU"
+    return {"device": f"{device} ({name})", "python": platform.python_version(), **{p: installed(p) for p in ("torch", "numpy")}}
+
+
+def installed(package: str) -> str:
+    """The version of an installed package, or "not installed"."""
+    try:
+        return version(package)
+    except PackageNotFoundError:
+        return "not installed"
+
+
+def commit() -> str:
+    """The commit of the source tree, with "+" behind it when package or notebook sources differ from it."""
+    def git(*words):
+        return subprocess.run(["git", "-C", ROOT, *words], capture_output=True, text=True, check=True).stdout.strip()
+    try:
+        return git("rev-parse", "--short=10", "HEAD") + "+" * bool(git("status", "--porcelain", "--", "mamlkit", "notebooks/*.py"))
+    except (OSError, subprocess.CalledProcessError):
+        return "unknown"

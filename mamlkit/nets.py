@@ -1,0 +1,162 @@
+"""The paper's networks, and `from_module` for any other: a net is a pair of pure functions."""
+
+from collections.abc import Callable
+from functools import partial
+from math import sqrt
+from typing import NamedTuple
+
+import torch
+from torch import Generator, Tensor, nn
+from torch.func import functional_call
+from torch.nn import functional as F
+
+from mamlkit.trees import Params
+
+
+class Net(NamedTuple):
+    """init: generator -> parameters, on the generator's device. forward: (parameters, inputs) -> outputs."""
+
+    init: Callable[[Generator], Params]
+    forward: Callable[[Params, Tensor], Tensor]
+
+
+Filler = Callable[[Generator, tuple[int, ...]], Tensor]
+
+
+def truncated_normal(std: float = 0.01) -> Filler:
+    """Normal numbers cut at two standard deviations: the initialisation of the authors' fully connected nets."""
+
+    def fill(generator, shape):
+        tail = torch.special.ndtr(torch.tensor(-2.0, device=generator.device))
+        u = torch.rand(shape, generator=generator, device=generator.device)
+        return std * torch.special.ndtri(tail + (1 - 2 * tail) * u)
+
+    return fill
+
+
+def normal(std: float) -> Filler:
+    """Normal numbers: std 1 is the authors' initialisation of a convolutional net's last layer."""
+    return lambda generator, shape: std * torch.randn(shape, generator=generator, device=generator.device)
+
+
+def he(generator: Generator, shape: tuple[int, ...]) -> Tensor:
+    """He et al. 2015: normal, variance 2 / fan-in."""
+    return normal(sqrt(2 / _fan_in(shape)))(generator, shape)
+
+
+def xavier(generator: Generator, shape: tuple[int, ...]) -> Tensor:
+    """Glorot & Bengio 2010, uniform: the initialisation of the authors' convolutions."""
+    area = _fan_in(shape) // shape[1]
+    bound = sqrt(6 / ((shape[0] + shape[1]) * area))
+    return bound * (2 * torch.rand(shape, generator=generator, device=generator.device) - 1)
+
+
+def _fan_in(shape):
+    return torch.Size(shape[1:]).numel()
+
+
+def _layers(generator, shapes, fillers, norm):
+    """Weights, zero biases and, between layers of a normalised net, zero betas."""
+    params = {}
+    for i, (shape, fill) in enumerate(zip(shapes, fillers)):
+        params[f"layer{i}.weight"] = fill(generator, shape)
+        params[f"layer{i}.bias"] = torch.zeros(shape[0], device=generator.device)
+        if norm and i < len(shapes) - 1:
+            params[f"norm{i}.beta"] = torch.zeros(shape[0], device=generator.device)
+    return params
+
+
+def mlp(*sizes: int, activation: Callable[[Tensor], Tensor] = F.relu, weight: Filler = truncated_normal(), norm: bool = False) -> Net:
+    """A fully connected net of the given layer sizes, inputs first.
+
+    `mlp(1, 40, 40, 1)` is the sinusoid regressor (section 5.1; 1,761 parameters), `mlp(784, 256, 128, 64, 64, 5,
+    norm=True)` the non-convolutional Omniglot net (section 5.2; 247,109). weight: how weights start; biases start at 0.
+    norm: batch normalisation before each activation, see `batch_norm`. forward: (examples, ...) -> (examples, sizes[-1]).
+    Raises ValueError for fewer than two sizes or a size below 1.
+    """
+    if len(sizes) < 2 or min(sizes) < 1:
+        raise ValueError(f"an mlp needs two or more layer sizes of 1 or more, got {sizes}")
+    shapes = [(m, n) for n, m in zip(sizes, sizes[1:])]
+    last = len(shapes) - 1
+
+    def forward(params, x):
+        x = x.flatten(1)
+        if x.shape[1] != sizes[0]:
+            raise ValueError(f"this net takes {sizes[0]} numbers an example, got inputs of shape {tuple(x.shape)}")
+        for i in range(last):
+            x = F.linear(x, params[f"layer{i}.weight"], params[f"layer{i}.bias"])
+            x = activation(batch_norm(x, params[f"norm{i}.beta"]) if norm else x)
+        return F.linear(x, params[f"layer{last}.weight"], params[f"layer{last}.bias"])
+
+    return Net(lambda generator: _layers(generator, shapes, [weight] * len(shapes), norm), forward)
+
+
+def batch_norm(x: Tensor, beta: Tensor) -> Tensor:
+    """Batch normalisation by the statistics of the batch itself, shift `beta`, no scale: the authors' code.
+
+    x: (examples, channels, ...). Composed from mean and variance because the derivative of the native operator is
+    wrong at second order when `vmap` stands inside a gradient (pytorch/functorch#534).
+    """
+    axes = [0, *range(2, x.ndim)]
+    variance, mean = torch.var_mean(x, axes, correction=0, keepdim=True)
+    shape = [1, -1] + [1] * (x.ndim - 2)
+    return (x - mean) * torch.rsqrt(variance + 1e-3) + beta.view(shape)
+
+
+def strided_convnet(ways: int, *, filters: int = 64, channels: int = 1, activation: Callable[[Tensor], Tensor] = F.relu) -> Net:
+    """The Omniglot net of section 5.2: four 3x3 convolutions of stride 2, batch norm, ReLU, mean over the last map.
+
+    112,005 parameters at 5 ways, 112,980 at 20. forward: (examples, channels, height, width) -> (examples, ways).
+    """
+
+    def block(x, weight, bias, beta):
+        return activation(batch_norm(F.conv2d(x, weight, bias, stride=2, padding=1), beta))
+
+    return _convnet(ways, filters, channels, filters, block, lambda x: x.mean((2, 3)))
+
+
+def pooled_convnet(ways: int, *, filters: int = 32, channels: int = 3, size: int = 84, activation: Callable[[Tensor], Tensor] = F.relu) -> Net:
+    """The miniImagenet net of section 5.2: four 3x3 convolutions, batch norm, ReLU, 2x2 max-pooling.
+
+    32,773 parameters at 5 ways and 84x84 images. forward: (examples, channels, size, size) -> (examples, ways).
+    """
+
+    def block(x, weight, bias, beta):
+        return F.max_pool2d(activation(batch_norm(F.conv2d(x, weight, bias, padding=1), beta)), 2)
+
+    return _convnet(ways, filters, channels, filters * (size // 16) ** 2, block, lambda x: x.flatten(1))
+
+
+def _convnet(ways, filters, channels, features, block, pool):
+    shapes = [(filters, channels, 3, 3), *[(filters, filters, 3, 3)] * 3, (ways, features)]
+
+    def forward(params, x):
+        for i in range(4):
+            x = block(x, params[f"layer{i}.weight"], params[f"layer{i}.bias"], params[f"norm{i}.beta"])
+        return F.linear(pool(x), params["layer4.weight"], params["layer4.bias"])
+
+    return Net(lambda generator: _layers(generator, shapes, [xavier] * 4 + [normal(1.0)], True), forward)
+
+
+def from_module(build: Callable[[], nn.Module]) -> Net:
+    """Any `torch.nn.Module` as a net: `build()` makes it, its parameters become the dict.
+
+    Modules with buffers that change (running statistics) are refused: state hidden in a module cannot be
+    differentiated through. The module's own initialisation is used, seeded from the generator.
+    """
+    module = build()
+    if buffers := [name for name, _ in module.named_buffers()]:
+        raise ValueError(f"{type(module).__name__} keeps state in the buffers {buffers}: use a module without running statistics")
+
+    def init(generator):
+        with torch.random.fork_rng(devices=[]):
+            torch.manual_seed(int(torch.randint(2**62, (), generator=generator, device=generator.device)))
+            fresh = build()
+        return {name: p.detach().to(generator.device) for name, p in fresh.named_parameters()}
+
+    return Net(init, partial(functional_call, module))
+
+
+def count(params: Params) -> int:
+    """How many numbers the parameters hold."""
+    return sum(p.numel() for p in params.values())

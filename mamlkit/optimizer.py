@@ -1,0 +1,44 @@
+"""The outer optimizer as two pure functions: what is saved and resumed is data, and compiled code can hold it."""
+
+from collections.abc import Callable
+from typing import Any, NamedTuple
+
+import torch
+from torch import Tensor
+
+
+class Optimizer(NamedTuple):
+    """init: parameters -> state. update: (gradient, state, parameters) -> (parameters, state).
+
+    Parameters, gradient and state are tensors of one shape (`train` keeps all parameters in one vector).
+    """
+
+    init: Callable[[Tensor], Any]
+    update: Callable[[Tensor, Any, Tensor], tuple[Tensor, Any]]
+
+
+def adam(beta: float, *, decay: tuple[float, float] = (0.9, 0.999), eps: float = 1e-8) -> Optimizer:
+    """Adam, as `torch.optim.Adam` computes it. beta: the meta step size of Algorithm 1, line 8, above 0."""
+    if not beta > 0:
+        raise ValueError(f"beta is {beta}: the meta step size must be above 0")
+    d1, d2 = decay
+
+    def init(x):
+        return {"count": torch.zeros((), dtype=x.dtype, device=x.device), "first": torch.zeros_like(x), "second": torch.zeros_like(x)}
+
+    def update(g, state, x):
+        count = state["count"] + 1
+        first = torch.lerp(state["first"], g, 1 - d1)
+        second = d2 * state["second"] + (1 - d2) * g * g
+        size = beta / (1 - d1**count)
+        scale = (second / (1 - d2**count)).sqrt() + eps
+        return x - size * first / scale, {"count": count, "first": first, "second": second}
+
+    return Optimizer(init, update)
+
+
+def sgd(beta: float) -> Optimizer:
+    """Plain gradient descent: Algorithm 1, line 8, as it is written. beta: the step size, above 0."""
+    if not beta > 0:
+        raise ValueError(f"beta is {beta}: the meta step size must be above 0")
+    return Optimizer(lambda x: (), lambda g, state, x: (x - beta * g, state))
