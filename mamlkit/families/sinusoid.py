@@ -77,3 +77,44 @@ def informed(family: Family) -> Family:
         task = family.make(wave)
         return Task(tell(task.support), tell(task.query))
     return Family(family.noise, make_informed)
+
+
+def same_wave(wave: Wave, fresh: Wave) -> Wave:
+    """`wave`'s amplitude and phase with `fresh`'s examples: more data of the same task."""
+    return fresh._replace(amplitude=wave.amplitude, phase=wave.phase)
+
+
+def walked(family: Family, length: int = 5) -> Family:
+    """The same tasks for a sequence net: each x arrives as `length` random increments that add up to it.
+
+    Inputs (examples, length, 1): to know x the net must sum over time (not in the paper: claim C007).
+    """
+    def noise(generator, tasks):
+        wave = family.noise(generator, tasks)
+        steps = [torch.randn(*x.shape[:2], length, 1, generator=generator, device=generator.device) for x in (wave.support_x, wave.query_x)]
+        return wave, *steps
+
+    def make_walked(drawn):
+        wave, *steps = drawn
+        def walk(data, step):
+            return Data(step - step.mean(1, keepdim=True) + data.x.unsqueeze(1) / length, data.y)
+        task = family.make(wave)
+        return Task(walk(task.support, steps[0]), walk(task.query, steps[1]))
+
+    return Family(noise, make_walked)
+
+
+def pictured(family: Family, size: int = 28) -> Family:
+    """The same tasks for a convolutional net: each x is a picture with a bright bar at x (not in the paper: C001).
+
+    Inputs (examples, 1, size, size).
+    """
+    def make_pictured(drawn):
+        def picture(data):
+            columns = torch.linspace(*RANGE, size, device=data.x.device)
+            bar = torch.exp(-((data.x - columns) ** 2) / 0.5)
+            return Data(bar[:, None, None, :].expand(-1, 1, size, size), data.y)
+        task = family.make(drawn)
+        return Task(picture(task.support), picture(task.query))
+
+    return Family(family.noise, make_pictured)

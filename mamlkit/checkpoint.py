@@ -1,0 +1,137 @@
+"""Runs that survive: a Step saved atomically, resumed to the same numbers; parameters kept as small files."""
+
+import hashlib
+import json
+import os
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import torch
+from safetensors import SafetensorError, safe_open
+from safetensors.torch import save_file
+
+from mamlkit.train import Step
+from mamlkit.trees import Params
+
+
+def save(path: Path, step: Step, about: dict) -> None:
+    """Writes a Step so that a kill at any moment leaves a whole file: the new one, or the one before it.
+
+    about: what decides the run's numbers (JSON values); `load` checks it. The last checkpoint but one stays beside it
+    as `<path>.previous`.
+    """
+    tensors = {"generator": step.generator, "losses": step.losses}
+    tensors |= {f"meta/{k}": p for k, p in step.meta.items()} | {f"optimizer/{k}": p for k, p in step.optimizer.items()}
+    path = Path(path)
+    fresh = _write(path, tensors, iteration=step.iteration, about=about)
+    if path.exists():
+        path.replace(_previous(path))
+    fresh.replace(path)
+
+
+def load(path: Path, about: dict, device: torch.device | str = "cpu") -> Step | None:
+    """The Step saved at `path`, or None if there is none.
+
+    A damaged file is refused with a sentence on stderr, and the previous checkpoint is used. Raises ValueError if
+    the checkpoint belongs to a run with another `about`, or if no whole checkpoint is left.
+    """
+    path = Path(path)
+    damaged = []
+    for candidate in (path, _previous(path)):
+        try:
+            metadata, tensors = _read(candidate)
+        except FileNotFoundError:
+            continue
+        except ValueError as damage:
+            damaged.append(str(damage))
+            continue
+        if metadata["about"] != json.loads(json.dumps(about)):
+            raise ValueError(f"{candidate} belongs to a run with {metadata['about']}, this one has {about}; "
+                             "give this run another path, or delete the file")
+        if damaged:
+            print(f"{damaged[0]} The checkpoint before it is used: iteration {metadata['iteration']}.", flush=True)
+
+        def part(prefix):
+            return {k.removeprefix(prefix): t.to(device) for k, t in tensors.items() if k.startswith(prefix)}
+
+        return Step(metadata["iteration"], part("meta/"), part("optimizer/"), tensors["generator"], tensors["losses"])
+    if damaged:
+        raise ValueError(f"{damaged[0]} There is no whole checkpoint before it; delete the file to start this run anew.")
+    return None
+
+
+def resumable(path: Path, steps: Callable[[Step | None], Iterator[Step]], *, about: dict, device: torch.device | str = "cpu",
+              seconds: float = 10.0) -> Iterator[Step]:
+    """The Steps of a run that is saved to `path` as it goes, and goes on from there when it is called again.
+
+    steps: (where to resume, or None) -> the Steps from there on, e.g. `lambda resume: train(..., resume=resume)`.
+    Saves every `seconds` and at the end, also when the reader interrupts. A run that is complete yields its last Step.
+    """
+    step = load(path, about, device)
+    saved, unsaved = time.monotonic(), False
+    if step is not None:
+        yield step
+    try:
+        for step in steps(step):
+            unsaved = True
+            if time.monotonic() - saved > seconds:
+                save(path, step, about)
+                saved, unsaved = time.monotonic(), False
+            yield step
+    finally:
+        if unsaved:
+            save(path, step, about)
+
+
+def keep(path: Path, params: Params, about: dict) -> None:
+    """Writes parameters as one small safetensors file, `about` (JSON values) in its header; atomically."""
+    _write(Path(path), params, about=about).replace(path)
+
+
+def kept(path: Path, device: torch.device | str = "cpu") -> tuple[Params, dict]:
+    """The parameters that `keep` wrote, and what was said about them.
+
+    Raises FileNotFoundError naming the file and the command that makes it, ValueError if it is damaged.
+    """
+    if not Path(path).exists():
+        raise FileNotFoundError(f"{path} is not here; `python -m mamlkit bank` makes it")
+    metadata, params = _read(Path(path))
+    return {k: p.to(device) for k, p in params.items()}, metadata["about"]
+
+
+def _previous(path: Path) -> Path:
+    return path.with_name(path.name + ".previous")
+
+
+def _digest(tensors) -> str:
+    digest = hashlib.sha256()
+    for name, tensor in tensors.items():
+        digest.update(name.encode() + tensor.numpy().tobytes())
+    return digest.hexdigest()
+
+
+def _write(path, tensors, **metadata) -> Path:
+    """Writes a whole new file beside `path`. The format sorts names, and a vector of parameters needs their order."""
+    tensors = {k: t.detach().cpu().contiguous() for k, t in tensors.items()}
+    metadata |= {"names": list(tensors), "digest": _digest(tensors)}
+    path.parent.mkdir(parents=True, exist_ok=True)
+    fresh = path.with_name(f"{path.name}.{os.getpid()}.new")
+    save_file(tensors, fresh, {k: json.dumps(v) for k, v in metadata.items()})
+    with open(fresh, "rb") as file:
+        os.fsync(file.fileno())
+    return fresh
+
+
+def _read(path: Path) -> tuple[dict, Params]:
+    if not path.exists():
+        raise FileNotFoundError(path)
+    try:
+        with safe_open(path, "pt") as file:
+            metadata = {k: json.loads(v) for k, v in file.metadata().items()}
+            tensors = {k: file.get_tensor(k) for k in metadata["names"]}
+    except SafetensorError as error:
+        raise ValueError(f"{path} is damaged ({error}).") from None
+    if metadata["digest"] != _digest(tensors):
+        raise ValueError(f"{path} is damaged (its contents do not match their digest).")
+    return metadata, tensors

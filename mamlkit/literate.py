@@ -1,0 +1,107 @@
+"""The bridge between text and code: the source that runs shown beside its equation, sentences made from results,
+figures with alt text, and progress that a person sees wherever the notebook runs.
+
+Everything here also works where there is no IPython and no matplotlib: then it prints, or says nothing.
+"""
+
+import inspect
+import io
+import json
+import os
+import sys
+import textwrap
+import time
+from collections.abc import Callable, Iterable, Iterator
+from pathlib import Path
+from typing import TypeVar
+
+T = TypeVar("T")
+
+
+def in_notebook() -> bool:
+    """Is a Jupyter kernel there to display to?"""
+    return "IPython" in sys.modules and type(sys.modules["IPython"].get_ipython()).__name__ == "ZMQInteractiveShell"
+
+
+def show(*definitions: Callable) -> None:
+    """Displays the installed source of functions or classes: the code that is read is the code that runs."""
+    source = "\n\n".join(textwrap.dedent(inspect.getsource(d)).rstrip() for d in definitions)
+    if in_notebook():
+        from IPython.display import Code, display
+
+        display(Code(source, language="python"))
+
+
+def say(text: str) -> None:
+    """Displays a sentence (Markdown) whose numbers come from results, so that it cannot go stale."""
+    if in_notebook():
+        from IPython.display import Markdown, display
+
+        display(Markdown(textwrap.dedent(text).strip()))
+    else:
+        print(textwrap.dedent(text).strip(), flush=True)
+
+
+def figure(fig, alt: str) -> None:
+    """Displays a matplotlib figure as a picture with alt text, and closes it. alt: what the figure shows, one or two sentences."""
+    import matplotlib.pyplot as plt
+
+    picture = io.BytesIO()
+    fig.savefig(picture, format="png", dpi=110)
+    plt.close(fig)
+    if in_notebook():
+        from IPython.display import Image, display
+
+        display(Image(picture.getvalue(), format="png", alt=alt, embed=True))
+
+
+def progress(items: Iterable[T], total: int, label: str, *, done: Callable[[T], int] | None = None,
+             note: Callable[[T], str] = lambda item: "") -> Iterator[T]:
+    """Passes `items` on and shows how far they are: a bar in Jupyter, a line now and then in a terminal or log.
+
+    total: how many there will be. done: how many are done after an item (without it, items are counted).
+    note: a few words about the last item, e.g. its loss. A headless runner reads the same from MAMLKIT_PROGRESS.
+    """
+    place = _show_progress(label)
+    begin = time.monotonic()
+    first = 0
+    for count, item in enumerate(items, 1):
+        now = done(item) if done else count
+        if count == 1:
+            first = now if done else 0  # a resumed run starts in the middle: its past does not predict its speed
+        elapsed = time.monotonic() - begin
+        left = elapsed / (now - first) * (total - now) if now > first else None
+        place(now, total, left, note(item))
+        yield item
+    place(None, total, 0.0, f"{time.monotonic() - begin:.0f} s")
+
+
+def _show_progress(label: str) -> Callable:
+    """How progress reaches the reader here: a file for the headless runner, a bar in Jupyter, else lines on stderr."""
+    if path := os.environ.get("MAMLKIT_PROGRESS"):
+        def place(now, total, left, note):
+            state = {"label": label, "done": total if now is None else now, "total": total, "left": left, "note": note}
+            fresh = Path(path).with_suffix(".new")
+            fresh.write_text(json.dumps(state))
+            fresh.replace(path)
+        return place
+    if in_notebook():
+        from tqdm.notebook import tqdm
+
+        bar = tqdm(desc=label, leave=True)
+
+        def place(now, total, left, note):
+            bar.total = total
+            bar.n = total if now is None else now
+            bar.set_postfix_str(note, refresh=True)
+            if now is None:
+                bar.close()
+        return place
+    last = [0.0]
+
+    def place(now, total, left, note):
+        if now is None or time.monotonic() - last[0] > 10:
+            last[0] = time.monotonic()
+            eta = "" if left is None or now is None else f"  {left:.0f} s left"
+            print(f"{label}  {total if now is None else now:,}/{total:,}{eta}  {note}", file=sys.stderr, flush=True)
+    return place

@@ -1,0 +1,73 @@
+"""One figure style for the whole book: a colour, a line and a marker for each method, from one place.
+
+Colours are Okabe and Ito's, told apart by readers who do not see all colours; lines differ as well, for grey paper.
+The ground is opaque, so a figure reads the same on a light and on a dark page.
+"""
+
+from typing import NamedTuple
+
+GROUND, INK, QUIET = "#fdfdfb", "#222222", "#8a8a8a"
+
+
+class Look(NamedTuple):
+    """How a method is drawn everywhere."""
+
+    label: str
+    color: str
+    line: str
+    marker: str
+
+
+LOOKS = {
+    "maml": Look("MAML", "#0072B2", "-", "o"),
+    "fomaml": Look("first-order MAML", "#56B4E9", "--", "s"),
+    "pretrained": Look("pretrained", "#D55E00", "-.", "^"),
+    "oracle": Look("oracle", "#009E73", (0, (6, 2)), "v"),
+    "random": Look("random", "#8a8a8a", ":", "x"),
+    "truth": Look("truth", "#222222", "-", ""),
+    "paper": Look("paper", "#CC79A7", "", "D"),
+}
+
+
+def draw(ax, method: str, x, y, *, label: str | None = None, interval=None, **style):
+    """Draws one method's line in its look; `label` is written where the line ends ("" for none).
+
+    interval: (low, high), drawn as a band. Returns the line.
+    """
+    look = LOOKS[method]
+    line, = ax.plot(x, y, **{"color": look.color, "linestyle": look.line or "none", "marker": look.marker, "markersize": 4, "linewidth": 1.8} | style)
+    if interval is not None:
+        ax.fill_between(x, *interval, color=look.color, alpha=0.18, linewidth=0)
+    text = look.label if label is None else label
+    if text:
+        ax.annotate(text, (x[-1], y[-1]), xytext=(5, 0), textcoords="offset points", va="center", color=look.color, fontsize=9, annotation_clip=False)
+    return line
+
+
+def canvas(title: str, rows: int = 1, columns: int = 1, *, width: float = 7.0, height: float = 3.0, **options):
+    """A figure whose title is its message, and its axes in the book's style. Returns (figure, axes)."""
+    import matplotlib
+
+    if matplotlib.get_backend().lower() != "module://ipympl.backend_nbagg":
+        matplotlib.use("Agg")
+    import matplotlib.pyplot as plt
+
+    fig, axes = plt.subplots(rows, columns, figsize=(width, height), layout="constrained", facecolor=GROUND, **options)
+    fig.suptitle(title, x=0.01, ha="left", fontsize=11, fontweight="bold", color=INK)
+    for ax in fig.axes:
+        style(ax)
+    return fig, axes
+
+
+def style(ax) -> None:
+    """Gives one pair of axes the book's look: no box, a light grid, dark ink on the book's ground."""
+    ax.set_facecolor(GROUND)
+    ax.spines[["top", "right"]].set_visible(False)
+    for spine in ax.spines.values():
+        spine.set_color(QUIET)
+    ax.tick_params(colors=INK, labelsize=9)
+    ax.grid(color="#e4e4e0", linewidth=0.6)
+    ax.set_axisbelow(True)
+    for text in (ax.title, ax.xaxis.label, ax.yaxis.label):
+        text.set_color(INK)
+        text.set_fontsize(9.5)
