@@ -11,6 +11,7 @@ import torch
 from safetensors import SafetensorError, safe_open
 from safetensors.torch import save_file
 
+from mamlkit.machine import ROOT
 from mamlkit.train import Step
 from mamlkit.trees import Params
 
@@ -82,6 +83,12 @@ def resumable(path: Path, steps: Callable[[Step | None], Iterator[Step]], *, abo
     finally:
         if unsaved:
             save(path, step, about)
+
+
+def place(about: dict) -> Path:
+    """Where a run in progress is kept: data/cache/runs, under a name made from all of `about`, so that two runs never meet."""
+    key = hashlib.sha256(json.dumps(about, sort_keys=True).encode()).hexdigest()[:12]
+    return ROOT / "data" / "cache" / "runs" / f"{about.get('name', 'run')}-{key}.safetensors"
 
 
 def keep(path: Path, params: Params, about: dict) -> None:

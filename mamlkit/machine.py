@@ -1,5 +1,7 @@
 """The machine a number was made on: device, generator, versions. Chosen once, recorded with every result."""
 
+import ast
+import hashlib
 import platform
 import subprocess
 from importlib.metadata import PackageNotFoundError, version
@@ -45,6 +47,21 @@ def installed(package: str) -> str:
         return version(package)
     except PackageNotFoundError:
         return "not installed"
+
+
+def source_key() -> str:
+    """A short hash of the sources that decide a training run's numbers; docstrings and comments do not count."""
+    package = ROOT / "mamlkit"
+    files = [package / f"{name}.py" for name in ("trees", "task", "inner", "learner", "nets", "sequence", "losses", "optimizer", "train")]
+    files += sorted(path for folder in ("variants", "families", "baselines") for path in (package / folder).glob("*.py"))
+    digest = hashlib.sha256()
+    for path in files:
+        tree = ast.parse(path.read_text())
+        for node in ast.walk(tree):
+            if isinstance(getattr(node, "body", None), list) and node.body and isinstance(node.body[0], ast.Expr) and isinstance(node.body[0].value, ast.Constant):
+                node.body[0].value.value = ""
+        digest.update(ast.dump(tree).encode())
+    return digest.hexdigest()[:12]
 
 
 def commit() -> str:
