@@ -11,6 +11,7 @@ from collections import Counter
 from collections.abc import Mapping
 from datetime import UTC, datetime
 from html import escape
+from math import isfinite
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -90,7 +91,7 @@ def record(run: Run, claim: str, *, checks: Mapping[str, bool], here: Mapping[st
     checks = {name: bool(passed) for name, passed in checks.items()}
     content = {
         "id": claim, "profile": run.profile, "source": f"{entry['section']}, {entry['where']}", "quote": entry["quote"],
-        "paper": entry["paper"], "here": {k: v._asdict() if isinstance(v, Interval) else v for k, v in here.items()},
+        "paper": entry["paper"], "here": {k: _plain(v) for k, v in here.items()},
         "protocol": protocol, "criterion": entry["criterion"], "checks": checks,
         "verdict": verdict(entry, checks, profile=run.profile, seeds=len(run.seeds)), "why": why,
         "provenance": {
@@ -101,7 +102,7 @@ def record(run: Run, claim: str, *, checks: Mapping[str, bool], here: Mapping[st
     path = results() / "claims" / f"{claim}.{run.profile}.json"
     path.parent.mkdir(parents=True, exist_ok=True)
     fresh = path.with_suffix(f".{os.getpid()}")
-    fresh.write_text(json.dumps(content, indent=1, ensure_ascii=False, default=_number) + "\n")
+    fresh.write_text(json.dumps(content, indent=1, ensure_ascii=False, allow_nan=False) + "\n")
     fresh.replace(path)
     return Record(content)
 
@@ -165,7 +166,7 @@ class Table(NamedTuple):
 
 def _show(value) -> str:
     if isinstance(value, Mapping):
-        return escape(str(Interval(**value))) if value["low"] == value["low"] else f"{value['value']:.3g}"
+        return escape(str(Interval(**value))) if value["low"] is not None else f"{value['value']:.3g}"
     return f"{value:.3g}" if isinstance(value, float) else escape(str(value))
 
 
@@ -173,5 +174,8 @@ def _cell(text: str) -> str:
     return text.replace("|", "\\|").replace("\n", " ")
 
 
-def _number(value):
-    return value.item()  # a zero-dimensional tensor
+def _plain(value):
+    """A JSON value: intervals as dicts, and None for what is no number."""
+    if isinstance(value, Interval):
+        return {k: _plain(v) for k, v in value._asdict().items()}
+    return None if isinstance(value, float) and not isfinite(value) else value

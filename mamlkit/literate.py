@@ -55,6 +55,14 @@ def figure(fig, alt: str) -> None:
         display(Image(picture.getvalue(), format="png", alt=alt, embed=True))
 
 
+def interactive(widget, still: str) -> None:
+    """Displays a widget where a kernel stays to answer it, and `still` (HTML) where the page will be read without one."""
+    if in_notebook():
+        from IPython.display import HTML, display
+
+        display(HTML(still) if os.environ.get("MAMLKIT_HEADLESS") else widget)
+
+
 def progress(items: Iterable[T], total: int, label: str, *, done: Callable[[T], int] | None = None,
              note: Callable[[T], str] = lambda item: "") -> Iterator[T]:
     """Passes `items` on and shows how far they are: a bar in Jupyter, a line now and then in a terminal or log.
