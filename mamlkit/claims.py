@@ -158,7 +158,8 @@ class Table(NamedTuple):
             f"<tr><td>{c['id']}</td><td style='text-align:left'><i>“{escape(c['quote'])}”</i></td>"
             f"<td style='text-align:left'>{MARKS[c['verdict']]}&nbsp;{c['verdict']}</td><td style='text-align:left'>{escape(c['why'])}</td></tr>"
             for c in (r.content for r in self.records))
-        return f"<table><tr><th></th><th>claim</th><th>verdict</th><th>why</th></tr>{rows}</table>"
+        left = " style='text-align:left'"
+        return f"<table><tr><th></th><th{left}>claim</th><th{left}>verdict</th><th{left}>why</th></tr>{rows}</table>"
 
     def __repr__(self) -> str:
         return "\n".join(map(repr, self.records))

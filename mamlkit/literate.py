@@ -46,13 +46,16 @@ def figure(fig, alt: str) -> None:
     """Displays a matplotlib figure as a picture with alt text, and closes it. alt: what the figure shows, one or two sentences."""
     import matplotlib.pyplot as plt
 
-    picture = io.BytesIO()
+    from PIL import Image
+
+    picture, small = io.BytesIO(), io.BytesIO()
     fig.savefig(picture, format="png", dpi=110)
     plt.close(fig)
+    Image.open(picture).convert("RGB").quantize(96).save(small, "png", optimize=True)  # a notebook stays under 1 MB
     if in_notebook():
-        from IPython.display import Image, display
+        from IPython import display
 
-        display(Image(picture.getvalue(), format="png", alt=alt, embed=True))
+        display.display(display.Image(small.getvalue(), format="png", alt=alt, embed=True))
 
 
 def interactive(widget, still: str) -> None:

@@ -4,6 +4,7 @@ Colours are Okabe and Ito's, told apart by readers who do not see all colours; l
 The ground is opaque, so a figure reads the same on a light and on a dark page.
 """
 
+from textwrap import fill
 from typing import NamedTuple
 
 GROUND, INK, QUIET = "#fdfdfb", "#222222", "#8a8a8a"
@@ -52,8 +53,9 @@ def canvas(title: str, rows: int = 1, columns: int = 1, *, width: float = 7.0, h
         matplotlib.use("Agg")
     import matplotlib.pyplot as plt
 
+    plt.rcParams |= {"axes.titlesize": 9.5, "axes.labelsize": 9.5}
     fig, axes = plt.subplots(rows, columns, figsize=(width, height), layout="constrained", facecolor=GROUND, **options)
-    fig.suptitle(title, x=0.01, ha="left", fontsize=11, fontweight="bold", color=INK)
+    fig.suptitle(fill(title, int(width * 11)), x=0.01, ha="left", fontsize=11, fontweight="bold", color=INK)
     for ax in fig.axes:
         style(ax)
     return fig, axes

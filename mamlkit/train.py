@@ -1,6 +1,5 @@
 """The outer loop of Algorithm 1, as a generator: the caller owns logging, plotting and stopping."""
 
-import shutil
 import warnings
 from collections.abc import Callable, Iterator
 from typing import NamedTuple
@@ -12,7 +11,7 @@ from torch.func import vmap
 from mamlkit.learner import Learner
 from mamlkit.optimizer import Optimizer
 from mamlkit.task import Family, validate
-from mamlkit.trees import Params, ravel, tree_map
+from mamlkit.trees import Params, ravel, tree_flatten, tree_map
 
 COMPILE_FROM = 2_000  # iterations: below this, compiling costs more time than it saves
 
@@ -58,22 +57,18 @@ def train(learner: Learner, meta: Params, family: Family, optimizer: Optimizer, 
 
     meta_batch = _meta_batch(learner, family, unravel, chunk)
     update = _update(meta_batch, optimizer)
-    if compiled or compiled is None and iterations >= COMPILE_FROM and _compiler(generator.device):
-        update = _compiled(update)
+    compiled = iterations - done >= COMPILE_FROM if compiled is None else compiled
+    run = _or_eagerly(_compiled(update, vector.device), _one_by_one(update)) if compiled else _one_by_one(update)
 
     while done < iterations:
         noise = tree_map(lambda n: n.unflatten(0, (block, tasks)), family.noise(generator, block * tasks))
-        fine = torch.ones((), dtype=torch.bool, device=vector.device)
-        losses, flags = [], []
-        for i in range(min(block, iterations - done)):
-            vector, state, fine, loss = update(vector, state, fine, tree_map(lambda n: n[i], noise))
-            losses.append(loss)
-            flags.append(fine)
-        if not fine:
-            bad = torch.stack(flags).logical_not().nonzero()[0].item()
+        n = min(block, iterations - done)
+        made, vector, state, losses = run(vector, state, noise, n)
+        if made < n:
+            bad = int(made)
             _stop(done + bad, unravel(meta_batch(vector, tree_map(lambda n: n[bad], noise))[0]))
-        done += len(losses)
-        history = torch.cat([history, torch.stack(losses).float().cpu()])
+        done += n
+        history = torch.cat([history, losses.cpu()])
         yield Step(done, {k: p.clone() for k, p in unravel(vector).items()}, state, generator.get_state(), history)
 
 
@@ -92,28 +87,84 @@ def _meta_batch(learner: Learner, family: Family, unravel, chunk) -> Callable:
 
 
 def _update(meta_batch, optimizer) -> Callable:
-    """One meta-update. `fine` turns False at the first gradient that is not finite, and from then on nothing moves."""
+    """Meta-update i of a block, of which `made` came before it: (made, vector, state, loss) after it.
 
-    def update(vector, state, fine, noise):
+    When a gradient is not finite, `made` falls behind i, and from then on nothing moves.
+    """
+
+    def update(i, made, vector, state, noise):
         gradient, loss = meta_batch(vector, noise)
-        fine = fine & torch.isfinite(gradient).all()
+        fine = torch.isfinite(gradient).all() & (made == i)
         new_vector, new_state = optimizer.update(gradient, state, vector)
         keep = lambda new, old: torch.where(fine, new, old)
-        return keep(new_vector, vector), tree_map(keep, new_state, state), fine, loss
+        return made + fine, keep(new_vector, vector), tree_map(keep, new_state, state), loss.float()
 
     return update
 
 
-def _compiler(device) -> bool:
-    """Is there a C++ compiler? Without one `train` runs eagerly and says so."""
-    found = any(map(shutil.which, ("c++", "g++", "clang++")))
-    if not found:
-        warnings.warn(f"no C++ compiler on this machine: training on {device} runs uncompiled, about 8 times slower", stacklevel=3)
-    return found
+def _one_by_one(update) -> Callable:
+    """The first n meta-updates of a block: (vector, state, noise, n) -> (how many were made, vector, state, losses)."""
+
+    def run(vector, state, noise, n):
+        steps, losses = torch.arange(n, device=vector.device), []
+        made = torch.zeros_like(steps[0])
+        for i in range(n):
+            made, vector, state, loss = update(steps[i], made, vector, state, tree_map(lambda a: a[i], noise))
+            losses.append(loss)
+        return made, vector, state, torch.stack(losses)
+
+    return run
 
 
-def _compiled(update):
-    return torch.compile(update, fullgraph=True, dynamic=False)
+def _compiled(update, device) -> Callable:
+    """The same, compiled: on a CPU the loop over the block is inside the graph, on a GPU each update is one CUDA graph."""
+    torch.compiler.reset()  # a function may have 8 compiled versions in one process, and every run of `train` is another
+    if device.type == "cuda":
+        graph = torch.compile(update, fullgraph=True, dynamic=False, mode="reduce-overhead")
+
+        def step(*args):
+            torch.compiler.cudagraph_mark_step_begin()
+            return tree_map(torch.clone, graph(*args))  # the next replay overwrites what this one returned
+
+        return _one_by_one(step)
+
+    # Of one update, 0.3 ms on a sinusoid task batch, half as much again would be spent on calling it from Python.
+    @torch.compile(fullgraph=True, dynamic=False, options={"cpp_wrapper": True})
+    def loop(vector, state, noise, n, losses):
+        def body(i, made, vector, state, losses):
+            here = tree_map(lambda a: a[i.view(1)].squeeze(0), noise)
+            made, vector, state, loss = update(i, made, vector, state, here)
+            return i + 1, made, vector, state, torch.where(torch.arange(len(losses)) == i, loss, losses)
+
+        zero = torch.zeros((), dtype=torch.int64)
+        return torch.while_loop(lambda i, *_: i < n, body, (zero, zero.clone(), vector, state, losses))[1:]
+
+    def run(vector, state, noise, n):
+        block = len(tree_flatten(noise)[0][0])
+        made, vector, state, losses = loop(vector, state, noise, torch.tensor(n), torch.zeros(block))
+        return made, vector, state, losses[:n]
+
+    return run
+
+
+def _or_eagerly(run, eager) -> Callable:
+    """`run`, or `eager` from the first call on if that call fails, with a warning. Both are pure: no update is lost."""
+    chosen = None
+
+    def either(*args):
+        nonlocal chosen
+        if chosen is None:
+            try:
+                result = run(*args)
+                chosen = run
+                return result
+            except Exception as error:
+                chosen = eager
+                reason = next(iter(str(error).splitlines()), "")
+                warnings.warn(f"compiling failed ({type(error).__name__}: {reason}): training runs uncompiled, many times slower", stacklevel=3)
+        return chosen(*args)
+
+    return either
 
 
 def _stop(iteration, gradient):

@@ -44,7 +44,7 @@ figure(fig, "Two panels with the optima of three tasks as stars. Arrows show one
 # *Stars are the tasks' optima, arrows one gradient step for each. Both starts are computed in closed form.* What this
 # page takes: a few seconds.
 
-# %%
+# %% tags=["imports"]
 import torch
 from torch.func import grad, vmap
 
@@ -75,7 +75,7 @@ where = choose_device(device)
 run = claims.begin("00_start", profile, [seed], where)
 show(joint_optimum, maml_optimum)
 
-# %%
+# %% tags=["claim"]
 tasks, learner = three_tasks(), maml(loss, alpha=alpha, steps=1)
 joint, best = joint_optimum(tasks), maml_optimum(tasks, alpha)
 ends = lambda start: vmap(learner.adapt, (None, 0))(start, tasks)[1]["theta"]
@@ -96,7 +96,7 @@ record(run, "C011", checks={"loss": post(best) < min(post(joint), lowest), "dist
 # An article on the paper calls MAML's point "a spot from which a single gradient update can move the model close to any"
 # optimum. How close? Give each task its own best step size.
 
-# %%
+# %% tags=["claim"]
 sizes = torch.linspace(0.05, 8, 400, dtype=torch.double)
 pull = vmap(grad(loss), (None, 0))(best, tasks)["theta"]
 left = (best["theta"] - sizes[:, None, None] * pull - tasks.c).norm(dim=-1).amin(0) / (best["theta"] - tasks.c).norm(dim=-1)

@@ -55,7 +55,7 @@ figure(fig, "Two panels with the same sine wave and five points. After one gradi
 #
 # [Start](00_start.ipynb) · [scoreboard](07_scoreboard.ipynb)
 
-# %%
+# %% tags=["imports"]
 from collections import deque
 from math import pi
 
@@ -137,21 +137,25 @@ net, loss = mlp(1, 40, 40, 1), mse(mlp(1, 40, 40, 1).forward)
 waves = sinusoid(shots=shots, queries=10)
 
 
+loss_now = lambda step: f"loss {step.losses[-100:].mean():.3f}"
+last = lambda items: deque(items, maxlen=1).pop()
+
+
 def meta_train(name, learner, seed, net=net, family=waves, step=alpha, iterations=iterations):
     g = seeded(seed, where)
     meta = learner.init(net.init(g))
-    about = dict(name=name, seed=seed, alpha=str(step), beta=beta, shots=shots, tasks=tasks, iterations=iterations, code=source_key())
-    go = lambda resume: train(learner, meta, family, adam(beta), generator=g, tasks=tasks, iterations=iterations, resume=resume)
+    size = dict(tasks=tasks, iterations=iterations)
+    about = dict(name=name, seed=seed, alpha=str(step), beta=beta, shots=shots, **size, code=source_key())
+    go = lambda resume: train(learner, meta, family, adam(beta), generator=g, **size, resume=resume)
     steps = resumable(place(about), go, about=about, device=where)
-    return deque(progress(steps, iterations, f"{name}, seed {seed}", done=lambda s: s.iteration,
-                          note=lambda s: f"loss {s.losses[-100:].mean():.3f}"), maxlen=1).pop()
+    return last(progress(steps, iterations, f"{name}, seed {seed}", done=lambda s: s.iteration, note=loss_now))
 
 
 runs = {"maml": [meta_train("maml", maml(loss, alpha=alpha, steps=1), s) for s in seeds]}
 runs["fomaml"] = [meta_train("fomaml", fomaml(loss, alpha=alpha, steps=1), s) for s in seeds]
 
 # %% tags=["figure"]
-smooth = lambda losses: losses[: len(losses) // 10 * 10].view(10, -1).mean(1) if len(losses) < 500 else losses[: len(losses) // 100 * 100].view(-1, 100).mean(1)
+smooth = lambda losses: torch.stack([part.mean() for part in losses.chunk(min(100, len(losses)))])
 final = {m: torch.stack([r.losses[-500:].mean() for r in runs[m]]).mean().item() for m in runs}
 fig, ax = canvas(f"After one step the loss falls to {final['maml']:.2f} with second derivatives, {final['fomaml']:.2f} without")
 for method in runs:
@@ -176,11 +180,11 @@ def learned_alpha(loss, *, steps):
 
 
 reused = Family(waves.noise, lambda noise: Task(waves.make(noise).support, waves.make(noise).support))
-oracle_net = mlp(3, 40, 40, 1)
+oracle_net, told_loss = mlp(3, 40, 40, 1), mse(mlp(3, 40, 40, 1).forward)
 wide, deep = mlp(1, 100, 100, 1), mlp(1, 100, 100, 100, 1)
 others = {
     "pretrained": (pretrain(loss, alpha=alpha, steps=1), {}),
-    "oracle": (pretrain(mse(oracle_net.forward), alpha=alpha, steps=1), dict(net=oracle_net, family=informed(waves))),
+    "oracle": (pretrain(told_loss, alpha=alpha, steps=1), dict(net=oracle_net, family=informed(waves))),
     "learned alpha": (learned_alpha(loss, steps=1), {}),
     "query is support": (maml(loss, alpha=alpha, steps=1), dict(family=reused)),
     "alpha a tenth": (maml(loss, alpha=alpha / 10, steps=1), dict(step=alpha / 10)),
@@ -210,7 +214,8 @@ for name in ("maml", "fomaml", "pretrained", "oracle"):
 # %%
 KS, STEPS, GRID = (5, 10, 20), 10, (0.001, 0.002, 0.005, 0.01, 0.02, 0.05)
 test = {k: sample(sinusoid(shots=k, queries=100), seeded(10_000, where), test_tasks) for k in KS}
-validation = {k: sample(sinusoid(shots=k, queries=100), seeded(20_000, where), max(20, test_tasks // 10)) for k in KS}
+some_tasks = max(20, test_tasks // 10)
+validation = {k: sample(sinusoid(shots=k, queries=100), seeded(20_000, where), some_tasks) for k in KS}
 
 
 def errors(learner, thetas, tasks, metric=on_query(loss)):
@@ -220,25 +225,28 @@ def errors(learner, thetas, tasks, metric=on_query(loss)):
 
 
 def tuned(thetas, tasks, grid=GRID):
-    """The step size of the grid with the lowest mean error after ten steps on validation tasks, and all the errors."""
-    tried = {a: errors(pretrain(loss, alpha=a, steps=STEPS), thetas, tasks)[..., -1].mean().item() for a in grid}
+    """The step size with the lowest mean error after ten steps on validation tasks, and all the errors."""
+    tried = {a: errors(fine_tuned(a), thetas, tasks)[..., -1].mean().item() for a in grid}
     return min(tried, key=tried.get), tried
 
 
-tenfold = maml(loss, alpha=alpha, steps=STEPS)
-error = {m: {k: errors(tenfold, theta[m], test[k]) for k in progress(KS, 3, f"evaluate {m}")} for m in ("maml", "fomaml", "query is support")}
+tenfold, fine_tuned = maml(loss, alpha=alpha, steps=STEPS), lambda a: pretrain(loss, alpha=a, steps=STEPS)
+error = {}
+for m in ("maml", "fomaml", "query is support"):
+    error[m] = {k: errors(tenfold, theta[m], test[k]) for k in progress(KS, 3, f"evaluate {m}")}
 tuning = {k: tuned(theta["pretrained"], validation[k]) for k in KS}
-error["pretrained"] = {k: errors(pretrain(loss, alpha=tuning[k][0], steps=STEPS), theta["pretrained"], test[k]) for k in KS}
+error["pretrained"] = {k: errors(fine_tuned(tuning[k][0]), theta["pretrained"], test[k]) for k in KS}
 told = {k: sample(informed(sinusoid(shots=k, queries=100)), seeded(10_000, where), test_tasks) for k in KS}
-told_loss = mse(oracle_net.forward)
-error["oracle"] = {k: errors(maml(told_loss, alpha=alpha, steps=STEPS), theta["oracle"], told[k], on_query(told_loss)) for k in KS}
+told_ten = maml(told_loss, alpha=alpha, steps=STEPS)
+error["oracle"] = {k: errors(told_ten, theta["oracle"], told[k], on_query(told_loss)) for k in KS}
 
 # %%
 median = lambda e: e.median(1).values.mean(0)
 LIMIT = 100.0
 lost = {m: {k: (e > LIMIT).any(-1) for k, e in by_k.items()} for m, by_k in error.items()}
 calm = {k: ~(lost["maml"][k] | lost["pretrained"][k]).any(0) for k in KS}
-mean = {m: {k: [bootstrap(e[:, calm[k], s], seeded(s)) for s in range(STEPS + 1)] for k, e in error[m].items()} for m in ("maml", "pretrained")}
+mean_of = lambda e, k: [bootstrap(e[:, calm[k], s], seeded(s)) for s in range(STEPS + 1)]
+mean = {m: {k: mean_of(e, k) for k, e in error[m].items()} for m in ("maml", "pretrained")}
 spread = {m: {k: e.median(1).values for k, e in by_k.items()} for m, by_k in error.items()}
 
 # %% tags=["figure"]
@@ -269,14 +277,14 @@ The band is a 95 % interval over seeds and tasks. Means leave out the waves on w
 Tuning chose the steps {', '.join(f'{tuning[k][0]:g} (K = {k})' for k in KS)} for the pretrained network.
 """)
 
-# %%
+# %% tags=["claim"]
 one = error["maml"][5][..., 1]
 record(run, "C026", checks={"one step": abs(one.mean().item() - 0.67) <= 0.15}, protocol=protocol,
        here={f"MSE after {s} step{'s' * (s > 1)}": mean["maml"][5][s] for s in (1, 5, 10)} | {"per seed, 1 step": ", ".join(f"{v:.3f}" for v in one.mean(1))},
        why=f"MSE after one step is {mean['maml'][5][1]}; after 5 and 10 steps {mean['maml'][5][5].value:.2f} and {mean['maml'][5][10].value:.2f} "
            f"on the tasks that did not diverge (strong criterion {'met' if abs(mean['maml'][5][5].value - .38) <= .1 and abs(mean['maml'][5][10].value - .35) <= .1 else 'missed'}).")
 
-# %%
+# %% tags=["claim"]
 ratio = {k: [over_seeds(spread["pretrained"][k][:, s] / spread["maml"][k][:, s]) for s in range(1, STEPS + 1)] for k in KS}
 lowest = min((r.low if r.low == r.low else r.value) for k in KS for r in ratio[k])
 best = {k: {a: e / min(tuning[k][1].values()) for a, e in tuning[k][1].items()} for k in KS}
@@ -321,8 +329,9 @@ LONG = budget(profile, smoke=12, quick=100, paper=100)
 some = {k: tree_map(lambda t: t[: max(20, test_tasks // 5)], test[k]) for k in (5, 10)}
 longer = {k: errors(maml(loss, alpha=alpha, steps=LONG), theta["maml"], some[k]) for k in (5, 10)}
 on_own = errors(tenfold, theta["maml"], test[5], on_support(loss))
-pre_own = errors(pretrain(loss, alpha=tuning[5][0], steps=STEPS), theta["pretrained"], test[5], on_support(loss))
-grid = {m: errors(maml(loss, alpha=alpha * m, steps=STEPS), theta["maml"], some[10]) for m in (0.25, 0.5, 1.0, 2.0, 4.0)}
+pre_own = errors(fine_tuned(tuning[5][0]), theta["pretrained"], test[5], on_support(loss))
+times_alpha = (0.25, 0.5, 1.0, 2.0, 4.0)
+grid = {m: errors(maml(loss, alpha=alpha * m, steps=STEPS), theta["maml"], some[10]) for m in times_alpha}
 
 # %% tags=["figure"]
 gone = (longer[5] > LIMIT).any(-1).float().mean().item()
@@ -347,11 +356,13 @@ diverged = {k: fraction((longer[k] > LIMIT).any(-1).flatten()) for k in longer}
 better = {s: bool((m5[..., s].mean(1) < m5[..., 1].mean(1)).all()) for s in (5, 10)}
 c029 = {"no step hurts": not any(worse), "better after five": better[5], "better after ten": better[10]}
 shown = {f"MSE after {s} step{'s' * (s > 1)}": f"mean {m5[..., s].mean():.3g}, median {median(m5)[s]:.3f}" for s in (1, 5, 10)}
+
+# %% tags=["claim"]
 record(run, "C029", checks=c029, protocol=protocol, here=shown | {"diverged within 10 steps": share[5], "steps that hurt significantly, by seed": str(worse)},
        why=f"the mean over all waves goes from {m5[..., 1].mean():.2f} (1 step) to {m5[..., 10].mean():.3g} (10), the median from "
            f"{median(m5)[1]:.2f} to {median(m5)[10]:.2f}: {share[5].value:.2%} of the runs diverge and rule the mean.")
 
-# %%
+# %% tags=["claim"]
 Table([
     record(run, "C030", checks={"few tasks overfit": max(f.high for f in both) < 0.05, "the mean does not": better[10]}, protocol=protocol,
            here={"tasks whose query error rises while support error falls, steps 1 to 10 (worst seed)": max(both)},
@@ -378,12 +389,14 @@ Table([
 # And beyond $[-5, 5]$, where a ReLU network is a straight line: would you call what it learned *periodic*?
 
 # %%
-def halves(k, low, high, query, **where_from):
-    return sample(sinusoid(shots=k, queries=100, support_range=(low, high), query_range=query, **where_from), seeded(30_000, where), test_tasks)
+def halves(k, low, high, query, **width):
+    family = sinusoid(shots=k, queries=100, support_range=(low, high), query_range=query, **width)
+    return sample(family, seeded(30_000, where), test_tasks)
 
 
 half = {k: [halves(k, -5, 0, (0, 5)), halves(k, 0, 5, (-5, 0))] for k in (5, 10)}
-half_error = {m: {k: torch.cat([errors(tenfold if m == "maml" else pretrain(loss, alpha=tuning[k][0], steps=STEPS), theta[m], t) for t in half[k]], 1) for k in half} for m in ("maml", "pretrained")}
+how = {"maml": lambda k: tenfold, "pretrained": lambda k: fine_tuned(tuning[k][0])}
+half_error = {m: {k: torch.cat([errors(how[m](k), theta[m], t) for t in half[k]], 1) for k in half} for m in how}
 outside = torch.cat([errors(tenfold, theta["maml"], halves(10, -5, 5, q)) for q in ((-10, -5), (5, 10))], 1)
 far = torch.cat([halves(10, -5, 5, q).query.y for q in ((-10, -5), (5, 10))], 0).square().mean().item()
 WIDTHS = (1.0, 2.0, 4.0, 6.0, 10.0)
@@ -395,7 +408,8 @@ def amplitude(thetas, tasks, seed=30_000):
     """Amplitude of the sine fitted to each adapted curve on [-5, 5], and the truth: (seeds, tasks), (tasks,)."""
     grid = torch.linspace(-5, 5, 101, device=where)[:, None]
     curve = lambda theta, t: net.forward(tenfold.adapt(theta, t)[-1], grid).clamp(-1e3, 1e3).nan_to_num(nan=1e3)
-    found = torch.stack([vmap(lambda t: sine_fit(Data(grid, curve(theta, t))).norm(), chunk_size=500)(tasks.support) for theta in thetas])
+    fitted = lambda theta, t: sine_fit(Data(grid, curve(theta, t))).norm()
+    found = torch.stack([vmap(fitted, (None, 0), chunk_size=500)(theta, tasks.support) for theta in thetas])
     return found, sinusoid().noise(seeded(seed, where), len(tasks.query.x)).amplitude
 
 
@@ -425,7 +439,17 @@ axes[0].set_ylabel("y after ten steps")
 figure(fig, "Three test waves with five points left of zero. After ten steps MAML's curve follows the wave on the right half as well, the pretrained one does "
             "not. In the grey regions outside the training range both curves are straight lines.")
 
-# %%
+# %% [markdown]
+# **Turn it.** Drag the points, or choose one and move it with its sliders, until MAML fails: put all five at one place, then
+# watch steps six to ten.
+
+# %% tags=["widget"]
+from mamlkit.widgets import sine_knobs
+
+banked = {m: {k: p[0] for k, p in kept(BANK / "checkpoints" / f"sinusoid-{m}.safetensors")[0].items()} for m in ("maml", "pretrained")}
+sine_knobs(net.forward, banked, alpha=0.01)
+
+# %% tags=["claim"]
 zero, ten = half_error["maml"][5][..., 0], half_error["maml"][5][..., -1]
 c032 = {"other half": ten.mean().item() < 0.5 * zero.mean().item(), "amplitude": corr[5].mean().item() > 0.8}
 record(run, "C032", checks=c032, protocol=protocol + "; supports in [-5, 0] and in [0, 5], queries on the other half",
@@ -436,7 +460,7 @@ record(run, "C032", checks=c032, protocol=protocol + "; supports in [-5, 0] and 
        why=f"on the half without points the mean error goes from {zero.mean():.2f} to {ten.mean():.3g} (median {median(half_error['maml'][5])[-1]:.2f}) and fitted "
            f"amplitudes correlate at {corr[5].mean():.2f} with the true ones.")
 
-# %%
+# %% tags=["claim"]
 c2 = cluster_error[2.0]
 Table([
     record(run, "C033", checks={"inside the range": c032["other half"], "periodic": outside[..., -1].mean().item() < 0.5 * far}, protocol=protocol,
@@ -446,12 +470,6 @@ Table([
            here={f"median MSE after 10 steps, width {w:g}": median(e)[-1].item() for w, e in cluster_error.items()} | {f"amplitude correlation, width {w:g}": c.mean().item() for w, c in cluster_corr.items()},
            why=f"with five points inside a width of 2 the mean error goes from {c2[..., 0].mean():.2f} to {c2[..., -1].mean():.3g}, and amplitudes correlate at {cluster_corr[2.0].mean():.2f}."),
 ])
-
-# %% tags=["widget"]
-from mamlkit.widgets import sine_knobs
-
-banked = {m: {k: p[0] for k, p in kept(BANK / "checkpoints" / f"sinusoid-{m}.safetensors")[0].items()} for m in ("maml", "pretrained")}
-sine_knobs(net.forward, banked, alpha=0.01)
 
 # %% [markdown]
 # ## Why the pretrained network cannot
@@ -475,7 +493,7 @@ ax.plot(line.cpu(), expected.cpu(), color=LOOKS["truth"].color, linewidth=3, alp
 ax.set(xlabel="x", ylabel="output before any step", xlim=(-5, 6))
 figure(fig, "The pretrained networks' outputs, one line a seed, lie on the wide grey curve -1.623 cos x.")
 
-# %%
+# %% tags=["claim"]
 pre = error["pretrained"][5]
 overfits = pre[..., -1].mean().item() > pre[..., 0].mean().item() and pre_own[..., -1].mean().item() < pre_own[..., 0].mean().item()
 steps_shown = {f"MSE after {s} step{'s' * (s > 1)}": over_seeds(pre[..., s].mean(1)) for s in (1, 5, 10)}
@@ -513,7 +531,8 @@ def after_step(theta, task):
     moved = inner_step(theta, lambda p: loss(p, task.support), alpha)
     linear = linearised_step(net.forward, loss, theta, task.support, alpha, task.query.x)
     distance = sum(((moved[k] - theta[k]) ** 2).sum() for k in theta).sqrt()
-    return torch.stack([loss(moved, task.query), (linear - task.query.y).square().mean(), (loss(theta, task.query) - loss(moved, task.query)) / distance])
+    before, real = loss(theta, task.query), loss(moved, task.query)
+    return torch.stack([real, (linear - task.query.y).square().mean(), (before - real) / distance])
 
 
 stepped = {m: torch.stack([vmap(after_step, (None, 0))(p, thousand) for p in theta[m]]) for m in MODELS}
@@ -535,7 +554,7 @@ axes[0].set_ylabel("eigenfunctions 1 (solid), 2 (dashed)")
 figure(fig, "The tangent kernel's first two eigenfunctions for a random, a pretrained and a MAML network, over thin lines of sin x and cos x. "
             "Only MAML's follow the thin lines.")
 
-# %%
+# %% tags=["claim"]
 low = lambda i: i.low if i.low == i.low else i.value
 agree = abs(times["fomaml"].value / times["maml"].value - 1) <= 0.25
 x_protocol = protocol + "; kernel on 201 points of [-5, 5], K = 10, 1,000 tasks at most"
@@ -543,7 +562,7 @@ record(run, "X002", checks={"no": low(times["maml"]) > 2}, protocol=x_protocol, 
        why=f"the linearised step leaves {times['maml'].value:.1f} times the error of the real one (random parameters: {times['random'].value:.2f}): most of the gain "
            "is in how the kernel moves during the step.")
 
-# %%
+# %% tags=["claim"]
 sensitive = {m: stepped[m][..., 2] for m in MODELS}
 wins = {m: all(paired(a - b)[1] < 0.01 and (a - b).mean() > 0 for a, b in zip(sensitive["maml"], sensitive[m])) for m in ("pretrained", "random")}
 Table([
@@ -585,14 +604,16 @@ noisy = lambda g, n: (waves.noise(g, n), torch.randn(n, 2, shots, 1, generator=g
 goal = lambda w: (w.amplitude * torch.cos(w.phase)).expand(shots, 1)
 bandit = Family(noisy, lambda n: Task(Data(n[1][0], goal(n[0])), Data(n[1][1], goal(n[0]))))
 signs = Family(waves.noise, lambda n: Task(*(Data(d.x, (d.y[:, 0] > 0).long()) for d in make(n))))
-conv, rnn, attention, policy, two = strided_convnet(1, filters=8), gru(1, 12, 1), transformer(1, 16, 2, 1), mlp(1, 20, 20, 1), mlp(1, 40, 40, 2)
+conv, rnn, attention = strided_convnet(1, filters=8), gru(1, 12, 1), transformer(1, 16, 2, 1)
+policy, two = mlp(1, 20, 20, 1), mlp(1, 40, 40, 2)
 no_beta = lambda net, a: {name: a for name in net.init(seeded(0, where)) if "beta" not in name}
+from_goal = lambda params, data: mse(policy.forward)(params, Data(torch.ones_like(data.x), data.y))
 trials = {  # net, loss in training, tasks, inner step, what is measured
     "MLP": (net, loss, waves, alpha, loss),
     "ConvNet with batch norm": (conv, mse(conv.forward), pictured(waves), no_beta(conv, alpha), mse(conv.forward)),
     "GRU": (rnn, mse(rnn.forward), walked(waves), alpha, mse(rnn.forward)),
     "Transformer": (attention, mse(attention.forward), walked(waves), alpha, mse(attention.forward)),
-    "policy, REINFORCE": (policy, reinforce(policy.forward), bandit, 0.1, lambda p, d: mse(policy.forward)(p, Data(0 * d.x, d.y))),
+    "policy, REINFORCE": (policy, reinforce(policy.forward), bandit, 0.1, from_goal),
     "MLP, Huber": (net, huber(net.forward), waves, alpha, loss),
     "MLP, cross-entropy": (two, cross_entropy(two.forward), signs, 0.1, cross_entropy(two.forward)),
 }
@@ -607,7 +628,8 @@ for name, (model, objective, family, step, measured) in trials.items():
     smooth_objective = score(model.forward) if "policy" in name else objective
     exact = maml(smooth_objective, alpha=step, steps=2)
     start, one_task = double(model.init(seeded(1, where))), double(tree_map(lambda t: t[0], held_out))
-    gap[name] = min(finite_difference_gap(exact, start, one_task, random_direction(start, seeded(s, where))) for s in range(3))
+    directions = [random_direction(start, seeded(s, where)) for s in range(3)]
+    gap[name] = min(finite_difference_gap(exact, start, one_task, d) for d in directions)
 
 # %% tags=["figure"]
 fig, ax = canvas("One `maml`, seven combinations of network and loss: each adapts in one step", height=2.8)
@@ -644,6 +666,8 @@ sizes = {"sinusoid net": (net, 1761), "Omniglot 5-way": (strided_convnet(5), 112
 counted = {name: count(maml(None, alpha=alpha, steps=1).init(n.init(seeded(0)))) for name, (n, _) in sizes.items()}
 same = all(maml(loss, alpha=alpha, steps=1).init(p).keys() == p.keys() for p in [net.init(seeded(0))])
 show_gap = {f"gap to finite differences, {n}": f"{g:.1e}" for n, g in gap.items()}
+
+# %% tags=["claim"]
 Table([
     *[record(run, c, checks=everywhere if c == "C001" else {"any model": all(everywhere.values())}, protocol=f"{short:,} meta-iterations each; finite differences in float64 at two inner steps",
              here=show_gap | {f"held-out loss, {n}": f"{before[n]:.2f} to {after[n]:.2f}" for n in trials},
@@ -672,7 +696,8 @@ Table([
 T, S = 3, 6
 g64 = seeded(0)
 rand = lambda *shape: torch.randn(*shape, generator=g64, dtype=torch.double)
-A, B = ((lambda m: m @ m.mT / S + 0.1 * torch.eye(S, dtype=torch.double))(rand(T, S, S)) for _ in range(2))
+curvature = lambda m: m @ m.mT / S + 0.1 * torch.eye(S, dtype=torch.double)
+A, B = curvature(rand(T, S, S)), curvature(rand(T, S, S))
 c, d, t0 = rand(T, S), rand(T, S), rand(S)
 bowl = lambda p, data: 0.5 * (p["t"] - data.y) @ data.x @ (p["t"] - data.y)
 quadratics, here = Task(Data(A, c), Data(B, d)), {"t": t0}
@@ -686,17 +711,19 @@ one_step, five = (meta_gradient(maml(bowl, alpha=a, steps=K)) for K in (1, 5))
 untouched = {"t": t0.clone()}
 stepped_once = vmap(lambda data: inner_step(here, lambda p: bowl(p, data), a)["t"])(quadratics.support)
 by_hand = t0 - a * (A @ (t0 - c)[..., None])[..., 0]
-looped = torch.stack([maml(bowl, alpha=a, steps=1).meta_grad(here, tree_map(lambda x: x[i], quadratics))[0]["t"] for i in range(T)])
+alone_gradient = lambda i: maml(bowl, alpha=a, steps=1).meta_grad(here, tree_map(lambda x: x[i], quadratics))[0]["t"]
+looped = torch.stack([alone_gradient(i) for i in range(T)])
 
 wave64 = double(tree_map(lambda t: t[0], sample(waves, seeded(3), 1)))
 tanh = mlp(1, 7, 5, 1, activation=torch.tanh, weight=lambda g, shape: torch.randn(shape, generator=g) * 0.5)
 start, tanh_loss = double(tanh.init(seeded(4))), mse(tanh.forward)
 support_gradient = grad(lambda p: tanh_loss(p, wave64.support))
-at_step = grad(lambda p: tanh_loss(p, wave64.query))({k: p - 0.05 * g for (k, p), g in zip(start.items(), support_gradient(start).values())})
+at_step = grad(lambda p: tanh_loss(p, wave64.query))(inner_step(start, lambda p: tanh_loss(p, wave64.support), 0.05))
 product = grad(lambda p: dot(support_gradient(p), at_step))(start)  # H times a vector, H never formed
-hvp_gap = off(ravel(maml(tanh_loss, alpha=0.05, steps=1).meta_grad(start, wave64)[0])[0], ravel({k: at_step[k] - 0.05 * product[k] for k in start})[0])
-fo_gap = off(ravel(fomaml(tanh_loss, alpha=0.05, steps=1).meta_grad(start, wave64)[0])[0], ravel(at_step)[0])
-not_maml = off(ravel(fomaml(tanh_loss, alpha=0.05, steps=1).meta_grad(start, wave64)[0])[0], ravel(maml(tanh_loss, alpha=0.05, steps=1).meta_grad(start, wave64)[0])[0])
+flat = lambda params: ravel(params)[0]
+second, first_order = (flat(v(tanh_loss, alpha=0.05, steps=1).meta_grad(start, wave64)[0]) for v in (maml, fomaml))
+hvp_gap = off(second, flat(at_step) - 0.05 * flat(product))
+fo_gap, not_maml = off(first_order, flat(at_step)), off(first_order, second)
 
 # %% [markdown]
 # Sum or mean over tasks, sum or mean over examples, one loss or another: where do such conventions matter? With Adam
@@ -726,11 +753,14 @@ drawn = sample(waves, seeded(7), 1000)
 overlap = bool((drawn.support.x[:, :, None, 0] == drawn.query.x[:, None, :, 0]).any())
 reuse_costs = over_seeds(spread["query is support"][5][:, 1] - spread["maml"][5][:, 1])
 alpha_learner = learned_alpha(loss, steps=1)
-alpha_start = double(alpha_learner.init(net.init(seeded(8))))
-alpha_gap = finite_difference_gap(alpha_learner, alpha_start, double(tree_map(lambda t: t[0].cpu(), test[10])), {"alpha": torch.ones((), dtype=torch.double)}) if where.type == "cpu" else float("nan")
-error["learned alpha"] = {k: errors(learned_alpha(loss, steps=STEPS), theta["learned alpha"], test[k]) for k in (5,)}
+alpha_start = double(alpha_learner.init(net.init(seeded(8, where))))
+first_task, only_alpha = double(tree_map(lambda t: t[0], test[10])), {"alpha": torch.ones((), dtype=torch.double, device=where)}
+alpha_gap = finite_difference_gap(alpha_learner, alpha_start, first_task, only_alpha)
+error["learned alpha"] = {5: errors(learned_alpha(loss, steps=STEPS), theta["learned alpha"], test[5])}
 alpha_gain = over_seeds(error["learned alpha"][5].median(1).values[:, 1] - spread["maml"][5][:, 1])
 same_update = {"same update": sum_or_mean[1e-30] < 1e-4}
+
+# %% tags=["claim"]
 Table([
     record(run, "C012", checks={"formula": off(stepped_once, by_hand) < 1e-15 * 10, "theta unchanged": bool((here["t"] == untouched["t"]).all()), "independent tasks": off(one_step, looped) < 1e-12},
            here={"inner step": f"{off(stepped_once, by_hand):.0e}", "batched against looped": f"{off(one_step, looped):.0e}"}, why="line 6 is what runs, and a batch of tasks is as many separate tasks."),
@@ -764,7 +794,8 @@ Table([
 
 # %%
 for name, model in (("2x100", wide), ("3x100", deep)):
-    error[name] = {5: errors(maml(mse(model.forward), alpha=alpha, steps=STEPS), theta[name], test[5], on_query(mse(model.forward)))}
+    its_loss = mse(model.forward)
+    error[name] = {5: errors(maml(its_loss, alpha=alpha, steps=STEPS), theta[name], test[5], on_query(its_loss))}
 error["alpha a tenth"] = {5: errors(maml(loss, alpha=alpha / 10, steps=STEPS), theta["alpha a tenth"], test[5])}
 larger = {name: over_seeds(error[name][5].median(1).values[:, -1] - spread["maml"][5][:, -1]) for name in ("2x100", "3x100")}
 PATIENCE = budget(profile, smoke=20, quick=300, paper=1_000)
@@ -774,15 +805,19 @@ hundred = {k: tree_map(lambda t: t[:100], tasks) for k, tasks in (("validation",
 def needed(thetas, tasks, step):
     """Steps until the median task's error is at most 0.5 (mean over seeds); PATIENCE + 1 where it never is."""
     middle = errors(pretrain(loss, alpha=step, steps=PATIENCE), thetas, tasks).median(1).values
-    return torch.stack([(m <= 0.5).nonzero().min() if (m <= 0.5).any() else torch.tensor(PATIENCE + 1) for m in middle.cpu()]).float().mean().item()
+    return sum(next((s for s, m in enumerate(curve) if m <= 0.5), PATIENCE + 1) for curve in middle.tolist()) / len(middle)
 
 
 FASTER = (0.005, 0.01, 0.02, 0.05)
 one_seed = {m: theta[m][:1] for m in ("maml", "pretrained", "random")}
-chosen = {m: min(FASTER, key=lambda a: needed(t, hundred["validation"], a)) for m, t in progress(one_seed.items(), 3, "steps to 0.5")}
+chosen = {}
+for m, t in progress(one_seed.items(), 3, "steps to 0.5"):
+    chosen[m] = min(FASTER, key=lambda a: needed(t, hundred["validation"], a))
 takes = {m: needed(t, hundred["test"], chosen[m]) for m, t in one_seed.items()}
 say_steps = lambda n: f"{n:.0f}" if n <= PATIENCE else f"more than {PATIENCE}"
 high = lambda i: i.high if i.high == i.high else i.value
+
+# %% tags=["claim"]
 Table([
     record(run, "C039", checks={name: high(i) < 0 for name, i in larger.items()}, protocol=protocol,
            here={f"median MSE after 10 steps, K=5, {n}": median(error[n][5])[-1].item() for n in ("maml", "2x100", "3x100", "alpha a tenth")} | {f"{n} minus 2x40": i for n, i in larger.items()},
@@ -795,7 +830,7 @@ Table([
 # %% [markdown]
 # ## Appendix B: the first twelve waves, none chosen
 
-# %%
+# %% tags=["claim"]
 first12 = tree_map(lambda t: t[:12], test[5])
 nearer = (error["maml"][5][0, :12, -1] < error["pretrained"][5][0, :12, -1]).sum().item()
 record(run, "C038", checks={"ten of twelve": nearer >= 10}, protocol=protocol, here={"MAML nearer to the wave": f"{nearer} of 12"}, why=f"after ten steps on five points MAML's curve is nearer on {nearer} of the first 12 test waves.")
@@ -826,27 +861,30 @@ MODELS_C, GROUP, TRAINED = budget(profile, smoke=(4, 2, 5), quick=(50, 50, 1_500
 AVERAGED = seeds[: budget(profile, smoke=1, quick=1, paper=3)]
 alone = sinusoid(shots=1, queries=50)
 common = lambda g: net.init(seeded(77, where))
-forms = {"no regularisation": (net.init, none, (0.0,)), "l2": (net.init, l2, (1e-3, 3e-4, 1e-4)), "towards the mean": (net.init, to_mean, (1e-2, 1e-3, 1e-4)), "same start": (common, none, (0.0,))}
+unpenalised = lambda weight: none
+forms = {  # initial weights, penalty, its weights from large to small
+    "no regularisation": (net.init, unpenalised, (0.0,)), "l2": (net.init, l2, (1e-3, 3e-4, 1e-4)),
+    "towards the mean": (net.init, to_mean, (1e-2, 1e-3, 1e-4)), "same start": (common, unpenalised, (0.0,))}
 
 
 def regressors(form, weight, models, seed):
     init, penalty, _ = forms[form]
-    groups = average(init, loss, alone, same_wave, adam(0.003), penalty=penalty(weight) if weight else penalty, generator=seeded(seed, where), models=models,
-                     at_once=GROUP, iterations=TRAINED, compiled=profile == "paper")
-    return deque(progress(groups, models // GROUP, f"{form} {weight:g}, seed {seed}"), maxlen=1).pop()
+    groups = average(init, loss, alone, same_wave, adam(0.003), penalty=penalty(weight), generator=seeded(seed, where),
+                     models=models, at_once=GROUP, iterations=TRAINED, compiled=profile == "paper")
+    return last(progress(groups, models // GROUP, f"{form} {weight:g}, seed {seed}"))
 
 
 def magnitude(form):
-    """The largest weight of the penalty with which the median regressor still gets below 0.02 (the smallest, if none does)."""
-    weights = forms[form][2]
-    return next((w for w in weights if len(weights) > 1 and regressors(form, w, GROUP, 99).losses.median() < 0.02), weights[-1])
+    """The largest weight with which the median regressor still gets below 0.02, else the smallest."""
+    *larger, smallest = forms[form][2]
+    return next((w for w in larger if regressors(form, w, GROUP, 99).losses.median() < 0.02), smallest)
 
 
 weights = {form: magnitude(form) for form in forms}
 averages = {form: [regressors(form, weights[form], MODELS_C, s) for s in AVERAGED] for form in forms}
 tuned_c = {form: tuned([a.params for a in averages[form]], validation[5]) for form in forms}
 for form in forms:
-    error[form] = {5: errors(pretrain(loss, alpha=tuned_c[form][0], steps=STEPS), [a.params for a in averages[form]], test[5])}
+    error[form] = {5: errors(fine_tuned(tuned_c[form][0]), [a.params for a in averages[form]], test[5])}
 individual = torch.cat([a.losses for a in averages["no regularisation"]])
 
 # %% tags=["figure"]
@@ -860,7 +898,7 @@ ax.set(yticks=range(2 + len(forms)), yticklabels=["MAML", "pretrained", *forms],
 ax.invert_yaxis()
 figure(fig, "For MAML, pretraining and four forms of parameter averaging: the error after 1, 5 and 10 steps here and in the paper's Table 2.")
 
-# %%
+# %% tags=["claim"]
 at = lambda name, s: error[name][5][: len(AVERAGED), :, s].clamp(max=LIMIT).mean().item()
 lowest_average = min(at(f, 1) for f in forms)
 c_protocol = protocol + f"; {MODELS_C} regressors of {TRAINED:,} steps on 50 fresh points, {GROUP} side by side, {len(AVERAGED)} seeds, penalties " + ", ".join(f"{f} {w:g}" for f, w in weights.items() if w)

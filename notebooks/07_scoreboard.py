@@ -20,7 +20,7 @@ from mamlkit.scoreboard import counted
 banked = claims.standing(claims.read("paper"))
 figure(counted(banked), "A bar chart of the verdicts: " + ", ".join(f"{sum(r['verdict'] == v for r in banked)} {v}" for v in claims.VERDICTS) + ".")
 
-# %%
+# %% tags=["imports"]
 from mamlkit import claims
 from mamlkit.claims import MARKS, Record
 from mamlkit.literate import figure, say

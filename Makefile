@@ -1,0 +1,50 @@
+# Everything is one command. The first one makes .venv from exact pins, which takes a few minutes.
+# Without make: create an environment of your own, install requirements.txt, then `python -m mamlkit --help`.
+PYTHON ?= python3
+VENV := .venv
+BIN := $(VENV)/bin
+READY := $(VENV)/.ready
+ARGS ?=
+
+.DEFAULT_GOAL := help
+.PHONY: help run test lab notebooks bank bench clean
+
+help: ## say what there is
+	@echo "make COMMAND [ARGS=\"...\"] [PYTHON=python3.12]"
+	@awk -F ':.*## ' '/^[a-z]+:.*## /{printf "  %-11s %s\n", $$1, $$2}' Makefile
+	@echo "What ARGS can be: make run ARGS=--help"
+
+run: $(READY) ## run every notebook at profile quick, without a browser, into runs/<time>/
+	@$(BIN)/python -m mamlkit run $(ARGS)
+
+test: $(READY) ## run every test and every cell of every notebook
+	@$(BIN)/python -m mamlkit test $(ARGS)
+
+lab: $(READY) ## open the notebooks in JupyterLab
+	@$(BIN)/python -m mamlkit lab $(ARGS)
+
+notebooks: $(READY) ## make the .ipynb files from the .py files, and README's table of claims
+	@$(BIN)/python -m mamlkit notebooks $(ARGS)
+	@$(BIN)/python -m mamlkit readme
+
+bank: $(READY) ## run what the committed results are made from, at the paper's budget
+	@$(BIN)/python -m mamlkit bank $(ARGS)
+
+bench: $(READY) ## time MAML here beside JAX, torchopt and higher, into runs/bench/
+	@$(BIN)/python -m tests.benchmarks.speed S $(ARGS)
+
+clean: ## remove .venv and what tests leave; runs/ and data/ stay
+	rm -rf $(VENV) .venv-* .pytest_cache *.egg-info data/cache/smoke data/cache/lab
+	find . -name __pycache__ -prune -exec rm -rf {} +
+
+# torch in a call of its own: then nothing else can bring another build of it.
+$(READY): requirements.txt pyproject.toml
+	@command -v $(PYTHON) >/dev/null || { echo "$(PYTHON) is not here; install Python 3.11 or newer, or name it: make $(MAKECMDGOALS) PYTHON=python3.12"; exit 1; }
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || { echo "$$($(PYTHON) --version) is too old: Python 3.11 or newer is needed; name one with make $(MAKECMDGOALS) PYTHON=python3.12"; exit 1; }
+	@$(PYTHON) -c 'import venv, ensurepip' 2>/dev/null || { echo "$(PYTHON) cannot make environments; on Debian and Ubuntu: sudo apt install python3-venv"; exit 1; }
+	@echo "Making $(VENV) (a few minutes, about 1.5 GB) ..."
+	@test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
+	@$(BIN)/python -m pip install --quiet --disable-pip-version-check "$$(grep '^torch==' requirements.txt)"
+	@$(BIN)/python -m pip install --quiet --disable-pip-version-check -r requirements.txt
+	@$(BIN)/python -m pip install --quiet --disable-pip-version-check --no-deps -e .
+	@touch $@

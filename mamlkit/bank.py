@@ -1,0 +1,176 @@
+"""The paper's budget, without Jupyter: a notebook's `.py` run as a plain script, its figures and widgets left out.
+
+This file, and what trains, needs only the standard library, torch, numpy and small pure-Python packages, so that it
+runs on a bare machine with a GPU. `python -m mamlkit bank` calls `bank`, which runs this file once per notebook.
+"""
+
+import ast
+import hashlib
+import json
+import os
+import re
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Mapping
+from pathlib import Path
+from typing import NamedTuple
+
+from mamlkit.machine import ROOT
+
+SKIPPED = {"figure", "widget"}  # tags of cells that need IPython or matplotlib
+PATIENCE = 30.0  # seconds to save and end after an interrupt; one that came within an import can be lost, and is repeated
+BYSTANDERS = {"literate", "plots", "widgets", "claims", "machine", "checkpoint"}  # they show and keep results, and decide none
+
+
+class Cell(NamedTuple):
+    """A code cell of a py:percent file: its tags, its text, and the line of the file on which the text begins."""
+
+    tags: frozenset[str]
+    source: str
+    line: int
+
+
+def cells(text: str) -> list[Cell]:
+    """The code cells of a py:percent file, in order."""
+    found, head, start, lines = [], None, 0, text.split("\n")
+    for number, line in enumerate([*lines, "# %% the end"]):
+        if re.match(r"# %%( |$)", line):
+            if head is not None and "[markdown]" not in head and "[raw]" not in head:
+                tags = re.search(r"tags=(\[.*?\])", head)
+                tags = frozenset(json.loads(tags[1])) if tags else frozenset()
+                found.append(Cell(tags, "\n".join(lines[start:number]), start + 1))
+            head, start = line, number + 1
+    return found
+
+
+def plain(path: Path, values: Mapping[str, object]) -> dict:
+    """Runs a notebook's source as a script: cells tagged `figure` or `widget` are skipped, `values` replace parameters.
+
+    A cell's last value is printed, as Jupyter would show it; tracebacks name the lines of the `.py`. Returns the
+    script's namespace. Raises ValueError for a value whose name the parameters cell lacks.
+    """
+    code = cells(path.read_text())
+    known = {line.target.id for cell in code if "parameters" in cell.tags for line in ast.parse(cell.source).body
+             if isinstance(line, ast.AnnAssign)}
+    if unknown := sorted(values.keys() - known):
+        raise ValueError(f'{path.stem} has no parameter "{unknown[0]}"; its parameters are {", ".join(sorted(known)) or "none"}')
+    namespace = {"__name__": "__main__", "__file__": str(path)}
+    for cell in code:
+        if cell.tags & SKIPPED:
+            continue
+        body = ast.parse("\n" * (cell.line - 1) + cell.source, str(path)).body
+        last = body.pop() if body and isinstance(body[-1], ast.Expr) and not cell.source.rstrip().endswith(";") else None
+        exec(compile(ast.Module(body, []), str(path), "exec"), namespace)
+        if last:
+            exec(compile(ast.Interactive([last]), str(path), "single"), namespace)
+        if "parameters" in cell.tags:
+            namespace |= values
+    return namespace
+
+
+def sources(path: Path, modules: list[str]) -> dict[str, str]:
+    """Digests of what decides a result: the cells that `plain` runs, and the modules; comments and empty lines do not count."""
+    texts = {path.name: "\n".join(cell.source for cell in cells(path.read_text()) if not cell.tags & SKIPPED)}
+    texts |= {name: (ROOT / name).read_text() if (ROOT / name).exists() else "" for name in modules}
+    code = {name: [x for x in text.splitlines() if x.strip() and not x.lstrip().startswith("#")] for name, text in texts.items()}
+    return {name: hashlib.sha256("\n".join(lines).encode()).hexdigest()[:16] for name, lines in code.items()}
+
+
+def stamp(path: Path, profile: str, results: Path) -> Path:
+    """The file that says what a notebook's banked records were made from."""
+    return results / "banked" / f"{path.stem}.{profile}.json"
+
+
+def missing(path: Path, values: Mapping[str, object], results: Path) -> str:
+    """Why a notebook is to be banked, in a few words; empty if its records are there and up to date."""
+    try:
+        about = json.loads(stamp(path, values["profile"], results).read_text())
+    except (FileNotFoundError, ValueError):
+        return "not banked yet"
+    if lost := [name for name in about["records"] if not (results / "claims" / name).exists()]:
+        return f"lost {', '.join(lost)}"
+    if about["values"] != values:
+        return f"banked with {about['values']}"
+    made = about["sources"]
+    changed = [name for name, now in sources(path, [n for n in made if n != path.name]).items() if made.get(name) != now]
+    return f"changed since: {', '.join(changed)}" if changed else ""
+
+
+def results_of(profile: str) -> Path:
+    """Where a profile is banked: in data/ at the paper's budget (it is committed), else in data/cache/bank/<profile>."""
+    return ROOT / "data" if profile == "paper" else ROOT / "data" / "cache" / "bank" / profile
+
+
+def bank(paths: list[Path], *, values: Mapping[str, object], minutes: float | None, results: Path, command: str) -> int:
+    """Runs what is missing or stale among the notebooks, with the profile and seed in `values`; says what remains.
+
+    After `minutes` the running one is interrupted: it saves where it is, and the same command goes on from there.
+    Returns the exit status: 0 if all is banked, 1 if a notebook failed, 3 if time ran out.
+    """
+    deadline = time.monotonic() + minutes * 60 if minutes else None
+    waiting = []
+    for path in paths:
+        why = missing(path, values, results)
+        waiting += [(path, why)] if why else []
+        print(f"{path.stem}: {why or 'up to date'}", flush=True)
+    failed = []
+    while waiting:
+        path, _ = waiting[0]
+        print(f"{path.stem}: running at {values['profile']}", flush=True)
+        begin = time.monotonic()
+        status = _run(path, values, results, command, deadline)
+        print(f"{path.stem}: {status} after {time.monotonic() - begin:.0f} s", flush=True)
+        if status == "interrupted":
+            print(f"What remains: {', '.join(p.stem for p, _ in waiting)}. The same command goes on from there.", flush=True)
+            break
+        failed += [path.stem] if status == "failed" else []
+        waiting.pop(0)
+    if failed:
+        print(f"Failed: {', '.join(failed)}. The traceback is above.", flush=True)
+    return 1 if failed else 3 if waiting else 0
+
+
+def _run(path: Path, values: Mapping[str, object], results: Path, command: str, deadline: float | None) -> str:
+    """Runs one notebook as a script in a process of its own: "banked", "interrupted" or "failed"."""
+    environment = os.environ | {"MAMLKIT_HEADLESS": "1", "MAMLKIT_RESULTS": str(results), "MAMLKIT_COMMAND": command}
+    environment.pop("MAMLKIT_PROGRESS", None)  # nobody reads it here: then progress is lines on stderr
+    words = [sys.executable, "-m", "mamlkit.bank", str(path), json.dumps(values)]
+    # A session of its own: Ctrl-C then reaches it once, through us, and not a second time while it saves.
+    process = subprocess.Popen(words, env=environment, cwd=path.parent, start_new_session=True)
+    interrupted = False
+    while True:
+        left = None if deadline is None else max(0.0, deadline - time.monotonic())
+        try:
+            code = process.wait(PATIENCE if interrupted else left)
+            return "banked" if code == 0 else "interrupted" if interrupted else "failed"
+        except (subprocess.TimeoutExpired, KeyboardInterrupt):
+            process.send_signal(signal.SIGINT)
+            interrupted = True
+
+
+def _main(path: Path, values: dict) -> None:
+    """What the process of one notebook does: runs it, then says what its records were made from."""
+    results = Path(os.environ["MAMLKIT_RESULTS"])
+    begin = time.time()
+    # Read before it runs: what is edited meanwhile did not decide the result.
+    before = sources(path, [file.relative_to(ROOT).as_posix() for file in sorted((ROOT / "mamlkit").rglob("*.py"))])
+    try:
+        plain(path, values)
+    except KeyboardInterrupt:
+        sys.exit(130)
+    used = {name.replace(".", "/") + ".py" for name in sys.modules if name.startswith("mamlkit.")}
+    decisive = {name: digest for name, digest in before.items() if name == path.name or name in used and Path(name).stem not in BYSTANDERS}
+    records = [p.name for p in sorted((results / "claims").glob(f"*.{values['profile']}.json"))
+               if json.loads(p.read_text())["provenance"]["notebook"] == path.stem]
+    about = {"notebook": path.stem, "values": values, "seconds": round(time.time() - begin), "records": records, "sources": decisive}
+    target = stamp(path, values["profile"], results)
+    target.parent.mkdir(parents=True, exist_ok=True)
+    fresh = target.with_suffix(".new")
+    fresh.write_text(json.dumps(about, indent=1) + "\n")
+    fresh.replace(target)
+
+
+if __name__ == "__main__":
+    _main(Path(sys.argv[1]), json.loads(sys.argv[2]))

@@ -1,0 +1,113 @@
+"""The bank runs a notebook's source as a plain script, where there is no Jupyter, and knows what is missing or stale."""
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+import traceback
+
+import pytest
+
+from mamlkit import bank
+from tests.small_notebooks import FIGURE, HEADER, OTHER, RECORD, WIDGET, write
+
+BLOCKED = ("IPython", "ipykernel", "ipywidgets", "ipympl", "matplotlib", "papermill", "jupytext", "nbformat", "nbconvert",
+           "nbclient", "jupyterlab", "scipy")
+LONG = """
+# %%
+import time
+
+(folder.parent / "begun").touch()
+try:
+    time.sleep(60)
+finally:
+    (folder.parent / "saved").touch()
+"""
+SOURCE = HEADER.format(title="Banked") + RECORD.replace("00_good", "00_banked") + FIGURE + WIDGET
+
+
+def test_it_runs_where_there_is_no_jupyter(tmp_path):
+    path = write(tmp_path / "book", _00_banked=SOURCE) / "00_banked.py"
+    block = f"""
+import importlib.abc, runpy, sys
+class Blocked(importlib.abc.MetaPathFinder):
+    def find_spec(self, name, *_):
+        if name.partition(".")[0] in {BLOCKED!r}:
+            raise ImportError(name + " is blocked")
+sys.meta_path.insert(0, Blocked())
+import mamlkit.__main__
+sys.argv[1:] = [{str(path)!r}, '{{"profile": "smoke", "seed": 5}}']
+runpy.run_module("mamlkit.bank", run_name="__main__", alter_sys=True)
+"""
+    environment = os.environ | {"MAMLKIT_RESULTS": str(tmp_path), "MAMLKIT_COMMAND": "test", "MAMLKIT_HEADLESS": "1"}
+    result = subprocess.run([sys.executable, "-c", block], capture_output=True, text=True, env=environment)
+    assert result.returncode == 0, result.stderr
+    assert json.loads((tmp_path / "claims" / "C001.smoke.json").read_text())["seed"] == 5
+    about = json.loads((tmp_path / "banked" / "00_banked.smoke.json").read_text())
+    assert about["records"] == ["C001.smoke.json"] and about["values"] == {"profile": "smoke", "seed": 5}
+    assert "00_banked.py" in about["sources"] and "mamlkit/literate.py" not in about["sources"]
+
+
+def test_cells_know_their_tags_and_lines():
+    text = '# ---\n# a: 1\n# ---\n\n# %% [markdown]\n# # Title\n\n# %% tags=["figure"]\na = 1\n# %% a title\n\nb = 2'
+    found = bank.cells(text)
+    assert [(cell.tags, cell.source.strip(), cell.line) for cell in found] == [({"figure"}, "a = 1", 9), (set(), "b = 2", 11)]
+
+
+def test_last_values_are_printed_and_tracebacks_name_the_line(tmp_path, capsys):
+    path = write(tmp_path, _00_lines=OTHER + "\n# %%\nseed + 1;\n\n# %%\nseed / 0\n") / "00_lines.py"
+    with pytest.raises(ZeroDivisionError) as failure:
+        bank.plain(path, {"seed": 4})
+    assert capsys.readouterr().out == "2\n"
+    frame = traceback.extract_tb(failure.tb)[-1]
+    assert (frame.filename, frame.line) == (str(path), "seed / 0")
+    with pytest.raises(ValueError, match='no parameter "sed"; its parameters are alpha, device, live, profile, seed, ways'):
+        bank.plain(path, {"sed": 4})
+
+
+def test_what_is_there_is_not_run_again_and_what_changed_is(tmp_path, capfd):
+    path = write(tmp_path / "book", _00_banked=SOURCE, _01_bad=OTHER + "\n# %%\n1 / 0\n") / "00_banked.py"
+    given = dict(values={"profile": "smoke"}, minutes=None, results=tmp_path, command="test")
+    assert bank.bank([path, path.with_name("01_bad.py")], **given) == 1
+    said = capfd.readouterr()
+    assert "00_banked: banked after" in said.out and "Failed: 01_bad." in said.out and "ZeroDivisionError" in said.err
+    assert bank.bank([path], **given) == 0
+    assert capfd.readouterr().out == "00_banked: up to date\n"
+    commented = SOURCE.replace("import json", "# a comment\nimport json")
+    path.write_text(commented.replace("A step", "One step").replace("height", "h"))
+    assert bank.missing(path, {"profile": "smoke"}, tmp_path) == ""  # text, comments, figures and widgets decide no result
+    path.write_text(SOURCE + "\n# %%\nmore = 1\n")
+    assert bank.missing(path, {"profile": "smoke"}, tmp_path) == "changed since: 00_banked.py"
+    path.write_text(SOURCE)
+    assert bank.missing(path, {"profile": "smoke", "seed": 1}, tmp_path) == "banked with {'profile': 'smoke'}"
+    (tmp_path / "claims" / "C001.smoke.json").unlink()
+    assert bank.missing(path, {"profile": "smoke"}, tmp_path) == "lost C001.smoke.json"
+
+
+def test_out_of_time_it_interrupts_and_says_what_remains(tmp_path, capfd, monkeypatch):
+    monkeypatch.setattr(bank, "PATIENCE", 2.0)
+    path = write(tmp_path / "book", _00_banked=SOURCE + LONG) / "00_banked.py"
+    status = bank.bank([path], values={"profile": "smoke"}, minutes=0.02, results=tmp_path, command="test")
+    assert status == 3 and not (tmp_path / "banked").exists()
+    assert "What remains: 00_banked. The same command goes on from there." in capfd.readouterr().out
+
+
+def test_ctrl_c_and_kill_end_it_in_order(tmp_path):
+    book = write(tmp_path / "book", _00_banked=SOURCE + LONG)
+    ask = f"""
+import runpy, sys
+from pathlib import Path
+from mamlkit import bank
+bank.results_of = lambda profile: Path({str(tmp_path)!r})
+sys.argv[1:] = ["bank", "--folder", {str(book)!r}, "--profile", "smoke"]
+runpy.run_module("mamlkit", run_name="__main__", alter_sys=True)
+"""
+    process = subprocess.Popen([sys.executable, "-c", ask], stdout=subprocess.PIPE, text=True)
+    while not (tmp_path / "begun").exists():
+        assert process.poll() is None
+        time.sleep(0.1)
+    process.send_signal(signal.SIGTERM)
+    said, _ = process.communicate(timeout=30)
+    assert process.returncode == 3 and "What remains: 00_banked." in said and (tmp_path / "saved").exists()

@@ -1,0 +1,115 @@
+"""What every variant promises. The files of mamlkit/variants are found by themselves: a new one is tested here at once."""
+
+import importlib
+import inspect
+import pkgutil
+
+import pytest
+import torch
+from torch.func import vmap
+
+from mamlkit import variants
+from mamlkit.learner import Learner
+from tests.oracles import copied, each, gap, one, problem, same
+
+pytestmark = pytest.mark.usefixtures("float64")
+NAMES = sorted(module.name for module in pkgutil.iter_modules(variants.__path__))
+KEYWORD = inspect.Parameter.KEYWORD_ONLY
+
+
+def variant(name):
+    return getattr(importlib.import_module(f"mamlkit.variants.{name}"), name)
+
+
+@pytest.fixture(params=["tanh mlp", "strided convnet"], ids=["regression", "classification with batch norm"])
+def case(request, float64):
+    return problem(request.param)
+
+
+def test_variants_are_found():
+    assert {"maml", "fomaml"} <= set(NAMES)
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_a_file_holds_one_public_function_of_its_own_name(name):
+    module = importlib.import_module(f"mamlkit.variants.{name}")
+    public = [k for k, v in vars(module).items() if not k.startswith("_") and getattr(v, "__module__", None) == module.__name__]
+    assert public == [name], f"variants/{name}.py should define the function `{name}` and nothing else that is public, it defines {public}"
+    assert inspect.isfunction(variant(name)) and variant(name).__doc__ and module.__doc__
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_every_variant_is_called_the_same_way(name):
+    loss, *settings = inspect.signature(variant(name)).parameters.values()
+    assert loss.name == "loss" and loss.kind is inspect.Parameter.POSITIONAL_OR_KEYWORD and loss.default is inspect.Parameter.empty
+    assert [s.name for s in settings[:2]] == ["alpha", "steps"] and all(s.kind is KEYWORD for s in settings), "after the loss: keywords only"
+    assert all(s.default is inspect.Parameter.empty for s in settings[:2]), "alpha and steps are constants of an experiment: no default"
+    assert all(s.default is not inspect.Parameter.empty for s in settings[2:]), "whatever else it takes has the default that its paper gives"
+    assert inspect.signature(variant(name)).return_annotation is Learner
+
+
+@pytest.mark.parametrize("steps", [1, 3])
+@pytest.mark.parametrize("name", NAMES)
+def test_the_path_starts_at_the_initial_parameters_and_has_an_entry_more_than_steps(name, steps, case):
+    loss, params, tasks, alpha = case
+    learner = variant(name)(loss, alpha=alpha, steps=steps)
+    assert isinstance(learner, Learner)
+    path = learner.adapt(learner.init(params), each(tasks)[0].support)
+    assert len(path) == steps + 1
+    assert all(torch.equal(path[0][k], params[k]) for k in params)
+    for theta in path:
+        assert theta.keys() >= params.keys() and all(theta[k].shape == p.shape and theta[k].dtype == p.dtype for k, p in params.items())
+    support = each(tasks)[0].support
+    assert loss(path[-1], support) < loss(path[0], support), "adaptation lowers the loss of the support"
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_nothing_that_is_handed_in_is_changed(name, case):
+    loss, params, tasks, alpha = case
+    learner = variant(name)(loss, alpha=alpha, steps=2)
+    meta, task = learner.init(params), each(tasks)[0]
+    before = copied((params, meta, task))
+    first = learner.adapt(meta, task.support)[-1], learner.meta_grad(meta, task)[0]
+    assert same(params, before[0]) and same(meta, before[1])
+    assert all(torch.equal(a, b) for a, b in zip((*task.support, *task.query), (*before[2].support, *before[2].query)))
+    again = learner.adapt(meta, task.support)[-1], learner.meta_grad(meta, task)[0]
+    assert same(first[0], again[0]) and same(first[1], again[1]), "nothing is remembered between calls"
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_a_meta_gradient_is_shaped_as_the_meta_parameters(name, case):
+    """In the same order as well: `train` keeps all in one vector."""
+    loss, params, tasks, alpha = case
+    learner = variant(name)(loss, alpha=alpha, steps=2)
+    meta = learner.init(params)
+    assert meta.keys() >= params.keys()
+    gradient, _ = learner.meta_grad(meta, each(tasks)[0])
+    assert list(gradient) == list(meta)
+    for k, g in gradient.items():
+        assert g.shape == meta[k].shape and g.dtype == meta[k].dtype and torch.isfinite(g).all() and not g.requires_grad
+    assert max(g.abs().max() for g in gradient.values()) > 1e-6
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_the_loss_that_is_reported_is_the_query_loss_after_adaptation(name, case):
+    loss, params, tasks, alpha = case
+    learner = variant(name)(loss, alpha=alpha, steps=2)
+    meta, task = learner.init(params), each(tasks)[0]
+    reported = learner.meta_grad(meta, task)[1]["loss"]
+    assert reported.shape == () and (reported - loss(learner.adapt(meta, task.support)[-1], task.query)).abs() < 1e-12
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_batched_is_looped(name, case):
+    loss, params, tasks, alpha = case
+    learner = variant(name)(loss, alpha=alpha, steps=3)
+    meta = learner.init(params)
+    paths = vmap(learner.adapt, (None, 0))(meta, tasks.support)
+    gradients, aux = vmap(learner.meta_grad, (None, 0))(meta, tasks)
+    for i, task in enumerate(each(tasks)):
+        for batched, alone in zip(paths, learner.adapt(meta, task.support), strict=True):
+            assert gap(one(batched, i), alone) < 1e-12
+        gradient, reported = learner.meta_grad(meta, task)
+        assert gap(one(gradients, i), gradient) < 1e-12
+        assert (aux["loss"][i] - reported["loss"]).abs() < 1e-12
+    assert aux["loss"].std() > 1e-3, "the tasks differ"

@@ -1,0 +1,42 @@
+"""requirements.txt, pyproject.toml and environment.yml say the same, and it is what is installed."""
+
+import re
+import tomllib
+from importlib.metadata import version
+
+import yaml
+from packaging.requirements import Requirement
+from packaging.utils import canonicalize_name
+
+from mamlkit.machine import ROOT
+
+PINNED = re.findall(r"^([\w.-]+)==(.+)$", (ROOT / "requirements.txt").read_text(), re.MULTILINE)
+PINS = {canonicalize_name(name): pin for name, pin in PINNED}
+PROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
+
+
+def test_every_line_of_the_pins_is_exact():
+    lines = [line for line in (ROOT / "requirements.txt").read_text().splitlines() if line and not line.startswith("#")]
+    assert len(lines) == len(PINS) and not any("+" in pin for pin in PINS.values())
+
+
+def test_pins_are_what_is_installed():
+    assert {name: version(name).split("+")[0] for name in PINS} == PINS
+
+
+def test_what_the_project_names_is_pinned():
+    named = PROJECT["dependencies"] + PROJECT["optional-dependencies"]["test"]
+    assert {canonicalize_name(Requirement(line).name) for line in named} <= PINS.keys()
+
+
+def test_conda_takes_the_same_pins():
+    environment = yaml.safe_load((ROOT / "environment.yml").read_text())
+    python, pip, packages = environment["dependencies"]
+    assert environment["name"] == PROJECT["name"] and pip == "pip"
+    assert packages == {"pip": ["-r requirements.txt", "-e ."]}
+    assert re.fullmatch(r"python >=3\.\d+,<3\.\d+", python) and python.split()[1].startswith(PROJECT["requires-python"])
+
+
+def test_no_path_of_a_machine_is_committed():
+    for name in ("Makefile", ".ci/run", "environment.yml", "pyproject.toml"):
+        assert not re.search(r"/(work|home|root|Users)\b", (ROOT / name).read_text()), name

@@ -1,0 +1,73 @@
+import pytest
+import torch
+
+from mamlkit.evaluate import evaluate, on_query, on_support
+from mamlkit.losses import accuracy, mse
+from mamlkit.nets import strided_convnet
+from mamlkit.trees import tree_map
+from mamlkit.variants.maml import maml
+from tests.oracles import TASKS, copied, each, problem, same
+
+pytestmark = pytest.mark.usefixtures("float64")
+STEPS = 4
+
+
+@pytest.fixture(params=["tanh mlp", "strided convnet"])
+def case(request, float64):
+    loss, theta, tasks, alpha = problem(request.param)
+    return maml(loss, alpha=alpha, steps=STEPS), theta, tasks, loss
+
+
+def test_a_row_for_each_task_and_a_column_for_each_step_step_0_first(case):
+    learner, theta, tasks, loss = case
+    table = evaluate(learner, theta, tasks, on_query(loss))
+    assert table.shape == (TASKS, STEPS + 1)
+    for row, task in zip(table, each(tasks)):
+        alone = [loss(params, task.query).item() for params in learner.adapt(theta, task.support)]
+        assert row.tolist() == pytest.approx(alone, abs=1e-12) and abs(row[0] - loss(theta, task.query)) < 1e-12
+
+
+def test_on_support_measures_what_was_seen_and_on_query_what_was_not(case):
+    learner, theta, tasks, loss = case
+    seen = evaluate(learner, theta, tasks, on_support(loss))
+    for row, task in zip(seen, each(tasks)):
+        alone = [loss(params, task.support).item() for params in learner.adapt(theta, task.support)]
+        assert row.tolist() == pytest.approx(alone, abs=1e-12)
+    assert (seen - evaluate(learner, theta, tasks, on_query(loss))).abs().min() > 1e-6
+    assert (seen[:, -1] < seen[:, 0]).all(), "adaptation lowers the loss that it follows"
+
+
+@pytest.mark.parametrize("chunk", [1, 2, 3, 50])
+def test_chunks_change_nothing(case, chunk):
+    learner, theta, tasks, loss = case
+    whole, parts = (evaluate(learner, theta, tasks, on_query(loss), chunk=n) for n in (1000, chunk))
+    assert (whole - parts).abs().max() < 1e-12
+
+
+def test_nothing_carries_over_from_one_task_to_another(case):
+    learner, theta, tasks, loss = case
+    before, table = copied(theta), evaluate(learner, theta, tasks, on_query(loss))
+    order = torch.tensor([2, 0, 1])
+    reordered = evaluate(learner, theta, tree_map(lambda t: t[order], tasks), on_query(loss))
+    assert (reordered - table[order]).abs().max() < 1e-12
+    assert torch.equal(evaluate(learner, theta, tasks, on_query(loss)), table) and same(theta, before)
+
+
+def test_any_metric_of_parameters_and_task(case):
+    learner, theta, tasks, _ = case
+    distance = evaluate(learner, theta, tasks, lambda params, task: sum((params[k] - theta[k]).square().sum() for k in theta))
+    assert (distance[:, 0] == 0).all() and (distance[:, 1:] > 0).all()
+
+
+def test_accuracy_as_a_metric():
+    loss, theta, tasks, alpha = problem("strided convnet")
+    forward = strided_convnet(5, filters=4, channels=2).forward
+    table = evaluate(maml(loss, alpha=alpha, steps=STEPS), theta, tasks, on_query(accuracy(forward)))
+    assert set((7 * table).round(decimals=4).flatten().tolist()) <= set(range(8)), "sevenths, of 7 queries"
+
+
+def test_a_model_of_another_output_shape_is_refused():
+    _, theta, tasks, alpha = problem("tanh mlp")
+    loss = mse(lambda params, x: x)
+    with pytest.raises(ValueError, match=r"output \(7, 2\) and the targets \(7, 3\)"):
+        evaluate(maml(loss, alpha=alpha, steps=0), theta, tasks, on_query(loss))

@@ -1,0 +1,184 @@
+"""What the machine says of itself, and the key that says whether a training run's sources changed."""
+
+import ast
+import shutil
+import subprocess
+import sys
+
+import pytest
+import torch
+
+from mamlkit import machine
+from mamlkit.machine import ROOT, check, source_key
+
+
+@pytest.fixture
+def copy(tmp_path, monkeypatch):
+    """The package copied to a folder that may be changed; `machine` looks there."""
+    shutil.copytree(ROOT / "mamlkit", tmp_path / "mamlkit", ignore=shutil.ignore_patterns("__pycache__"))
+    monkeypatch.setattr(machine, "ROOT", tmp_path)
+    return tmp_path / "mamlkit"
+
+
+def edit(file, old, new):
+    text = file.read_text()
+    assert text.count(old) >= 1, f"{file.name} has no {old!r}"
+    file.write_text(text.replace(old, new, 1))
+
+
+def counted_modules():
+    """What decides a training run's numbers: `train`, all learners, families, nets and losses, and what they import."""
+    package, found = ROOT / "mamlkit", set()
+    waiting = [package / f"{name}.py" for name in ("train", "nets", "losses", "sequence", "optimizer")]
+    waiting += [p for folder in ("variants", "families", "baselines") for p in (package / folder).glob("*.py")]
+    while waiting:
+        path = waiting.pop()
+        if path in found:
+            continue
+        found.add(path)
+        for node in ast.walk(ast.parse(path.read_text())):
+            names = [node.module] if isinstance(node, ast.ImportFrom) else [a.name for a in node.names] if isinstance(node, ast.Import) else []
+            waiting += [f for name in names if name and name.startswith("mamlkit.") and (f := ROOT / f"{name.replace('.', '/')}.py").exists()]
+    return sorted(p.relative_to(package).as_posix() for p in found if p.name != "__init__.py")
+
+
+def test_the_key_is_the_same_in_another_folder_and_another_process(copy):
+    assert source_key() == subprocess.run([sys.executable, "-c", "from mamlkit.machine import source_key; print(source_key())"],
+                                          capture_output=True, text=True, check=True, cwd=ROOT).stdout.strip()
+    assert len(source_key()) == 12
+
+
+@pytest.mark.parametrize("module", counted_modules())
+def test_every_module_that_decides_a_training_run_is_in_the_key(copy, module):
+    before = source_key()
+    (copy / module).write_text((copy / module).read_text() + "\n\nEXTRA = 1\n")
+    assert source_key() != before
+
+
+@pytest.mark.parametrize(("module", "old", "new"), [
+    ("inner.py", "p - alphas[name] * gradient[name]", "p + alphas[name] * gradient[name]"),
+    ("optimizer.py", "(0.9, 0.999)", "(0.9, 0.99)"),
+    ("families/sinusoid.py", "AMPLITUDE = (0.1, 5.0)", "AMPLITUDE = (0.1, 5.1)"),
+    ("variants/fomaml.py", "first_order=True)", "first_order=False)"),
+    ("trees.py", "def ravel", "def unroll"),
+])
+def test_a_change_of_code_changes_the_key(copy, module, old, new):
+    before = source_key()
+    text = (copy / module).read_text()
+    at = text.rindex(old)  # docstrings come first
+    (copy / module).write_text(text[:at] + new + text[at + len(old):])
+    assert source_key() != before
+
+
+def test_a_new_variant_and_a_variant_removed_change_the_key(copy):
+    keys = {source_key()}
+    (copy / "variants" / "another.py").write_text('"""Another."""\n\nA = 1\n')
+    keys.add(source_key())
+    (copy / "variants" / "another.py").unlink(), (copy / "variants" / "fomaml.py").unlink()
+    keys.add(source_key())
+    assert len(keys) == 3
+
+
+SOURCE = '''"""A module."""
+
+SIZE = 3  # a comment
+
+
+def f(x):
+    """What f does."""
+    def inner(y):
+        """What inner does."""
+        return y + 1
+    return inner(x) * "a string"
+
+
+class C:
+    """What C is."""
+
+    size: int
+'''
+
+
+@pytest.mark.parametrize(("old", "new"), [
+    ('"""A module."""', '"""Another module."""'), ("What f does", "What f does not"), ("What inner does", "It"), ("What C is", "C"),
+    ("  # a comment", ""), ("def f", "# more\n\ndef f"), ("return y + 1", "return (\n            y + 1\n        )"),
+    ('"""A module."""\n', ""), ('    """What f does."""\n', ""), ('        """What inner does."""\n', ""), ('    """What C is."""\n', ""),
+], ids=str)
+def test_docstrings_comments_and_layout_do_not_count(copy, old, new):
+    file = copy / "variants" / "another.py"
+    file.write_text(SOURCE)
+    before = source_key()
+    edit(file, old, new)
+    assert source_key() == before
+
+
+@pytest.mark.parametrize(("old", "new"), [("y + 1", "y + 2"), ('"a string"', '"a word"'), ("SIZE = 3", "SIZE = 3.0"), ("size: int", "size: float"), ("return inner(x)", "return -inner(x)")], ids=str)
+def test_code_counts_to_the_last_character(copy, old, new):
+    file = copy / "variants" / "another.py"
+    file.write_text(SOURCE)
+    before = source_key()
+    edit(file, old, new)
+    assert source_key() != before
+
+
+@pytest.mark.parametrize("module", ["claims.py", "plots.py", "literate.py", "machine.py", "checkpoint.py"])
+def test_what_shows_and_keeps_results_does_not_count(copy, module):
+    before = source_key()
+    (copy / module).write_text("EXTRA = 1\n")
+    assert source_key() == before
+
+
+# The self-check -------------------------------------------------------------------------------------------------------
+
+
+def part(name):
+    return next((works, what) for title, works, what in check() if title == name)
+
+
+def test_each_part_has_a_name_a_truth_and_a_sentence():
+    rows = check()
+    assert len({name for name, *_ in rows}) == len(rows) >= 5
+    assert all(isinstance(name, str) and isinstance(works, bool) and what.strip() and "\n" not in what and "|" not in what for name, works, what in rows), "rows of a table"
+
+
+def test_torch_is_named_with_its_version():
+    assert part("PyTorch") == (True, f"version {torch.__version__}, {torch.get_num_threads()} threads")
+
+
+@pytest.mark.parametrize(("tools", "works"), [({"g++"}, True), ({"clang++"}, True), ({"c++"}, True), ({"gcc"}, False), (set(), False)])
+def test_without_a_compiler_it_says_what_that_costs(monkeypatch, tools, works):
+    monkeypatch.setattr(machine.shutil, "which", lambda name: f"/usr/bin/{name}" if name in tools else None)
+    found, what = part("C++ compiler")
+    assert found is works and ("install g++" in what) is not works
+
+
+def test_without_a_gpu_it_says_that_this_section_needs_none(monkeypatch):
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: False)
+    works, what = part("GPU")
+    assert works is False and "section 5.1 runs as well" in what
+
+
+def test_a_missing_widget_package_is_named(monkeypatch):
+    monkeypatch.setattr(machine, "installed", lambda name: "not installed" if name == "ipympl" else "9.9")
+    assert part("live knobs") == (False, "ipywidgets 9.9, ipympl not installed")
+
+
+def test_another_environment_is_noticed(monkeypatch, tmp_path):
+    monkeypatch.delenv("CONDA_PREFIX", raising=False)
+    monkeypatch.setattr(sys, "prefix", str(tmp_path))
+    assert part("this kernel is the project's")[0] is False
+    monkeypatch.setattr(sys, "prefix", str(ROOT / ".venv"))
+    assert part("this kernel is the project's")[0] is True
+    monkeypatch.setattr(sys, "prefix", str(tmp_path))
+    monkeypatch.setenv("CONDA_PREFIX", str(tmp_path))
+    assert part("this kernel is the project's")[0] is True
+
+
+def test_banked_records_are_counted(monkeypatch, tmp_path):
+    monkeypatch.setattr(machine, "ROOT", tmp_path)
+    works, what = part("banked results")
+    assert works is False and "make bank" in what
+    (tmp_path / "data" / "claims").mkdir(parents=True)
+    for name in ("C026.paper.json", "C027.paper.json", "C026.quick.json"):
+        (tmp_path / "data" / "claims" / name).write_text("{}")
+    assert part("banked results") == (True, "2 records of the paper's budget in data/claims")

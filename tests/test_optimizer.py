@@ -1,0 +1,61 @@
+import pytest
+import torch
+
+from mamlkit.machine import seeded
+from mamlkit.optimizer import adam, sgd
+
+pytestmark = pytest.mark.usefixtures("float64")
+
+
+def gradient(x, i):
+    """A curved loss that changes with the iteration."""
+    return torch.sin((i + 1) * x) + 0.1 * x**3
+
+
+@pytest.mark.parametrize("settings", [{}, {"decay": (0.8, 0.95), "eps": 1e-3}, {"decay": (0.0, 0.999)}], ids=str)
+def test_adam_is_torchs_adam(settings):
+    x = torch.randn(11, generator=seeded(0))
+    leaf = x.clone().requires_grad_()
+    theirs = torch.optim.Adam([leaf], lr=0.03, betas=settings.get("decay", (0.9, 0.999)), eps=settings.get("eps", 1e-8))
+    ours = adam(0.03, **settings)
+    state = ours.init(x)
+    for i in range(50):
+        leaf.grad = gradient(leaf.detach(), i)
+        theirs.step()
+        x, state = ours.update(gradient(x, i), state, x)
+        assert (x - leaf.detach()).abs().max() < 1e-12, f"iteration {i}"
+    assert state["count"] == 50
+
+
+def test_sgd_is_a_step_against_the_gradient():
+    x, g = torch.randn(2, 11, generator=seeded(0)).unbind()
+    optimizer = sgd(0.3)
+    moved, state = optimizer.update(g, optimizer.init(x), x)
+    assert torch.equal(moved, x - 0.3 * g) and state == optimizer.init(x)
+
+
+@pytest.mark.parametrize("make", [adam, sgd])
+def test_an_update_changes_nothing_in_place(make):
+    x, optimizer = torch.ones(5), make(0.1)
+    state = optimizer.init(x)
+    _, state = optimizer.update(torch.full((5,), 2.0), state, x)
+    before = [t.clone() for t in (state.values() if state else ())]
+    first, _ = optimizer.update(torch.full((5,), 3.0), state, x)
+    again, _ = optimizer.update(torch.full((5,), 3.0), state, x)
+    assert torch.equal(first, again) and (x == 1).all()
+    assert all(torch.equal(a, b) for a, b in zip(before, state.values() if state else ()))
+
+
+@pytest.mark.parametrize("make", [adam, sgd])
+@pytest.mark.parametrize("beta", [0, -0.1, float("nan")])
+def test_a_meta_step_size_that_is_not_above_0_is_refused(make, beta):
+    with pytest.raises(ValueError, match=f"beta is {beta}: the meta step size must be above 0"):
+        make(beta)
+
+
+def test_adams_state_has_the_parameters_type():
+    for dtype in (torch.float32, torch.float64):
+        x = torch.ones(3, dtype=dtype)
+        optimizer = adam(0.1)
+        moved, state = optimizer.update(x, optimizer.init(x), x)
+        assert moved.dtype == dtype and {t.dtype for t in state.values()} == {dtype}
