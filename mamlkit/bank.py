@@ -15,6 +15,7 @@ import sys
 import time
 from collections.abc import Mapping
 from pathlib import Path
+from types import ModuleType
 from typing import NamedTuple
 
 from mamlkit.machine import ROOT
@@ -56,7 +57,9 @@ def plain(path: Path, values: Mapping[str, object]) -> dict:
              if isinstance(line, ast.AnnAssign)}
     if unknown := sorted(values.keys() - known):
         raise ValueError(f'{path.stem} has no parameter "{unknown[0]}"; its parameters are {", ".join(sorted(known)) or "none"}')
-    namespace = {"__name__": "__main__", "__file__": str(path)}
+    module = ModuleType("__main__")  # a real one: torch.compile looks functions up in the module that they name
+    sys.modules["__main__"], namespace = module, module.__dict__
+    namespace["__file__"] = str(path)
     for cell in code:
         if cell.tags & SKIPPED:
             continue

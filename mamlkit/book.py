@@ -11,6 +11,7 @@ from pathlib import Path
 from mamlkit.machine import ROOT
 
 NOTEBOOKS = ROOT / "notebooks"
+FOLDED = {"imports", "figure", "claim", "widget"}  # tags of cells whose result is read, and whose code opens with a click
 
 
 def notebooks(folder: Path = NOTEBOOKS) -> list[Path]:
@@ -45,7 +46,10 @@ def digest(path: Path) -> str:
 
 
 def read(path: Path):
-    """The notebook that a `.py` describes (nbformat), without outputs; its cells have the same ids every time."""
+    """The notebook that a `.py` describes (nbformat), without outputs; its cells have the same ids every time.
+
+    The code of cells with a tag of `FOLDED` is folded away, so that a page reads as text, results and the code that matters.
+    """
     import jupytext
 
     notebook = jupytext.read(path)
@@ -53,6 +57,8 @@ def read(path: Path):
     notebook.nbformat, notebook.nbformat_minor = 4, 5
     for number, cell in enumerate(notebook.cells, 1):
         cell.id = f"cell-{number:03d}"
+        if FOLDED & set(cell.metadata.get("tags", ())):
+            cell.metadata["jupyter"] = {"source_hidden": True}
     return notebook
 
 

@@ -14,8 +14,12 @@ TEMPLATE = """{%- extends 'lab/index.html.j2' -%}
 {% block html_head_js_mathjax %}{% endblock %}
 {% block html_head_js_mermaidjs %}{% endblock %}
 {% block jupyter_widgets %}{% endblock %}
+{% block input_group %}{% if cell.metadata.get("jupyter", {}).get("source_hidden") %}
+<details class="folded"><summary>code</summary>{{ super() }}</details>
+{% else %}{{ super() }}{% endif %}{% endblock %}
 {% block notebook_css %}{{ super() }}
-<style>main { max-width: 72em; margin: auto; } .jp-InputArea-editor .highlight { overflow-x: auto; }</style>{% endblock %}
+<style>main { max-width: 72em; margin: auto; } .jp-InputArea-editor .highlight pre { white-space: pre-wrap; }
+details.folded { margin-left: 64px; } details.folded summary { color: #767676; cursor: pointer; font-size: 85%; }</style>{% endblock %}
 {% block data_png %}<div class="jp-RenderedImage jp-OutputArea-output">
 {% set alt = output | get_metadata('alt', 'image/png') %}
 <img src="data:image/png;base64,{{ output.data['image/png'] }}"{% if alt %} alt="{{ alt | forceescape }}"{% endif %}>
