@@ -57,7 +57,7 @@ def train(learner: Learner, meta: Params, family: Family, optimizer: Optimizer, 
 
     meta_batch = _meta_batch(learner, family, unravel, chunk)
     update = _update(meta_batch, optimizer)
-    compiled = iterations - done >= COMPILE_FROM if compiled is None else compiled
+    compiled = iterations >= COMPILE_FROM if compiled is None else compiled
     run = _or_eagerly(_compiled(update, vector.device), _one_by_one(update)) if compiled else _one_by_one(update)
 
     while done < iterations:
