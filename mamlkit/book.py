@@ -11,7 +11,7 @@ from pathlib import Path
 from mamlkit.machine import ROOT
 
 NOTEBOOKS = ROOT / "notebooks"
-FOLDED = {"imports", "figure", "claim", "widget"}  # tags of cells whose result is read, and whose code opens with a click
+FOLDED = {"imports", "figure", "claim", "widget", "fold"}  # tags of cells whose result is read, and whose code opens with a click
 
 
 def notebooks(folder: Path = NOTEBOOKS) -> list[Path]:

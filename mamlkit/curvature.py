@@ -88,9 +88,9 @@ class CurvatureKnob(Knobs):
             self.errors[method].set_text(f"{NAMES[method]}: loss {before.mean():.2f} → {after.mean():.2f}")
             rows[NAMES[method]] = [f"{loss:.3f}" for loss in (before.mean(), after.mean(), *after)]
         self.title.set_text(self.message(found))
+        self.redraw()
         self.words.value = table("Loss before and after one inner step towards each task", ["start", "mean before", "mean after", *(f"task {i} after" for i in (1, 2, 3))],
                                  rows, chosen=1)
-        self.redraw()
 
     def message(self, found) -> str:
         """What the picture says, from its numbers."""

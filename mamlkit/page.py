@@ -19,6 +19,7 @@ TEMPLATE = """{%- extends 'lab/index.html.j2' -%}
 {% else %}{{ super() }}{% endif %}{% endblock %}
 {% block notebook_css %}{{ super() }}
 <style>main { max-width: 72em; margin: auto; } .jp-InputArea-editor .highlight pre { white-space: pre-wrap; }
+.jp-OutputArea-output .highlight pre { font-family: var(--jp-code-font-family); font-size: var(--jp-code-font-size); }
 details.folded { margin-left: 64px; } details.folded summary { color: #767676; cursor: pointer; font-size: 85%; }</style>{% endblock %}
 {% block data_png %}<div class="jp-RenderedImage jp-OutputArea-output">
 {% set alt = output | get_metadata('alt', 'image/png') %}

@@ -57,7 +57,8 @@ def board(rows: Iterable[Mapping], mine: Mapping[str, Mapping] = {}) -> str:
         + (f"<td style='text-align:left'>{mine[r['id']]['verdict']}</td>" if r["id"] in mine else "<td></td>" if mine else "")
         + f"<td style='text-align:left'>{escape(r['why'])}</td></tr>" for r in rows)
     extra = "<th>this run</th>" if mine else ""
-    return f"<table><thead><tr><th></th><th>where</th><th>claim</th><th>paper</th><th>verdict at the paper's budget</th>{extra}<th>why</th></tr></thead><tbody>{body}</tbody></table>"
+    head = f"<th></th><th>where</th><th>claim</th><th>paper</th><th>verdict at the paper's budget</th>{extra}<th>why</th>".replace("<th>", "<th style='text-align:left'>")
+    return f"<table><thead><tr>{head}</tr></thead><tbody>{body}</tbody></table>"
 
 
 def filters(rows: list[Mapping], mine: Mapping[str, Mapping] = {}):

@@ -144,10 +144,10 @@ class SineKnobs(Knobs):
             artist["chosen"].set_data(*(data[i:i + 1] for data in support))
             artist["error"].set_text(f"{LOOKS[method].label}: {_error(errors[method][step])}")
         self.title.set_text(f"{len(support[0])} points, {_steps(steps)}")
+        self.redraw()
         self.words.value = table("Mean squared error over the panel after each gradient step", ["step", *map(str, range(STEPS + 1))],
                                  {LOOKS[m].label: [*map(_short, e)] if m in self.models else [f"{_short(e[0])}, no steps needed"] for m, e in errors.items()},
                                  chosen=steps)
-        self.redraw()
 
     def moved(self, control) -> None:
         if control not in self.shown:

@@ -102,21 +102,21 @@ pull = vmap(grad(loss), (None, 0))(best, tasks)["theta"]
 left = (best["theta"] - sizes[:, None, None] * pull - tasks.c).norm(dim=-1).amin(0) / (best["theta"] - tasks.c).norm(dim=-1)
 record(run, "S102", checks={"close to any": bool((left <= 0.25).all())}, protocol="the same tasks; for each the best of 400 step sizes",
        here={f"share of the distance left, task {i + 1}": f.item() for i, f in enumerate(left)},
-       why=f"the best single step leaves {left.min():.0%} to {left.max():.0%} of the distance: towards every task, but close to few.")
+       why=f"the best single step leaves {left.min():.0%} to {left.max():.0%} of the distance to the task's optimum; at most a quarter is left for {(left <= 0.25).sum()} of {len(left)} tasks.")
 
 # %% [markdown]
 # **Turn it.** How much the two points differ is a matter of curvature: make the tasks rounder and alike, and watch them
 # meet.
 
 # %% tags=["widget"]
-from mamlkit.widgets import curvature_knob
+from mamlkit.curvature import curvature_knob
 
 curvature_knob()
 
 # %% [markdown]
 # ## Is this machine ready?
 
-# %%
+# %% tags=["fold"]
 say("| | part | here |\n|---|---|---|\n" + "\n".join(f"| {'✔' if works else '○'} | {part} | {what} |" for part, works, what in check()))
 
 # %% [markdown]
@@ -129,7 +129,7 @@ say("| | part | here |\n|---|---|---|\n" + "\n".join(f"| {'✔' if works else '�
 #
 # Sections 5.2 (images, first order) and 5.3 (navigation, locomotion) get their notebooks next.
 
-# %%
+# %% tags=["fold"]
 rows = claims.standing(claims.read("paper"))
 count = lambda notebook: ", ".join(f"{n} {v}" for v in claims.VERDICTS if (n := sum(r["verdict"] == v for r in rows if r["notebook"] == notebook)))
 say("The claims so far, at the paper's budget:\n\n" + "\n".join(f"- {n}: {count(n)}" for n in dict.fromkeys(r["notebook"] for r in rows)))

@@ -267,7 +267,7 @@ figure(fig, "Three panels, K = 5, 10 and 20: the query error against gradient st
             "slowly after; pretraining falls slowly from the same height; the oracle lies at the bottom. The paper's "
             "values at K = 5 are marked with diamonds.")
 
-# %%
+# %% tags=["fold"]
 share = {k: fraction(lost["maml"][k].flatten()) for k in KS}
 say(f"""
 The band is a 95 % interval over seeds and tasks. Means leave out the waves on which a method diverged (error above

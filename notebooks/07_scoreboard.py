@@ -32,7 +32,7 @@ profile: str = "quick"  # whose records stand beside the bank's; one of smoke, q
 seed: int = 0  # unused here, every notebook has it; 0 or more
 device: str = "auto"  # unused here, every notebook has it; one of auto, cpu, cuda, cuda:N
 
-# %%
+# %% tags=["fold"]
 choose_device(device)
 bank, mine = claims.read("paper"), claims.read(profile, claims.results())
 rows = claims.standing(bank)
@@ -42,7 +42,7 @@ say(f"{len(bank)} records at the paper's budget are banked; this run has made {l
 # %% [markdown]
 # ## Refuted as stated, and not reproduced
 
-# %%
+# %% tags=["fold"]
 lost = [r for r in rows if r["verdict"] in ("refuted as stated", "not reproduced")]
 say("\n".join(f"- {MARKS[r['verdict']]} **{r['id']}** ({r['section']}) “{r['quote']}”: {r['why']}" for r in lost) or "Nothing is banked as refuted.")
 
@@ -66,7 +66,7 @@ interactive(filters(rows, mine), board(rows, mine))
 # %% [markdown]
 # ## Not tested, and what would test it
 
-# %%
+# %% tags=["fold"]
 open_rows = [r for r in rows if r["verdict"] in ("not tested", "not testable")]
 say("\n".join(f"- **{r['id']}** “{r['quote']}”: {r['why']}" for r in open_rows) or "Everything in the ledger has a record.")
 
