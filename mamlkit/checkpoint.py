@@ -85,6 +85,14 @@ def resumable(path: Path, steps: Callable[[Step | None], Iterator[Step]], *, abo
             save(path, step, about)
 
 
+def remembered(about: dict, make: Callable[[], Params], device: torch.device | str = "cpu") -> Params:
+    """What `make()` returns, tensors by name: computed once for each `about`, then read from data/cache/runs."""
+    path = place(about)
+    if not path.exists():
+        keep(path, make(), about)
+    return kept(path, device)[0]
+
+
 def place(about: dict) -> Path:
     """Where a run in progress is kept: data/cache/runs, under a name made from all of `about`, so that two runs never meet."""
     key = hashlib.sha256(json.dumps(about, sort_keys=True).encode()).hexdigest()[:12]

@@ -68,7 +68,7 @@ from mamlkit.baselines.fine_tune import fine_tune
 from mamlkit.baselines.oracle import sine, sine_fit
 from mamlkit.baselines.pretrain import pretrain
 from mamlkit.budget import budget
-from mamlkit.checkpoint import keep, kept, place, resumable
+from mamlkit.checkpoint import keep, kept, place, remembered, resumable
 from mamlkit.claims import Table, record
 from mamlkit.evaluate import evaluate, on_query, on_support
 from mamlkit.families.sinusoid import informed, make, pictured, same_wave, sinusoid, walked
@@ -188,8 +188,8 @@ others = {
     "learned alpha": (learned_alpha(loss, steps=1), {}),
     "query is support": (maml(loss, alpha=alpha, steps=1), dict(family=reused)),
     "alpha a tenth": (maml(loss, alpha=alpha / 10, steps=1), dict(step=alpha / 10)),
-    "2x100": (maml(mse(wide.forward), alpha=alpha, steps=1), dict(net=wide)),
-    "3x100": (maml(mse(deep.forward), alpha=alpha, steps=1), dict(net=deep)),
+    "2x100": (maml(mse(wide.forward), alpha=alpha, steps=1), dict(net=wide, iterations=iterations // 3)),
+    "3x100": (maml(mse(deep.forward), alpha=alpha, steps=1), dict(net=deep, iterations=iterations // 3)),
 }
 for name, (learner, how) in others.items():
     runs[name] = [meta_train(name, learner, s, **how) for s in seeds]
@@ -861,31 +861,33 @@ MODELS_C, GROUP, TRAINED = budget(profile, smoke=(4, 2, 5), quick=(50, 50, 1_500
 AVERAGED = seeds[: budget(profile, smoke=1, quick=1, paper=3)]
 alone = sinusoid(shots=1, queries=50)
 common = lambda g: net.init(seeded(77, where))
-unpenalised = lambda weight: none
+unpenalised, named = lambda weight: none, lambda mean: mean.params | {"losses": mean.losses}
 forms = {  # initial weights, penalty, its weights from large to small
     "no regularisation": (net.init, unpenalised, (0.0,)), "l2": (net.init, l2, (1e-3, 3e-4, 1e-4)),
     "towards the mean": (net.init, to_mean, (1e-2, 1e-3, 1e-4)), "same start": (common, unpenalised, (0.0,))}
 
 
 def regressors(form, weight, models, seed):
-    init, penalty, _ = forms[form]
-    groups = average(init, loss, alone, same_wave, adam(0.003), penalty=penalty(weight), generator=seeded(seed, where),
-                     models=models, at_once=GROUP, iterations=TRAINED, compiled=profile == "paper")
-    return last(progress(groups, models // GROUP, f"{form} {weight:g}, seed {seed}"))
+    """The mean parameters of `models` regressors, and beside them their "losses"."""
+    how = dict(models=models, at_once=GROUP, iterations=TRAINED)
+    groups = lambda: average(forms[form][0], loss, alone, same_wave, adam(0.003), penalty=forms[form][1](weight),
+                             generator=seeded(seed, where), compiled=profile == "paper", **how)
+    mean = lambda: last(progress(groups(), models // GROUP, f"{form} {weight:g}, seed {seed}"))
+    return remembered(dict(name=f"average {form}", weight=weight, seed=seed, **how, code=source_key()), lambda: named(mean()), where)
 
 
 def magnitude(form):
     """The largest weight with which the median regressor still gets below 0.02, else the smallest."""
     *larger, smallest = forms[form][2]
-    return next((w for w in larger if regressors(form, w, GROUP, 99).losses.median() < 0.02), smallest)
+    return next((w for w in larger if regressors(form, w, GROUP, 99)["losses"].median() < 0.02), smallest)
 
 
 weights = {form: magnitude(form) for form in forms}
 averages = {form: [regressors(form, weights[form], MODELS_C, s) for s in AVERAGED] for form in forms}
-tuned_c = {form: tuned([a.params for a in averages[form]], validation[5]) for form in forms}
+individual = torch.cat([a.pop("losses") for form in forms for a in averages[form]][: len(AVERAGED)]).cpu()
+tuned_c = {form: tuned(averages[form], validation[5]) for form in forms}
 for form in forms:
-    error[form] = {5: errors(fine_tuned(tuned_c[form][0]), [a.params for a in averages[form]], test[5])}
-individual = torch.cat([a.losses for a in averages["no regularisation"]])
+    error[form] = {5: errors(fine_tuned(tuned_c[form][0]), averages[form], test[5])}
 
 # %% tags=["figure"]
 TABLE2 = {"maml": (0.67, 0.38, 0.35), "pretrained": (2.41, 2.23, 2.19), "no regularisation": (4.19, 3.85, 3.69), "l2": (7.18, 5.69, 5.60), "towards the mean": (2.91, 2.72, 2.71)}
