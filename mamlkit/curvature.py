@@ -29,12 +29,15 @@ class CurvatureKnob(Knobs):
     def __init__(self, *, spread=2.0, anisotropy=2.0, alpha=0.8):
         import ipywidgets as W
 
-        controls = {"spread": slider("spread", spread, 1.0, 6.0, 0.25), "anisotropy": slider("anisotropy", anisotropy, 1.0, 4.0, 0.25),
+        controls = {"spread": slider("spread", spread, 1.0, 6.0, 0.25),
+                    "anisotropy": slider("anisotropy", anisotropy, 1.0, 4.0, 0.25),
                     "alpha": slider("step size α", alpha, 0.0, 0.95, 0.05, name="alpha")}
-        column = [W.HTML("<b>The tasks' curvatures</b>"), controls["spread"], controls["anisotropy"], W.HTML("<b>The inner step</b>"),
-                  controls["alpha"], W.HBox([self.button("equal curvatures", self.equalise), self.button("reset", self.reset)])]
+        column = [W.HTML("<b>The tasks' curvatures</b>"), controls["spread"], controls["anisotropy"],
+                  W.HTML("<b>The inner step</b>"), controls["alpha"],
+                  W.HBox([self.button("equal curvatures", self.equalise), self.button("reset", self.reset)])]
         fig, moving = self._figure()
-        self.assemble(fig, moving, controls, column, "Stars: the tasks' optima; hollow: the other start. Make all curvatures equal: what is left?")
+        self.assemble(fig, moving, controls, column,
+                      "Stars: the tasks' optima; hollow: the other start. Make all curvatures equal: what is left?")
 
     def _figure(self):
         from matplotlib.figure import Figure
@@ -53,12 +56,13 @@ class CurvatureKnob(Knobs):
                 ax.annotate(str(i), (x, y), xytext=(7, -5), textcoords="offset points", fontsize=9, color=INK)
             self.starts.append({m: ax.plot([], [], linestyle="none", marker=LOOKS[m].marker, markersize=7, color=LOOKS[m].color,
                                            markerfacecolor=LOOKS[m].color if m == method else "none")[0] for m in NAMES})
-            self.arrows[method] = [ax.add_patch(FancyArrowPatch((0, 0), (1, 1), arrowstyle="-|>", mutation_scale=9, linewidth=1.6, shrinkA=0,
-                                                                shrinkB=0, color=look.color, linestyle=look.line)) for _ in range(3)]
+            arrow = dict(arrowstyle="-|>", mutation_scale=9, linewidth=1.6, shrinkA=0, shrinkB=0)
+            self.arrows[method] = [ax.add_patch(FancyArrowPatch((0, 0), (1, 1), color=look.color, linestyle=look.line, **arrow))
+                                   for _ in range(3)]
             self.errors[method] = ax.text(0, 1.02, " ", transform=ax.transAxes, fontsize=9.5, color=look.color)
         axes["pretrained"].set_ylabel(r"$\theta_2$")
-        return fig, [self.title, *sum(self.rings, []), *sum(self.arrows.values(), []), *(start for panel in self.starts for start in panel.values()),
-                     *self.errors.values()]
+        starts = [start for panel in self.starts for start in panel.values()]
+        return fig, [self.title, *sum(self.rings, []), *sum(self.arrows.values(), []), *starts, *self.errors.values()]
 
     def outcome(self) -> tuple[quadratic.Quadratic, dict]:
         """The tasks; for each method its start, (2,), the points after a step towards each task, (3, 2), and the
@@ -89,7 +93,8 @@ class CurvatureKnob(Knobs):
             rows[NAMES[method]] = [f"{loss:.3f}" for loss in (before.mean(), after.mean(), *after)]
         self.title.set_text(self.message(found))
         self.redraw()
-        self.words.value = table("Loss before and after one inner step towards each task", ["start", "mean before", "mean after", *(f"task {i} after" for i in (1, 2, 3))],
+        self.words.value = table("Loss before and after one inner step towards each task",
+                                 ["start", "mean before", "mean after", "task 1 after", "task 2 after", "task 3 after"],
                                  rows, chosen=1)
 
     def message(self, found) -> str:
@@ -109,8 +114,8 @@ class CurvatureKnob(Knobs):
     def alt(self) -> str:
         found = self.outcome()[1]
         said = ", ".join(f"{NAMES[m]} from {before.mean():.3f} to {after.mean():.3f}" for m, (_, _, before, after) in found.items())
-        return ("Two panels, joint training and MAML: three task optima in a plane with rings of equal loss, the starting point, and arrows of one "
-                f"step towards each task. {self.message(found)}. Mean losses: {said}.")
+        return ("Two panels, joint training and MAML: three task optima in a plane with rings of equal loss, the starting point, "
+                f"and arrows of one step towards each task. {self.message(found)}. Mean losses: {said}.")
 
 
 def _ring(A, c):

@@ -27,15 +27,16 @@ def slider(label: str, value: float, low: float, high: float, step: float, *, fo
     if whole and value != int(value):
         raise ValueError(f"{name or label} is {value}: it must be a whole number")
     make = W.IntSlider if whole else W.FloatSlider
-    return make(int(value) if whole else value, min=low, max=high, step=step, description=label, readout_format="d" if whole else form,
-                style={"description_width": "5.8em"}, layout={"width": WIDE})
+    return make(int(value) if whole else value, min=low, max=high, step=step, description=label,
+                readout_format="d" if whole else form, style={"description_width": "5.8em"}, layout={"width": WIDE})
 
 
 def headline(fig):
     """The figure's title, a text that may change; its place is kept when the figure is laid out."""
     fig.suptitle(" ", fontsize=11, fontweight="bold")
     # it belongs to an axes since a figure's own moving artists are left out when the figure is saved
-    return fig.axes[0].text(0.01, 0.985, " ", transform=fig.transFigure, va="top", fontsize=11, fontweight="bold", color=INK, in_layout=False)
+    return fig.axes[0].text(0.01, 0.985, " ", transform=fig.transFigure, va="top", fontsize=11, fontweight="bold", color=INK,
+                            in_layout=False)
 
 
 class Knobs:
@@ -58,7 +59,8 @@ class Knobs:
             artist.set_animated(True)
         self.words, self.trouble = W.HTML(), W.HTML()
         picture = self._picture()
-        beside = W.HBox([W.VBox([picture, self.words]), W.VBox(column)], layout={"flex_flow": "row wrap", "align_items": "flex-start"})
+        beside = W.HBox([W.VBox([picture, self.words]), W.VBox(column)])
+        beside.layout = {"flex_flow": "row wrap", "align_items": "flex-start"}
         self.widget = W.VBox([W.HTML(f"<b>{look}</b>"), beside, self.trouble])
         for control in controls.values():
             control.observe(self._follow, "value")
@@ -98,7 +100,7 @@ class Knobs:
         """Draws what moves. Before the first drawing, and where nobody looks, there is nothing to do."""
         if self.image is not None:
             if alive():
-                self.image.value = f'<img alt="{html.escape(self.alt())}" src="data:image/png;base64,{base64.b64encode(self.png()).decode()}">'
+                self.image.value = f'<img alt="{html.escape(self.alt())}" src="data:image/png;base64,{self.png64()}">'
         elif self.ground is not None:
             self.fig.canvas.restore_region(self.ground)
             for artist in self.moving:
@@ -110,6 +112,9 @@ class Knobs:
         picture = io.BytesIO()
         self.fig.savefig(picture, format="png", dpi=100)
         return picture.getvalue()
+
+    def png64(self) -> str:
+        return base64.b64encode(self.png()).decode()
 
     def set(self, **values) -> None:
         """Moves several controls and follows once."""
@@ -161,7 +166,7 @@ class Knobs:
         """Displays the live figure, with a picture for those who read the saved notebook without a kernel."""
         from IPython.display import display
 
-        bundle = self.widget._repr_mimebundle_() | {"image/png": base64.b64encode(self.png()).decode()}
+        bundle = self.widget._repr_mimebundle_() | {"image/png": self.png64()}
         display(bundle, metadata={"image/png": {"alt": self.alt()}}, raw=True)
 
 
@@ -201,13 +206,19 @@ def alive() -> bool:
 
 def table(caption: str, head: list[str], rows: dict[str, list[str]], *, chosen: int | None = None) -> str:
     """A small table on the book's ground. rows: name -> cells, one cell being as wide as all. chosen: the column to mark."""
-    def cells(tag, texts):
-        if len(texts) < len(head) - 1:
-            return f'<td colspan="{len(head) - 1}" style="text-align:center">{texts[0]}</td>'
-        mark = "background:#dddcd4;font-weight:bold"
-        return "".join(f'<{tag} style="padding:0 2px;text-align:right;{mark if i == chosen else ""}">{t}</{tag}>' for i, t in enumerate(texts))
+    ground = f"background:{GROUND};color:{INK}"
+    columns = len(head) - 1
 
-    body = "".join(f'<tr><th scope="row" style="text-align:left">{name}</th>{cells("td", texts)}</tr>' for name, texts in rows.items())
-    return (f'<table style="width:560px;table-layout:fixed;border-collapse:collapse;background:{GROUND};color:{INK};'
-            f'font-size:12px;line-height:1.6"><caption style="caption-side:top;text-align:left;background:{GROUND};color:{INK};padding:0 2px">'
-            f'{caption}</caption><tr><th style="width:6.5em;text-align:left">{head[0]}</th>{cells("th", head[1:])}</tr>{body}</table>')
+    def cells(tag, texts):
+        if len(texts) < columns:
+            return f'<td colspan="{columns}" style="text-align:center">{texts[0]}</td>'
+        marks = ["background:#dddcd4;font-weight:bold" if i == chosen else "" for i in range(columns)]
+        return "".join(f'<{tag} style="padding:0 2px;text-align:right;{mark}">{text}</{tag}>' for mark, text in zip(marks, texts))
+
+    def row(name, tag, texts, scope):
+        return f'<tr><th scope="{scope}" style="text-align:left">{name}</th>{cells(tag, texts)}</tr>'
+
+    lines = [row(head[0], "th", head[1:], "col"), *(row(name, "td", texts, "row") for name, texts in rows.items())]
+    return (f'<table style="width:560px;table-layout:fixed;border-collapse:collapse;font-size:12px;line-height:1.6;{ground}">'
+            f'<caption style="caption-side:top;text-align:left;padding:0 2px;{ground}">{caption}</caption>'
+            f'<colgroup><col style="width:6.5em"></colgroup>{"".join(lines)}</table>')

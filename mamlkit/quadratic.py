@@ -47,7 +47,8 @@ def three_tasks(*, spread: float = 2.0, anisotropy: float = 2.0) -> Quadratic:
     for name, value in {"spread": spread, "anisotropy": anisotropy}.items():
         if not 1 <= value < float("inf"):
             raise ValueError(f"{name} is {value}: it must be a finite number of 1 or more")
-    axes = [torch.tensor([[cos(a), -sin(a)], [sin(a), cos(a)]], dtype=torch.float64) for a in (0.35, 0.35 + pi / 3, 0.35 + 2 * pi / 3)]
+    angles = [0.35 + i * pi / 3 for i in range(3)]
+    axes = [torch.tensor([[cos(a), -sin(a)], [sin(a), cos(a)]], dtype=torch.float64) for a in angles]
     shape = torch.diag(torch.tensor([1.0, 1 / anisotropy], dtype=torch.float64))
     A = torch.stack([spread ** (-i / 2) * R @ shape @ R.T for i, R in enumerate(axes)])
     return Quadratic(A, torch.tensor([[-2.2, -1.2], [2.4, -1.0], [0.2, 2.2]], dtype=torch.float64))

@@ -17,7 +17,9 @@ from mamlkit.plots import GROUND, INK, LOOKS, QUIET, style
 from mamlkit.task import Task
 from mamlkit.trees import Params, tree_map
 
-STEPS, SHOTS, HEIGHT, REACH = 10, 20, 6.0, 12  # the most steps and points; the panels' top; how near a pointer must be, in pixels
+STEPS, SHOTS = 10, 20  # the most there can be
+HEIGHT = 6.0  # of the panels, from their middle
+REACH = 12  # pixels from a point at which it can be taken
 GRID = torch.linspace(*RANGE, 201).unsqueeze(-1)
 
 
@@ -30,7 +32,8 @@ def sine_knobs(forward: Callable[[Params, Tensor], Tensor], models: dict[str, Pa
     [0.1, 5], phase in [0, pi]: the wave. shots: K, 2 to 20. noise: standard deviation of the points' errors, 0 to 1.
     steps: gradient steps shown, 0 to 10. seed: draws the points. Raises ValueError for values out of range.
     """
-    present(lambda: SineKnobs(forward, models, alpha=alpha, amplitude=amplitude, phase=phase, shots=shots, noise=noise, steps=steps, seed=seed))
+    present(lambda: SineKnobs(forward, models, alpha=alpha, amplitude=amplitude, phase=phase, shots=shots, noise=noise,
+                              steps=steps, seed=seed))
 
 
 class SineKnobs(Knobs):
@@ -52,8 +55,11 @@ class SineKnobs(Knobs):
         controls = {
             "amplitude": slider("amplitude", amplitude, *AMPLITUDE, 0.1), "phase": slider("phase", phase, PHASE[0], pi, 0.05),
             "shots": slider("points K", shots, 2, SHOTS, 1, name="shots"), "noise": slider("noise", noise, 0.0, 1.0, 0.05),
-            "alpha": slider("step size α", alpha, 0.0, 5 * alpha, alpha / 10, form=".2g"), "steps": slider("steps", steps, 0, STEPS, 1),
-            "point": slider("point no.", 1, 1, shots, 1), "x": slider("its x", 0.0, *RANGE, 0.1), "y": slider("its y", 0.0, -HEIGHT, HEIGHT, 0.1)}
+            "alpha": slider("step size α", alpha, 0.0, 5 * alpha, alpha / 10, form=".2g"),
+            "steps": slider("steps", steps, 0, STEPS, 1), "point": slider("point no.", 1, 1, shots, 1),
+            "x": slider("its x", 0.0, *RANGE, 0.1), "y": slider("its y", 0.0, -HEIGHT, HEIGHT, 0.1)}
+        for name in ("x", "y"):
+            controls[name].continuous_update = False  # an eager slider sends back, rounded and late, what a drag sent it
         play = W.Play(value=steps, min=0, max=STEPS, interval=600, tooltip="play the gradient steps")
         W.jslink((play, "value"), (controls["steps"], "value"))
         c = controls
@@ -62,9 +68,11 @@ class SineKnobs(Knobs):
                   W.HTML("<b>Move a point</b>, here or with the mouse"), c["point"], c["x"], c["y"],
                   W.HBox([self.button("new points", self.new_points), self.button("reset", self.reset)])]
         fig, moving = self._figure()
-        self.assemble(fig, moving, controls, column, "Press play, then move all points to one side: which curve still knows the other side?")
-        for event, follow in {"button_press_event": self._press, "motion_notify_event": self._motion, "button_release_event": self._release}.items():
-            fig.canvas.mpl_connect(event, follow)
+        self.assemble(fig, moving, controls, column,
+                      "Press play, then move all points to one side: which curve still knows the other side?")
+        fig.canvas.mpl_connect("button_press_event", self._press)
+        fig.canvas.mpl_connect("motion_notify_event", self._motion)
+        fig.canvas.mpl_connect("button_release_event", self._release)
 
     def _figure(self):
         """The panels, one for each method, and the artists in them that move."""
@@ -83,11 +91,11 @@ class SineKnobs(Knobs):
                 "before": ax.plot(x, x * float("nan"), color=QUIET, linestyle=":", linewidth=1.4, label="before")[0],
                 "after": ax.plot(x, x, color=look.color, linestyle=look.line, linewidth=2, label="after")[0],
                 "points": ax.plot([], [], linestyle="none", marker="o", markersize=6, color=INK, label="points")[0],
-                "chosen": ax.plot([], [], linestyle="none", marker="o", markersize=11, markerfacecolor="none", color=INK)[0],
+                "chosen": ax.plot([], [], linestyle="none", marker="o", markersize=11, fillstyle="none", color=INK)[0],
                 "error": ax.text(0, 1.03, " ", transform=ax.transAxes, fontsize=9.5, color=look.color)}
         axes[0].set_ylabel("y")
-        fig.legend(handles=[self.panels["oracle"][1][k] for k in ("truth", "before", "points")], loc="outside lower center", ncols=3,
-                   frameon=False, fontsize=9, labelcolor=INK)
+        fig.legend(handles=[self.panels["oracle"][1][k] for k in ("truth", "before", "points")], loc="outside lower center",
+                   ncols=3, frameon=False, fontsize=9, labelcolor=INK)
         return fig, [self.title, *(artist for _, artists in self.panels.values() for artist in artists.values())]
 
     def task(self) -> Task:
@@ -96,7 +104,8 @@ class SineKnobs(Knobs):
         wave = sinusoid(shots=SHOTS, noise=1.0).noise(torch.Generator().manual_seed(self.seed), 1)
         wave = tree_map(lambda n: n[0], wave)
         task = make(wave._replace(amplitude=torch.tensor(c["amplitude"]), phase=torch.tensor(c["phase"]), query_x=GRID,
-                                  support_x=wave.support_x[:c["shots"]], support_error=c["noise"] * wave.support_error[:c["shots"]]))
+                                  support_x=wave.support_x[:c["shots"]],
+                                  support_error=c["noise"] * wave.support_error[:c["shots"]]))
         for i, (x, y) in self.placed.items():
             if i < c["shots"]:
                 task.support.x[i], task.support.y[i] = x, y
@@ -107,12 +116,14 @@ class SineKnobs(Knobs):
 
         The oracle takes no steps: one curve. Kept until a control other than `steps` moves.
         """
-        key = [self.seed, dict(self.placed), *(self.controls[name].value for name in ("amplitude", "phase", "shots", "noise", "alpha"))]
+        decide = ("amplitude", "phase", "shots", "noise", "alpha")
+        key = [self.seed, dict(self.placed), *(self.controls[name].value for name in decide)]
         if self.known is None or self.known[0] != key:
             task = self.task()
             with _one_thread():
                 curves = {method: self._curves(params, task) for method, params in self.models.items()} | {"oracle": _oracle(task)}
-            self.known = key, (task, curves, {method: (curve - task.query.y.squeeze(-1)).square().mean(-1) for method, curve in curves.items()})
+            errors = {method: (curve - task.query.y.squeeze(-1)).square().mean(-1) for method, curve in curves.items()}
+            self.known = key, (task, curves, errors)
         return self.known[1]
 
     def _curves(self, params, task):
@@ -131,8 +142,8 @@ class SineKnobs(Knobs):
         c, support = self.controls, [data.squeeze(-1).numpy() for data in task.support]
         c["point"].max = len(support[0])
         i, steps = c["point"].value - 1, c["steps"].value
-        self.shown = {c["x"]: float(support[0][i]), c["y"]: float(support[1][i])}
-        for control, value in self.shown.items():
+        self.chosen = {c["x"]: float(support[0][i]), c["y"]: float(support[1][i])}
+        for control, value in self.chosen.items():
             control.value = value
         for method, (_, artist) in self.panels.items():
             step = steps if method in self.models else 0
@@ -145,15 +156,16 @@ class SineKnobs(Knobs):
             artist["error"].set_text(f"{LOOKS[method].label}: {_error(errors[method][step])}")
         self.title.set_text(f"{len(support[0])} points, {_steps(steps)}")
         self.redraw()
-        self.words.value = table("Mean squared error over the panel after each gradient step", ["step", *map(str, range(STEPS + 1))],
-                                 {LOOKS[m].label: [*map(_short, e)] if m in self.models else [f"{_short(e[0])}, no steps needed"] for m, e in errors.items()},
-                                 chosen=steps)
+        rows = {LOOKS[method].label: [_short(error) for error in errors[method]] for method in self.models}
+        rows[LOOKS["oracle"].label] = [f"{_short(errors['oracle'][0])}, no steps needed"]
+        self.words.value = table("Mean squared error over the panel after each gradient step",
+                                 ["step", *map(str, range(STEPS + 1))], rows, chosen=steps)
 
     def moved(self, control) -> None:
-        if control not in self.shown:
+        if control in self.chosen:
+            self.place(self.controls["point"].value - 1, *(self.chosen | {control: control.value}).values())
+        else:
             self.update()
-        elif abs(control.value - self.shown[control]) > 0.6 * control.step:  # less is the browser, rounding what it was sent
-            self.place(self.controls["point"].value - 1, *(self.shown | {control: control.value}).values())
 
     def place(self, point: int, x: float, y: float) -> None:
         """Puts one point (0 is the first) at (x, y), or where the panel ends."""
@@ -178,8 +190,9 @@ class SineKnobs(Knobs):
         task, _, errors = self.outcome()
         steps = self.controls["steps"].value
         said = ", ".join(f"{LOOKS[m].label} {_short(e[steps if m in self.models else 0])}" for m, e in errors.items())
-        return (f"One panel for each method: the same sine wave of amplitude {self.controls['amplitude'].value:.3g}, {len(task.support.x)} points "
-                f"on it, and the method's curve before and after {_steps(steps)}. Mean squared errors: {said}.")
+        amplitude = self.controls["amplitude"].value
+        return (f"One panel for each method: the same sine wave of amplitude {amplitude:.3g}, {len(task.support.x)} points on it, "
+                f"and the method's curve before and after {_steps(steps)}. Mean squared errors: {said}.")
 
     def _press(self, event) -> None:
         ax = event.inaxes
@@ -196,7 +209,7 @@ class SineKnobs(Knobs):
         if self.grabbed and time.monotonic() >= self.free_at:
             begin = time.monotonic()
             self._drag(event)
-            self.free_at = 2 * time.monotonic() - begin  # moves that came meanwhile are skipped: the point keeps up with the hand
+            self.free_at = 2 * time.monotonic() - begin  # what came meanwhile is skipped, so the point keeps up with the hand
 
     def _release(self, event) -> None:
         if self.grabbed:

@@ -82,7 +82,7 @@ def test_the_board_escapes_what_it_shows():
 def test_the_records_of_this_run_stand_beside_the_banks():
     page = board(ROWS, {"C026": row("C026", "partial"), "X999": row("X999", "partial")})
     head, *lines = page.split("<tr>")[1:]
-    assert "this run" in head and {line.count("<td") for line in lines} == {head.count("<th>")}
+    assert "this run" in head and {line.count("<td") for line in lines} == {head.count("<th")}
     assert "partial" in lines[0] and "X999" not in page
 
 

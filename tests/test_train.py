@@ -184,10 +184,10 @@ def test_malformed_tasks_are_refused_before_any_update():
 
 def breaking(bad, at=6.5):
     """A learner whose meta-gradient is 1 for `good`, which so falls by 1 at each update, and `bad` for `poor` from the
-    update on that starts with good <= at. `fine` has no trouble."""
+    update on that starts with good <= at."""
     def meta_grad(meta, task):
         poor = torch.where(meta["good"] <= at, torch.full_like(meta["poor"], bad), torch.ones_like(meta["poor"]))
-        fine = torch.ones_like(meta["fine"]) * task.query.y.mean().sign().square()
+        fine = torch.ones_like(meta["fine"]) + 0 * meta["poor"].sum()  # were `poor` poisoned, `fine` would break too
         return {"good": torch.ones_like(meta["good"]), "poor": poor, "fine": fine}, {"loss": meta["good"].sum()}
 
     meta = {"good": torch.tensor(10.0), "poor": torch.zeros(3, 2), "fine": torch.zeros(5)}
@@ -210,6 +210,16 @@ def test_a_meta_gradient_that_is_not_finite_stops_the_run_naming_iteration_and_p
     for step in steps:
         assert all(torch.isfinite(p).all() for p in step.meta.values()) and step.meta["good"] == pytest.approx(10 - step.iteration)
     assert same(meta, breaking(bad)[1])
+
+
+@pytest.mark.parametrize("block", [3, 5, 20])
+def test_one_bad_iteration_in_a_block_of_good_ones_stops_the_run_there(block):
+    """Task 7 of a block, in its iteration 2, is the only one that is bad."""
+    family = Family(lambda generator, n: torch.arange(n, dtype=torch.float64).view(n, 1), lambda x: Task(Data(x, x), Data(x, x)))
+    learner = Learner(dict, lambda meta, support: [meta], lambda meta, task: ({"w": torch.where(task.query.x[0] == 7, float("nan"), meta["w"])},
+                                                                           {"loss": meta["w"].sum()}))
+    with pytest.raises(FloatingPointError, match=r"gradient of w is not finite at iteration 2\b"):
+        run(learner=learner, meta={"w": torch.ones(4)}, family=family, optimizer=sgd(0.1), iterations=40, block=block)
 
 
 def test_one_bad_task_in_a_meta_batch_is_enough_to_stop():

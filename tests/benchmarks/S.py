@@ -207,7 +207,7 @@ def floor(order):
     summed = [product((40, n), (n, 1)), product((40, n), (n, 40)), product((1, n), (n, 40))]
     inner, outer = shared + weights, adapted + (weights if order == 2 else summed)
     # Backward through the inner step: each of its eight products gives one to each factor that is not data.
-    through = [adapted[0], adapted[1], adapted[2], adapted[1], adapted[2], *shared[1:], summed[0], *summed[1:], *summed[1:]]
+    through = [adapted[0], adapted[0], adapted[1], adapted[1], adapted[2], *shared[1:], summed[0], *summed[1:], *summed[1:]]
     work = inner + outer + (through if order == 2 else [])
 
     def advance(n):

@@ -66,21 +66,21 @@ def lab(browser, folder):
     shutil.copytree(NOTEBOOKS, folder / "notebooks")
     for path in (folder / "notebooks").glob("*.py"):
         path.write_text(re.sub(r'^(profile(?:: str)? = )"\w+"', r'\1"smoke"', path.read_text(), flags=re.M))
-    quiet = folder / "JUPYTER_CONFIG_DIR" / "lab" / "user-settings" / "@jupyterlab" / "apputils-extension" / "notification.jupyterlab-settings"
-    quiet.parent.mkdir(parents=True)
-    quiet.write_text('{"fetchNews": "false", "checkForUpdates": false}')  # else Lab asks, over the page
+    settings = folder / "JUPYTER_CONFIG_DIR" / "lab" / "user-settings" / "@jupyterlab" / "apputils-extension"
+    settings.mkdir(parents=True)
+    (settings / "notification.jupyterlab-settings").write_text('{"fetchNews": "false", "checkForUpdates": false}')  # else Lab asks, over the page
     with socket.socket() as free:
         free.bind(("127.0.0.1", 0))
         port = free.getsockname()[1]
-    own = {name: str(folder / name) for name in ("JUPYTER_CONFIG_DIR", "JUPYTER_DATA_DIR", "JUPYTER_RUNTIME_DIR", "IPYTHONDIR", "MAMLKIT_RESULTS")}
+    own = ("JUPYTER_CONFIG_DIR", "JUPYTER_DATA_DIR", "JUPYTER_RUNTIME_DIR", "IPYTHONDIR", "MAMLKIT_RESULTS")
     inherited = {k: v for k, v in os.environ.items() if k not in ("MAMLKIT_HEADLESS", "MAMLKIT_PROGRESS", "MPLBACKEND")}
     with open(folder / "lab.log", "w") as log:
         server = subprocess.Popen(
-            [sys.executable, "-m", "jupyterlab", "--no-browser", "--allow-root", "--ip=127.0.0.1", f"--port={port}", "--ServerApp.port_retries=0",
-             "--IdentityProvider.token=test", f"--ServerApp.root_dir={folder / 'notebooks'}", "--LabApp.news_url=None",
+            [sys.executable, "-m", "jupyterlab", "--no-browser", "--allow-root", "--ip=127.0.0.1", f"--port={port}",
+             "--ServerApp.port_retries=0", "--IdentityProvider.token=test", f"--ServerApp.root_dir={folder / 'notebooks'}", "--LabApp.news_url=None",
              "--LabApp.check_for_updates_class=jupyterlab.NeverCheckForUpdate", "--LabApp.expose_app_in_browser=True",
              "--LabApp.extension_manager=readonly", "--ServerApp.terminals_enabled=False"],
-            env=inherited | own | {"JUPYTER_PREFER_ENV_PATH": "1"}, stdout=log, stderr=log, start_new_session=True)
+            env=inherited | {name: str(folder / name) for name in own} | {"JUPYTER_PREFER_ENV_PATH": "1"}, stdout=log, stderr=log, start_new_session=True)
     try:
         address = f"http://127.0.0.1:{port}"
         _wait_for(f"{address}/api/status?token=test", server, folder / "lab.log")
@@ -143,13 +143,14 @@ class Scene:
         page.wait_for_function("() => window.ran", timeout=PATIENCE)
         self.cells = page.evaluate("""() => notebook.content.widgets.filter(c => c.model.type === 'code').map(c => ({
             source: c.model.sharedModel.getSource(), count: c.model.executionCount,
-            errors: [...Array(c.model.outputs.length).keys()].map(i => c.model.outputs.get(i).toJSON()).filter(o => o.output_type === 'error')
-                .map(o => o.ename + ': ' + o.evalue)}))""")
+            errors: [...Array(c.model.outputs.length).keys()].map(i => c.model.outputs.get(i).toJSON())
+                .filter(o => o.output_type === 'error').map(o => o.ename + ': ' + o.evalue)}))""")
 
     def show(self):
         """Brings the scene into view: Lab keeps only the cells that are seen."""
         found = self.page.evaluate("""async call => {
-            const i = notebook.content.widgets.findIndex(c => c.model.type === 'code' && c.model.sharedModel.getSource().includes(call));
+            const calls = c => c.model.type === 'code' && c.model.sharedModel.getSource().includes(call);
+            const i = notebook.content.widgets.findIndex(calls);
             if (i < 0) return false;
             notebook.content.activeCellIndex = i;
             await notebook.content.scrollToItem(i, 'start');
@@ -162,11 +163,11 @@ class Scene:
         self.canvas.wait_for(timeout=60_000)
         self.settle()
 
-    def handle(self, label):
-        return self.at.locator(".widget-inline-hbox", has=self.page.get_by_text(label, exact=True)).locator(".noUi-handle")
+    def slider(self, label, part):
+        return self.at.locator(".widget-inline-hbox", has=self.page.get_by_text(label, exact=True)).locator(part)
 
     def value(self, label) -> float:
-        return float(self.at.locator(".widget-inline-hbox", has=self.page.get_by_text(label, exact=True)).locator(".widget-readout").inner_text().replace("−", "-"))
+        return float(self.slider(label, ".widget-readout").inner_text().replace("−", "-"))
 
     def picture(self) -> str:
         return self.canvas.evaluate("canvas => canvas.toDataURL()")
@@ -184,16 +185,17 @@ class Scene:
 
     def press(self, label, key) -> float:
         """Presses a key on a slider; milliseconds until the browser shows another picture. Fails after 10 seconds."""
-        self.handle(label).focus()
+        self.slider(label, ".noUi-handle").focus()
         self.canvas.evaluate("""canvas => {
-            const pixels = () => new Uint32Array(canvas.getContext('2d').getImageData(0, 0, canvas.width, canvas.height).data.buffer);
+            const all = () => canvas.getContext('2d').getImageData(0, 0, canvas.width, canvas.height);
+            const pixels = () => new Uint32Array(all().data.buffer);
             const before = pixels();
             window.latency = null;
             addEventListener('keydown', () => {
                 const start = performance.now();
                 const look = () => {
                     const now = pixels();
-                    if (now.some((pixel, i) => pixel !== before[i])) window.latency = performance.now() - start;
+                    if (now.some((pixel, i) => pixel !== before[i])) window.latency = Math.round(performance.now() - start);
                     else if (performance.now() - start < 10000) requestAnimationFrame(look);
                 };
                 requestAnimationFrame(look);
@@ -235,7 +237,7 @@ def test_a_key_on_a_slider_changes_the_picture_at_once(scene, label):
         took.append(scene.press(label, "ArrowRight" if i % 2 == 0 else "ArrowLeft"))
         scene.settle()
     assert scene.value(label) == before, "as many keys to the right as to the left"
-    scene.latency[label] = {"smallest": round(min(took)), "median": round(statistics.median(took)), "largest": round(max(took)), "presses": PRESSES}
+    scene.latency[label] = {"smallest": min(took), "median": statistics.median(took), "largest": max(took), "presses": PRESSES}
     print(f"\n{label}: {scene.latency[label]} ms")
     assert statistics.median(took) < 2_000
 
@@ -277,7 +279,7 @@ def test_a_point_follows_the_mouse(scene):
 def test_play_goes_through_the_steps(scene):
     before = scene.fresh()
     scene.at.locator(".widget-play button").first.click()
-    scene.page.wait_for_function("() => [...document.querySelectorAll('[data-scene=sine] .widget-readout')].some(r => r.innerText === '10')", timeout=60_000)
+    scene.slider("steps", ".widget-readout").filter(has_text="10").wait_for(timeout=60_000)
     assert scene.value("steps") == 10 and scene.settle() != before
 
 
