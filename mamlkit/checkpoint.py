@@ -3,6 +3,7 @@
 import hashlib
 import json
 import os
+import sys
 import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -22,6 +23,7 @@ def save(path: Path, step: Step, about: dict) -> None:
     about: what decides the run's numbers (JSON values); `load` checks it. The last checkpoint but one stays beside it
     as `<path>.previous`.
     """
+    _tidy(path)
     tensors = {"generator": step.generator, "losses": step.losses}
     tensors |= {f"meta/{k}": p for k, p in step.meta.items()} | {f"optimizer/{k}": p for k, p in step.optimizer.items()}
     path = Path(path)
@@ -46,19 +48,20 @@ def load(path: Path, about: dict, device: torch.device | str = "cpu") -> Step | 
             continue
         except ValueError as damage:
             damaged.append(str(damage))
+            candidate.replace(candidate.with_name(f"{candidate.name}.damaged"))  # or the next save would drop the good one before it
             continue
         if metadata["about"] != json.loads(json.dumps(about)):
             raise ValueError(f"{candidate} belongs to a run with {metadata['about']}, this one has {about}; "
                              "give this run another path, or delete the file")
         if damaged:
-            print(f"{damaged[0]} The checkpoint before it is used: iteration {metadata['iteration']}.", flush=True)
+            print(f"{damaged[0]} The checkpoint before it is used: iteration {metadata['iteration']}.", file=sys.stderr, flush=True)
 
         def part(prefix):
             return {k.removeprefix(prefix): t.to(device) for k, t in tensors.items() if k.startswith(prefix)}
 
         return Step(metadata["iteration"], part("meta/"), part("optimizer/"), tensors["generator"], tensors["losses"])
     if damaged:
-        raise ValueError(f"{damaged[0]} There is no whole checkpoint before it; delete the file to start this run anew.")
+        raise ValueError(f"{damaged[0]} There is no whole checkpoint before it; it was set aside, the next call starts this run anew.")
     return None
 
 
@@ -119,17 +122,24 @@ def _previous(path: Path) -> Path:
     return path.with_name(path.name + ".previous")
 
 
-def _digest(tensors) -> str:
-    digest = hashlib.sha256()
+def _tidy(path: Path) -> None:
+    """Removes what a kill during an earlier write left beside `path`."""
+    for left in Path(path).parent.glob(f"{Path(path).name}.*.new"):
+        left.unlink(missing_ok=True)
+
+
+def _digest(tensors, metadata) -> str:
+    digest = hashlib.sha256(json.dumps({k: v for k, v in metadata.items() if k != "digest"}, sort_keys=True).encode())
     for name, tensor in tensors.items():
-        digest.update(name.encode() + tensor.numpy().tobytes())
+        digest.update(f"{name} {tensor.dtype} {tuple(tensor.shape)}".encode() + tensor.numpy().tobytes())
     return digest.hexdigest()
 
 
 def _write(path, tensors, **metadata) -> Path:
     """Writes a whole new file beside `path`. The format sorts names, and a vector of parameters needs their order."""
     tensors = {k: t.detach().cpu().contiguous() for k, t in tensors.items()}
-    metadata |= {"names": list(tensors), "digest": _digest(tensors)}
+    metadata |= {"names": list(tensors)}
+    metadata |= {"digest": _digest(tensors, metadata)}
     path.parent.mkdir(parents=True, exist_ok=True)
     fresh = path.with_name(f"{path.name}.{os.getpid()}.new")
     save_file(tensors, fresh, {k: json.dumps(v) for k, v in metadata.items()})
@@ -145,8 +155,8 @@ def _read(path: Path) -> tuple[dict, Params]:
         with safe_open(path, "pt") as file:
             metadata = {k: json.loads(v) for k, v in file.metadata().items()}
             tensors = {k: file.get_tensor(k) for k in metadata["names"]}
-    except SafetensorError as error:
-        raise ValueError(f"{path} is damaged ({error}).") from None
-    if metadata["digest"] != _digest(tensors):
+    except (SafetensorError, KeyError, ValueError, AttributeError, TypeError) as error:
+        raise ValueError(f"{path} is damaged ({type(error).__name__}: {error}).") from None
+    if metadata.get("digest") != _digest(tensors, metadata):
         raise ValueError(f"{path} is damaged (its contents do not match their digest).")
     return metadata, tensors

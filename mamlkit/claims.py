@@ -167,7 +167,10 @@ class Table(NamedTuple):
 
 def _show(value) -> str:
     if isinstance(value, Mapping):
-        return escape(str(Interval(**value))) if value["low"] is not None else f"{value['value']:.3g}"
+        value, low, high = (_show(value[k]) for k in ("value", "low", "high"))
+        return f"{value} [{low}, {high}]" if "∞" not in (low, high) else value
+    if value is None:
+        return "∞"
     return f"{value:.3g}" if isinstance(value, float) else escape(str(value))
 
 

@@ -74,14 +74,13 @@ def progress(items: Iterable[T], total: int, label: str, *, done: Callable[[T], 
     note: a few words about the last item, e.g. its loss. A headless runner reads the same from MAMLKIT_PROGRESS.
     """
     place = _show_progress(label)
-    begin = time.monotonic()
+    begin = clock = time.monotonic()
     first = 0
     for count, item in enumerate(items, 1):
         now = done(item) if done else count
-        if count == 1:
-            first = now if done else 0  # a resumed run starts in the middle: its past does not predict its speed
-        elapsed = time.monotonic() - begin
-        left = elapsed / (now - first) * (total - now) if now > first else None
+        if count == 1 and done:  # a resumed run starts in the middle, and a first item waits for a compiler: neither predicts
+            first, clock = now, time.monotonic()
+        left = (time.monotonic() - clock) / (now - first) * (total - now) if now > first else None
         place(now, total, left, note(item))
         yield item
     place(None, total, 0.0, f"{time.monotonic() - begin:.0f} s")

@@ -61,8 +61,9 @@ def source_key() -> str:
     for path in files:
         tree = ast.parse(path.read_text())
         for node in ast.walk(tree):
-            if isinstance(getattr(node, "body", None), list) and node.body and isinstance(node.body[0], ast.Expr) and isinstance(node.body[0].value, ast.Constant):
-                node.body[0].value.value = ""
+            body = getattr(node, "body", None)
+            if isinstance(body, list) and body and isinstance(body[0], ast.Expr) and isinstance(body[0].value, ast.Constant):
+                del body[0]
         digest.update(ast.dump(tree).encode())
     return digest.hexdigest()[:12]
 

@@ -95,7 +95,7 @@ def batch_norm(x: Tensor, beta: Tensor) -> Tensor:
     """Batch normalisation by the statistics of the batch itself, shift `beta`, no scale: the authors' code.
 
     x: (examples, channels, ...). Composed from mean and variance because the derivative of the native operator is
-    wrong at second order when `vmap` stands inside a gradient (pytorch/functorch#534).
+    wrong at second order when `vmap` stands inside a gradient and a scale is learned (pytorch/functorch#534).
     """
     axes = [0, *range(2, x.ndim)]
     variance, mean = torch.var_mean(x, axes, correction=0, keepdim=True)
@@ -149,7 +149,7 @@ def from_module(build: Callable[[], nn.Module]) -> Net:
         raise ValueError(f"{type(module).__name__} keeps state in the buffers {buffers}: use a module without running statistics")
 
     def init(generator):
-        with torch.random.fork_rng(devices=[]):
+        with torch.random.fork_rng():
             torch.manual_seed(int(torch.randint(2**62, (), generator=generator, device=generator.device)))
             fresh = build()
         return {name: p.detach().to(generator.device) for name, p in fresh.named_parameters()}

@@ -41,4 +41,4 @@ def sgd(beta: float) -> Optimizer:
     """Plain gradient descent: Algorithm 1, line 8, as it is written. beta: the step size, above 0."""
     if not beta > 0:
         raise ValueError(f"beta is {beta}: the meta step size must be above 0")
-    return Optimizer(lambda x: (), lambda g, state, x: (x - beta * g, state))
+    return Optimizer(lambda x: {}, lambda g, state, x: (x - beta * g, state))

@@ -55,7 +55,7 @@ def canvas(title: str, rows: int = 1, columns: int = 1, *, width: float = 7.0, h
 
     plt.rcParams |= {"axes.titlesize": 9.5, "axes.labelsize": 9.5}
     fig, axes = plt.subplots(rows, columns, figsize=(width, height), layout="constrained", facecolor=GROUND, **options)
-    fig.suptitle(fill(title, int(width * 11)), x=0.01, ha="left", fontsize=11, fontweight="bold", color=INK)
+    fig.suptitle(fill(title, int(width * 10.5)), x=0.01, ha="left", fontsize=11, fontweight="bold", color=INK)
     for ax in fig.axes:
         style(ax)
     return fig, axes

@@ -13,8 +13,9 @@ def numbers(rows: Iterable[Mapping]) -> list[tuple[str, float, float, float, flo
     for row in rows:
         for label, paper in row["paper"].items():
             here = row["here"].get(label)
-            if isinstance(here, Mapping) and here["low"] is not None:
-                found.append((f"{row['id']}  {label}", paper, here["value"], here["low"], here["high"]))
+            if isinstance(here, Mapping) and here["value"] is not None:
+                low, high = (here[k] if here[k] is not None else here["value"] for k in ("low", "high"))
+                found.append((f"{row['id']}  {label}", paper, here["value"], low, high))
             elif isinstance(here, (int, float)):
                 found.append((f"{row['id']}  {label}", paper, here, here, here))
     return found

@@ -44,9 +44,12 @@ def train(learner: Learner, meta: Params, family: Family, optimizer: Optimizer, 
     Raises ValueError for settings out of range and for malformed tasks, FloatingPointError naming the iteration and
     the parameters when a meta-gradient is not finite; the parameters are not updated with it.
     """
-    for name, value in {"tasks": tasks, "iterations": iterations, "block": block, "chunk": chunk or 1}.items():
+    for name, value in {"tasks": tasks, "iterations": iterations, "block": block, "chunk": 1 if chunk is None else chunk}.items():
         if value < 1:
             raise ValueError(f"{name} is {value}: it must be 1 or more")
+    if resume is not None and resume.iteration % block and resume.iteration < iterations:
+        raise ValueError(f"a run that ended at iteration {resume.iteration}, inside a block of {block}, cannot be made longer: "
+                         "what was left of the block's tasks is gone")
     start = generator.get_state()
     validate(family.make(tree_map(lambda n: n[0], family.noise(generator, 1))))
     generator.set_state(start if resume is None else resume.generator)
@@ -80,8 +83,9 @@ def _meta_batch(learner: Learner, family: Family, unravel, chunk) -> Callable:
         return gradient, aux["loss"]
 
     def meta_batch(vector, noise):
-        gradients, losses = vmap(one, (None, 0), chunk_size=chunk)(unravel(vector), noise)
-        return torch.cat([g.mean(0).flatten() for g in gradients.values()]), losses.mean()
+        meta = unravel(vector)
+        gradients, losses = vmap(one, (None, 0), chunk_size=chunk)(meta, noise)
+        return torch.cat([gradients[name].mean(0).flatten() for name in meta]), losses.mean()
 
     return meta_batch
 
@@ -94,7 +98,7 @@ def _update(meta_batch, optimizer) -> Callable:
 
     def update(i, made, vector, state, noise):
         gradient, loss = meta_batch(vector, noise)
-        fine = torch.isfinite(gradient).all() & (made == i)
+        fine = torch.isfinite(gradient).all() & torch.isfinite(loss) & (made == i)
         new_vector, new_state = optimizer.update(gradient, state, vector)
         keep = lambda new, old: torch.where(fine, new, old)
         return made + fine, keep(new_vector, vector), tree_map(keep, new_state, state), loss.float()
@@ -174,7 +178,7 @@ def _or_eagerly(run, eager) -> Callable:
 
 
 def _stop(iteration, gradient):
-    names = [name for name, g in gradient.items() if not torch.isfinite(g).all()]
+    names = [name for name, g in gradient.items() if not torch.isfinite(g).all()] or ["every parameter (its loss)"]
     raise FloatingPointError(
         f"the meta-gradient of {', '.join(names)} is not finite at iteration {iteration}; the parameters were left as "
         "they were before it. A smaller alpha or beta usually helps.")

@@ -45,6 +45,8 @@ def average(inits: Callable[[Generator], Params], loss, family: Family, same_tas
     at_once: the authors train one after another; here groups of this size are trained side by side, and "the mean
     thus far" is the mean of the groups before. Source: appendix C.1.
     """
+    if min(models, at_once, iterations) < 1 or models % at_once:
+        raise ValueError(f"models is {models}, at_once {at_once}, iterations {iterations}: all must be 1 or more, and models a multiple of at_once")
     _, unravel = ravel(inits(generator))
 
     def update(vector, state, noise, mean):

@@ -1,6 +1,6 @@
 """Sinusoids: the regression tasks of section 5.1."""
 
-from math import pi
+from math import inf, pi
 from typing import NamedTuple
 
 import torch
@@ -33,13 +33,13 @@ def sinusoid(*, shots: int = 10, queries: int = 10, support_range: tuple[float, 
     Tasks of the same seed have the same wave whatever the other settings are, so that methods and shots are compared
     on the same waves. Raises ValueError for values outside these ranges.
     """
-    if shots < 1 or queries < 1:
-        raise ValueError(f"shots is {shots} and queries is {queries}: both must be 1 or more")
+    if not all(isinstance(n, int) and n >= 1 for n in (shots, queries)):
+        raise ValueError(f"shots is {shots} and queries is {queries}: both must be whole numbers of 1 or more")
     for low, high in (support_range, query_range):
-        if not low < high:
-            raise ValueError(f"the range ({low}, {high}) is empty: the first number must be below the second")
-    if noise < 0:
-        raise ValueError(f"noise is {noise}: a standard deviation must not be negative")
+        if not -inf < low < high < inf:
+            raise ValueError(f"the range ({low}, {high}) is refused: it takes two finite numbers, the first below the second")
+    if not 0 <= noise < inf:
+        raise ValueError(f"noise is {noise}: a standard deviation must be a finite number that is not negative")
     low, high = support_range
     if width is not None and not 0 < width <= high - low:
         raise ValueError(f"width is {width}: it must be above 0 and at most {high - low}, the width of support_range")
@@ -87,8 +87,11 @@ def same_wave(wave: Wave, fresh: Wave) -> Wave:
 def walked(family: Family, length: int = 5) -> Family:
     """The same tasks for a sequence net: each x arrives as `length` random increments that add up to it.
 
-    Inputs (examples, length, 1): to know x the net must sum over time (not in the paper: claim C007).
+    Inputs (examples, length, 1): to know x the net must sum over time (not in the paper: claim C007). length: 1 or more.
     """
+    if length < 1:
+        raise ValueError(f"length is {length}: a sequence needs 1 or more increments")
+
     def noise(generator, tasks):
         wave = family.noise(generator, tasks)
         steps = [torch.randn(*x.shape[:2], length, 1, generator=generator, device=generator.device) for x in (wave.support_x, wave.query_x)]
