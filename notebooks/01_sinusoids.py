@@ -857,7 +857,7 @@ figure(fig, f"Twelve panels with a test wave, five points, and the curves of MAM
 # that their hidden units stay matched. **What do you expect** of an average over networks whose units are permuted?
 
 # %%
-MODELS_C, GROUP, TRAINED = budget(profile, smoke=(4, 2, 5), quick=(50, 50, 1_500), paper=(500, 50, 5_000))
+MODELS_C, GROUP, TRAINED = budget(profile, smoke=(4, 2, 5), quick=(50, 50, 1_000), paper=(500, 50, 2_500))
 AVERAGED = seeds[: budget(profile, smoke=1, quick=1, paper=3)]
 alone = sinusoid(shots=1, queries=50)
 common = lambda g: net.init(seeded(77, where))
