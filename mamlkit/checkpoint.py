@@ -48,12 +48,12 @@ def load(path: Path, about: dict, device: torch.device | str = "cpu") -> Step | 
             continue
         except ValueError as damage:
             damaged.append(str(damage))
-            candidate.replace(candidate.with_name(f"{candidate.name}.damaged"))  # or the next save would drop the good one before it
             continue
         if metadata["about"] != json.loads(json.dumps(about)):
             raise ValueError(f"{candidate} belongs to a run with {metadata['about']}, this one has {about}; "
                              "give this run another path, or delete the file")
         if damaged:
+            path.replace(path.with_name(f"{path.name}.damaged"))  # or the next save would drop the good one before it
             print(f"{damaged[0]} The checkpoint before it is used: iteration {metadata['iteration']}.", file=sys.stderr, flush=True)
 
         def part(prefix):
@@ -61,7 +61,7 @@ def load(path: Path, about: dict, device: torch.device | str = "cpu") -> Step | 
 
         return Step(metadata["iteration"], part("meta/"), part("optimizer/"), tensors["generator"], tensors["losses"])
     if damaged:
-        raise ValueError(f"{damaged[0]} There is no whole checkpoint before it; it was set aside, the next call starts this run anew.")
+        raise ValueError(f"{damaged[0]} There is no whole checkpoint before it; delete the file to start this run anew.")
     return None
 
 

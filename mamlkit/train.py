@@ -39,7 +39,8 @@ def train(learner: Learner, meta: Params, family: Family, optimizer: Optimizer, 
     tasks: the meta-batch size. iterations: meta-updates in all. block: how many are made between two yields; the
     noise of a block is drawn at once, so runs that should have the same numbers need the same block.
     chunk: how many tasks are held in memory at once (None: all). compiled: True, False, or None: compile when the run
-    is long enough to gain from it and a compiler is there. resume: go on from this Step instead of from `meta`.
+    is long enough to gain from it; where compiling fails, the run goes on uncompiled and a warning says so. resume: go
+    on from this Step instead of from `meta`.
 
     Raises ValueError for settings out of range and for malformed tasks, FloatingPointError naming the iteration and
     the parameters when a meta-gradient is not finite; the parameters are not updated with it.

@@ -293,7 +293,7 @@ def test_damage_without_a_checkpoint_before_it_is_an_error_that_names_the_file(t
     path = tmp_path / "run.safetensors"
     save(path, some_step(5), ABOUT)
     path.write_bytes(DAMAGE[damage](path.read_bytes()))
-    with pytest.raises(ValueError, match="run.safetensors is damaged.*no whole checkpoint.*set aside"):
+    with pytest.raises(ValueError, match="run.safetensors is damaged.*no whole checkpoint.*delete"):
         load(path, ABOUT)
 
 
