@@ -923,7 +923,8 @@ Table([
 #
 # - Set `alpha = 0.001`, the default of the authors' code, in the parameters cell: one step then does much less, and the
 #   first-order version comes closer to the exact one.
-# - Set `shots = 5` in training: K = 5 gets better after one step, and fewer runs blow up afterwards.
+# - Set `shots = 5`: training then practises exactly the K = 5 test, and the error after one step on five points should
+#   fall. Does the share of runs that blow up fall as well?
 # - Set `profile = "paper"`: the paper's budget. It goes on where it was interrupted.
 #
 # Headless, with any of these: `python -m mamlkit run 01_sinusoids -p alpha=0.001 -p profile=quick`.
