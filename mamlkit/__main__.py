@@ -22,6 +22,8 @@ BEGIN, END = "<!-- claims:begin -->", "<!-- claims:end -->"
 def main(arguments: list[str] | None = None) -> int:
     """Runs one command. Exit status: 0 done, 1 something failed, 2 refused before anything started, 3 `bank` ran out of time."""
     arguments = sys.argv[1:] if arguments is None else arguments
+    # Networks this small gain nothing from more threads, and on a busy machine threads that wait for each other cost much.
+    os.environ.setdefault("OMP_NUM_THREADS", "1")
     options, rest = _parser().parse_known_args(arguments or ["--help"])
     command = "python -m mamlkit " + shlex.join(arguments)
     try:
