@@ -103,7 +103,7 @@ tasks: int = 25  # tasks in a meta-batch; 1 or more
 where = choose_device(device)
 seeds = range(seed, seed + budget(profile, smoke=1, quick=2, paper=5))
 iterations = budget(profile, smoke=10, quick=4_000, paper=70_000)
-test_tasks = budget(profile, smoke=20, quick=1_000, paper=10_000)
+test_tasks = budget(profile, smoke=20, quick=500, paper=2_000)
 run = claims.begin("01_sinusoids", profile, seeds, where)
 protocol = (f"alpha {alpha:g}, K {shots} in training, meta-batch {tasks}, Adam {beta:g}, {iterations:,} iterations; "
             f"{test_tasks:,} test tasks of 100 queries, the same for every method")
@@ -326,7 +326,7 @@ Table([
 
 # %%
 LONG = budget(profile, smoke=12, quick=100, paper=100)
-some = {k: tree_map(lambda t: t[: max(20, test_tasks // 5)], test[k]) for k in (5, 10)}
+some = {k: tree_map(lambda t: t[: max(20, test_tasks // 2)], test[k]) for k in (5, 10)}
 longer = {k: errors(maml(loss, alpha=alpha, steps=LONG), theta["maml"], some[k]) for k in (5, 10)}
 on_own = errors(tenfold, theta["maml"], test[5], on_support(loss))
 pre_own = errors(fine_tuned(tuning[5][0]), theta["pretrained"], test[5], on_support(loss))
