@@ -52,8 +52,8 @@ def verdict(entry: Mapping, checks: Mapping[str, bool], *, profile: str, seeds: 
     """The verdict that the criterion gives.
 
     All checks passed: reproduced; a decisive one failed, or all failed: what the ledger says (`otherwise`); some
-    passed: partial. With fewer seeds or a smaller budget than the criterion asks for it is at best partial, and
-    a smoke run tests nothing. Raises ValueError if `checks` are not exactly those of the criterion.
+    passed: partial. With fewer seeds than the criterion asks for it is at best partial. A budget smaller than the one
+    it asks for can support a claim, which is then partial, and never refute it; a smoke run tests nothing. Raises ValueError if `checks` are not exactly those of the criterion.
     """
     if entry["kind"] in ("opinion", "history", "metadata"):
         return "not testable"
@@ -61,20 +61,23 @@ def verdict(entry: Mapping, checks: Mapping[str, bool], *, profile: str, seeds: 
         raise ValueError(f"{entry['id']} is decided by {list(entry['checks'])}, got {list(checks)}")
     if profile == "smoke" or not checks:
         return "not tested"
+    reduced = entry["budget"] == "paper" and profile != "paper"
     if not all(checks.values()):
+        if reduced:
+            return "not tested"
         lost = not any(checks.values()) or not all(checks[name] for name in entry.get("decisive", ()))
         return entry["otherwise"] if lost else "partial"
-    small = seeds < entry["seeds"] or (entry["budget"] == "paper" and profile != "paper")
-    return "partial" if small else "reproduced"
+    return "partial" if reduced or seeds < entry["seeds"] else "reproduced"
 
 
 class Record(NamedTuple):
-    """One claim's record; displays itself as a card."""
+    """One claim's record, and the bank's if this one has a smaller budget; displays itself as a card."""
 
     content: dict[str, Any]
+    banked: dict[str, Any] | None = None
 
     def _repr_html_(self) -> str:
-        return card(self.content)
+        return card(self.content, self.banked)
 
     def __repr__(self) -> str:
         c = self.content
@@ -104,7 +107,7 @@ def record(run: Run, claim: str, *, checks: Mapping[str, bool], here: Mapping[st
     fresh = path.with_suffix(f".{os.getpid()}")
     fresh.write_text(json.dumps(content, indent=1, ensure_ascii=False, allow_nan=False) + "\n")
     fresh.replace(path)
-    return Record(content)
+    return Record(content, read("paper").get(claim) if run.profile != "paper" else None)
 
 
 def read(profile: str, folder: Path | None = None) -> dict[str, dict]:
@@ -133,8 +136,12 @@ def table(profile: str = "paper") -> str:
     return "\n".join(lines)
 
 
-def card(c: Mapping[str, Any]) -> str:
-    """One record as a small card: the paper's words and number, ours, the criterion, the verdict; the rest folds out."""
+def card(c: Mapping[str, Any], banked: Mapping[str, Any] | None = None) -> str:
+    """One record as a small card: the paper's words and number, ours, the verdict; the rest folds out.
+
+    banked: the record of the paper's budget, whose verdict is shown below this one's.
+    """
+    full = f"<div>at the paper's budget: <b>{MARKS[banked['verdict']]} {banked['verdict']}</b> — {escape(banked['why'])}</div>" if banked else ""
     rows = "".join(f"<tr><td style='text-align:left'>{escape(k)}</td><td>{_show(c['paper'].get(k, ''))}</td><td>{_show(c['here'].get(k, ''))}</td></tr>"
                    for k in dict.fromkeys([*c["paper"], *c["here"]]))
     checks = "".join(f"<li>{'✔' if ok else '✘'} {escape(name)}</li>" for name, ok in c["checks"].items())
@@ -142,7 +149,7 @@ def card(c: Mapping[str, Any]) -> str:
     return (
         "<div style='border:1px solid #8a8a8a;border-left:6px solid #0072B2;border-radius:4px;padding:.5em .9em;margin:.6em 0;max-width:46em'>"
         f"<div><b>{c['id']}</b> · <i>“{escape(c['quote'])}”</i> <small>({escape(c['source'])})</small></div>"
-        f"<div style='font-size:1.1em;margin:.3em 0'><b>{MARKS[c['verdict']]} {c['verdict']}</b> <small>at {c['profile']}</small> — {escape(c['why'])}</div>"
+        f"<div style='font-size:1.1em;margin:.3em 0'><b>{MARKS[c['verdict']]} {c['verdict']}</b> <small>at {c['profile']}</small> — {escape(c['why'])}</div>{full}"
         f"<table><tr><th></th><th>paper</th><th>here</th></tr>{rows}</table>"
         f"<details><summary>criterion, protocol, provenance</summary><p>{escape(c['criterion'])}</p><ul style='list-style:none'>{checks}</ul>"
         f"<p>{escape(c['protocol'])}</p><p><small>{escape(made)}</small></p></details></div>")
@@ -156,10 +163,12 @@ class Table(NamedTuple):
     def _repr_html_(self) -> str:
         rows = "".join(
             f"<tr><td>{c['id']}</td><td style='text-align:left'><i>“{escape(c['quote'])}”</i></td>"
-            f"<td style='text-align:left'>{MARKS[c['verdict']]}&nbsp;{c['verdict']}</td><td style='text-align:left'>{escape(c['why'])}</td></tr>"
-            for c in (r.content for r in self.records))
+            f"<td style='text-align:left'>{MARKS[c['verdict']]}&nbsp;{c['verdict']}</td><td style='text-align:left'>{escape(c['why'])}</td>"
+            + (f"<td style='text-align:left'>{MARKS[b['verdict']]}&nbsp;{b['verdict']}: {escape(b['why'])}</td></tr>" if b else "</tr>")
+            for c, b in self.records)
+        extra = "<th style='text-align:left'>at the paper's budget</th>" if any(r.banked for r in self.records) else ""
         left = " style='text-align:left'"
-        return f"<table><tr><th></th><th{left}>claim</th><th{left}>verdict</th><th{left}>why</th></tr>{rows}</table>"
+        return f"<table><tr><th></th><th{left}>claim</th><th{left}>verdict at {self.records[0].content['profile']}</th><th{left}>why</th>{extra}</tr>{rows}</table>"
 
     def __repr__(self) -> str:
         return "\n".join(map(repr, self.records))

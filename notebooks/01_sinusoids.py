@@ -257,7 +257,7 @@ for ax, k in zip(axes, KS):
     for m in ("maml", "pretrained"):
         low, high = [i.low for i in mean[m][k]], [i.high for i in mean[m][k]]
         draw(ax, m, range(STEPS + 1), [i.value for i in mean[m][k]], interval=(low, high), label="" if k != 20 else None)
-    draw(ax, "oracle", range(STEPS + 1), error["oracle"][k].mean((0, 1)), label="" if k != 20 else None, marker="")
+    draw(ax, "oracle", range(STEPS + 1), median(error["oracle"][k]), label="" if k != 20 else "oracle (median)", marker="")
     ax.set(title=f"K = {k}", xlabel="gradient steps", ylim=(-0.1, 3.6), xticks=range(0, 11, 2))
 for m, values in PAPER.items():
     axes[0].plot(values.keys(), values.values(), "D", markersize=8, markerfacecolor="none", markeredgecolor=LOOKS["paper"].color, markeredgewidth=1.6)
