@@ -286,3 +286,28 @@ def test_compiled_training_stops_at_a_meta_gradient_that_is_not_finite():
     assert next(loop).meta["good"] == 7
     with pytest.raises(FloatingPointError, match=r"meta-gradient of poor is not finite at iteration 4\b"):
         next(loop)
+
+
+def test_a_learner_whose_gradient_has_its_names_in_another_order_trains_the_same():
+    net = mlp(1, 4, 3, 1)
+    straight = maml(mse(net.forward), alpha=0.05, steps=1)
+
+    def reversed_names(meta, task):
+        gradient, aux = straight.meta_grad(meta, task)
+        return dict(reversed(gradient.items())), aux
+
+    ends = []
+    for learner in (straight, straight._replace(meta_grad=reversed_names)):
+        g = seeded(5)
+        *_, last = train(learner, net.init(g), sinusoid(shots=6, queries=7), adam(0.01), generator=g, tasks=3, iterations=5, block=5)
+        ends.append(last.meta)
+    assert all(torch.equal(ends[0][name], ends[1][name]) for name in ends[0])
+
+
+def test_a_run_that_ended_inside_a_block_cannot_be_made_longer():
+    net = mlp(1, 4, 3, 1)
+    learner, g = maml(mse(net.forward), alpha=0.05, steps=1), seeded(5)
+    meta, size = net.init(g), dict(generator=g, tasks=3, block=4)
+    *_, last = train(learner, meta, sinusoid(shots=6, queries=7), adam(0.01), iterations=6, **size)
+    with pytest.raises(ValueError, match="ended at iteration 6, inside a block of 4, cannot be made longer"):
+        next(train(learner, meta, sinusoid(shots=6, queries=7), adam(0.01), iterations=12, resume=last, **size))
