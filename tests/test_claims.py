@@ -241,7 +241,15 @@ def test_without_html_a_record_is_one_line(run):
     made = some_record(run)
     assert repr(made) == "C026 partial (quick): it is < 0.8 & \"near\" 0.67."
     assert repr(Table([made, made])) == f"{made!r}\n{made!r}"
-    assert made._repr_html_() == card(made.content)
+    assert made._repr_html_() == card(made.content, made.banked)
+
+
+def test_a_quick_record_shows_the_banked_verdict_beside_its_own(run):
+    made = some_record(run)
+    assert made.banked["profile"] == "paper" and made.banked["verdict"] == "reproduced"
+    words = Page(made._repr_html_()).words
+    assert "partial at quick" in words and "at the paper's budget: ✔ reproduced" in words and made.banked["why"] in words
+    assert f"✔\xa0reproduced: {made.banked['why']}" in Page(Table([made])._repr_html_()).words
 
 
 @pytest.mark.parametrize("value", [nan, inf, Interval(nan, nan, nan), Interval(inf, nan, nan), Interval(inf, -inf, inf), Interval(1.0, 0.5, inf),
