@@ -107,7 +107,7 @@ def results_of(profile: str) -> Path:
 
 
 def bank(paths: list[Path], *, values: Mapping[str, object], minutes: float | None, results: Path, command: str) -> int:
-    """Runs what is missing or stale among the notebooks, with the profile and seed in `values`; says what remains.
+    """Runs what is missing among the notebooks, then what is stale, with the profile and seed in `values`; says what remains.
 
     After `minutes` the running one is interrupted: it saves where it is, and the same command goes on from there.
     Returns the exit status: 0 if all is banked, 1 if a notebook failed, 3 if time ran out.
@@ -118,6 +118,7 @@ def bank(paths: list[Path], *, values: Mapping[str, object], minutes: float | No
         why = missing(path, values, results)
         waiting += [(path, why)] if why else []
         print(f"{path.stem}: {why or 'up to date'}", flush=True)
+    waiting.sort(key=lambda entry: entry[1].startswith("changed since"))  # a record too few weighs more than one of older code
     failed = []
     while waiting:
         path, _ = waiting[0]

@@ -44,18 +44,27 @@ def say(text: str) -> None:
 
 def figure(fig, alt: str) -> None:
     """Displays a matplotlib figure as a picture with alt text, and closes it. alt: what the figure shows, one or two sentences."""
+    picture = _picture(fig, alt)
+    if in_notebook():
+        from IPython import display
+
+        display.display(picture)
+
+
+def _picture(fig, alt):
+    """The figure as a small PNG with alt text (outside a notebook: nothing, but it has been drawn); it is closed."""
     import matplotlib.pyplot as plt
 
     from PIL import Image
 
-    picture, small = io.BytesIO(), io.BytesIO()
-    fig.savefig(picture, format="png", dpi=110)
+    large, small = io.BytesIO(), io.BytesIO()
+    fig.savefig(large, format="png", dpi=110)
     plt.close(fig)
-    Image.open(picture).convert("RGB").quantize(96).save(small, "png", optimize=True)  # a notebook stays under 1 MB
+    Image.open(large).convert("RGB").quantize(96).save(small, "png", optimize=True)  # a notebook stays under 1 MB
     if in_notebook():
         from IPython import display
 
-        display.display(display.Image(small.getvalue(), format="png", alt=alt, embed=True))
+        return display.Image(small.getvalue(), format="png", alt=alt, embed=True)
 
 
 def interactive(widget, still: str) -> None:
@@ -64,6 +73,28 @@ def interactive(widget, still: str) -> None:
         from IPython.display import HTML, display
 
         display(HTML(still) if os.environ.get("MAMLKIT_HEADLESS") else widget)
+
+
+def watch(items: Iterable[T], picture: Callable[[T], object], alt: str, *, every: float = 1.0) -> Iterator[T]:
+    """Passes `items` on and, where somebody watches a notebook run, shows `picture(item)` anew about every second.
+
+    picture: item -> matplotlib figure. alt: what it shows. The picture goes when the items end: what is to stay is drawn afterwards.
+    """
+    if not in_notebook() or os.environ.get("MAMLKIT_HEADLESS"):
+        yield from items
+        return
+    from IPython.display import HTML, display
+
+    place = display(HTML(""), display_id=True)
+    shown = time.monotonic()
+    try:
+        for item in items:
+            if time.monotonic() - shown >= every:
+                place.update(_picture(picture(item), alt))
+                shown = time.monotonic()
+            yield item
+    finally:
+        place.update(HTML(""))
 
 
 def progress(items: Iterable[T], total: int, label: str, *, done: Callable[[T], int] | None = None,

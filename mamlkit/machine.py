@@ -7,6 +7,7 @@ import platform
 import shutil
 import subprocess
 import sys
+from collections.abc import Callable
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 
@@ -52,19 +53,31 @@ def installed(package: str) -> str:
         return "not installed"
 
 
-def source_key() -> str:
-    """A short hash of the sources that decide a training run's numbers; docstrings and comments do not count."""
-    package = ROOT / "mamlkit"
-    files = [package / f"{name}.py" for name in ("trees", "task", "inner", "learner", "nets", "sequence", "losses", "optimizer", "train")]
-    files += sorted(path for folder in ("variants", "families", "baselines") for path in (package / folder).glob("*.py"))
+def source_key(*used: Callable | tuple[Callable, ...]) -> str:
+    """A short hash of the sources that decide a training run's numbers; docstrings and comments do not count.
+
+    used: the run's learner, family and net, or plain functions. Their modules count, the outer loop, nets, losses and
+    optimizer count, and whatever of mamlkit these import.
+    """
+    functions = [f for part in used for f in (part if isinstance(part, tuple) else (part,))]
+    waiting = ["mamlkit.train", "mamlkit.nets", "mamlkit.losses", "mamlkit.optimizer", *(f.__module__ for f in functions if f)]
+    trees = {}
+    while waiting:
+        name = waiting.pop()
+        path = ROOT / f"{name.replace('.', '/')}.py"
+        if name in trees or not name.startswith("mamlkit.") or not path.exists():
+            continue
+        trees[name] = ast.parse(path.read_text())
+        for node in ast.walk(trees[name]):
+            if isinstance(node, ast.ImportFrom) and node.module:
+                waiting += [node.module, *(f"{node.module}.{alias.name}" for alias in node.names)]
     digest = hashlib.sha256()
-    for path in files:
-        tree = ast.parse(path.read_text())
-        for node in ast.walk(tree):
+    for name in sorted(trees):
+        for node in ast.walk(trees[name]):
             body = getattr(node, "body", None)
             if isinstance(body, list) and body and isinstance(body[0], ast.Expr) and isinstance(body[0].value, ast.Constant):
                 del body[0]
-        digest.update(ast.dump(tree).encode())
+        digest.update(ast.dump(trees[name]).encode())
     return digest.hexdigest()[:12]
 
 

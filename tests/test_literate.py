@@ -11,7 +11,7 @@ import pytest
 
 from mamlkit import literate
 from mamlkit.inner import adapt, inner_step
-from mamlkit.literate import figure, in_notebook, interactive, progress, say, show
+from mamlkit.literate import figure, in_notebook, interactive, progress, say, show, watch
 from mamlkit.plots import canvas
 
 
@@ -212,3 +212,41 @@ def test_a_widget_stands_where_a_kernel_answers_it_and_its_still_picture_elsewhe
     monkeypatch.setenv("MAMLKIT_HEADLESS", "1")
     interactive(widget, "<p>still</p>")
     assert page[0] is widget and page[1].data == "<p>still</p>"
+
+
+def test_a_run_is_watched_while_it_goes_and_the_picture_goes_with_it(page, monkeypatch):
+    import IPython.display
+    import matplotlib.pyplot as plt
+
+    placed = []
+    monkeypatch.delenv("MAMLKIT_HEADLESS", raising=False)
+    monkeypatch.setattr(IPython.display, "display", lambda item, display_id: types.SimpleNamespace(update=placed.append))
+    assert list(watch([3, 4, 5], lambda n: canvas(f"loss {n}")[0], "A loss.", every=0.0)) == [3, 4, 5]
+    assert [getattr(p, "alt", None) for p in placed] == ["A loss."] * 3 + [None] and placed[-1].data == ""
+    assert placed[0].data != placed[1].data and plt.get_fignums() == []
+    placed.clear()
+    assert list(watch([3, 4, 5], lambda n: canvas(f"loss {n}")[0], "A loss.", every=60.0)) == [3, 4, 5] and len(placed) == 1
+
+
+def test_a_run_that_stops_with_an_error_takes_its_picture_away(page, monkeypatch):
+    import IPython.display
+
+    def failing():
+        yield 1
+        raise FloatingPointError("not finite")
+
+    placed = []
+    monkeypatch.delenv("MAMLKIT_HEADLESS", raising=False)
+    monkeypatch.setattr(IPython.display, "display", lambda item, display_id: types.SimpleNamespace(update=placed.append))
+    with pytest.raises(FloatingPointError, match="not finite"):
+        list(watch(failing(), lambda n: canvas("loss")[0], "A loss.", every=60.0))
+    assert [p.data for p in placed] == [""]
+
+
+@pytest.mark.parametrize("headless", [True, False])
+def test_nothing_is_drawn_where_nobody_watches(page, monkeypatch, headless):
+    if headless:
+        monkeypatch.setenv("MAMLKIT_HEADLESS", "1")
+    else:
+        monkeypatch.setattr(literate, "in_notebook", lambda: False)
+    assert list(watch([3, 4], lambda n: 1 / 0, "Never.", every=0.0)) == [3, 4] and page == []
