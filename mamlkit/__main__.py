@@ -105,7 +105,8 @@ def _bank(options, rest, command) -> int:
     if options.seed is not None and options.seed < 0:
         raise ValueError(f"--seed {options.seed} is refused: it must be 0 or more")
     values = {"profile": options.profile} | ({} if options.seed is None else {"seed": options.seed})
-    return bank.bank(book.find(options.only, options.folder), values=values, minutes=options.minutes,
+    every = bank.find(options.only, book.notebooks(options.folder), lambda names: book.find(names, options.folder))
+    return bank.bank(every, values=values, minutes=options.minutes,
                      results=bank.results_of(options.profile), command=command)
 
 
@@ -247,12 +248,12 @@ def _parser() -> argparse.ArgumentParser:
         sub.usage = f"python -m mamlkit {sub.prog.split()[-1]} [-h] [argument ...]"
 
     bank = add("bank", _bank, "run what the committed results are made from, at the paper's budget",
-               "Each notebook whose records are missing or stale runs as a plain script: it needs torch, but no Jupyter.\n"
+               "Each notebook or experiment whose records are missing or stale runs as a plain script: it needs torch, but no Jupyter.\n"
                "The records of the paper's budget go to data/, those of another profile to data/cache/bank/.\n"
                "Exit status: 0 all is banked, 1 a notebook failed, 3 time ran out.",
                ["bank", "bank --only 01 --minutes 25", "bank --profile smoke"])
     bank.add_argument("--profile", choices=PROFILES, default="paper", help="how much is run (default: paper)")
-    bank.add_argument("--only", action="append", default=[], metavar="NOTEBOOK", help="only this one; may be given again")
+    bank.add_argument("--only", action="append", default=[], metavar="NAME", help="only this notebook, or this experiment of one; may be given again")
     bank.add_argument("--minutes", type=float, metavar="N", help="stop after so long; the same command goes on from there")
     bank.add_argument("--seed", type=int, help="another first seed than the notebook's own")
 

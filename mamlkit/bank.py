@@ -13,7 +13,7 @@ import signal
 import subprocess
 import sys
 import time
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from types import ModuleType
 from typing import NamedTuple
@@ -31,6 +31,41 @@ class Cell(NamedTuple):
     tags: frozenset[str]
     source: str
     line: int
+
+
+class Unit(NamedTuple):
+    """What is banked in one go: a notebook, or one experiment of it, which its parameter `only` then names."""
+
+    path: Path
+    only: str = ""
+
+    @property
+    def name(self) -> str:
+        return self.only or self.path.stem
+
+    def values(self, values: Mapping[str, object]) -> dict:
+        return {**values, "only": self.only} if self.only else {**values}
+
+
+def units(path: Path) -> list[Unit]:
+    """A notebook's experiments in order of value, if its parameters cell has a line `only: ...; one of all, none, A, B`."""
+    said = next((cell.source for cell in cells(path.read_text()) if "parameters" in cell.tags), "")
+    names = re.search(r"^only: str = .*; one of (.+)$", said, re.M)
+    return [Unit(path, name) for name in names[1].split(", ") if name not in ("all", "none")] if names else [Unit(path)]
+
+
+def find(names: list[str], paths: list[Path], notebook: Callable[[list[str]], list[Path]]) -> list[Unit]:
+    """The units called `names`, each a unit's name or what `notebook` knows a notebook by; all of them if no name is given.
+
+    Raises ValueError naming what there is.
+    """
+    every = [unit for path in paths for unit in units(path)]
+    known = {unit.only: unit for unit in every if unit.only}
+    try:
+        wanted = notebook([name for name in names if name not in known]) if set(names) - known.keys() or not names else []
+    except ValueError as unknown:
+        raise ValueError(f"{unknown}" + (f"; experiments are {', '.join(known)}" if known else "")) from None
+    return [unit for unit in every if unit.path in wanted or unit.only in names]
 
 
 def cells(text: str) -> list[Cell]:
@@ -81,15 +116,16 @@ def sources(path: Path, modules: list[str]) -> dict[str, str]:
     return {name: hashlib.sha256("\n".join(lines).encode()).hexdigest()[:16] for name, lines in code.items()}
 
 
-def stamp(path: Path, profile: str, results: Path) -> Path:
-    """The file that says what a notebook's banked records were made from."""
-    return results / "banked" / f"{path.stem}.{profile}.json"
+def stamp(unit: Unit, profile: str, results: Path) -> Path:
+    """The file that says what a unit's banked records were made from."""
+    return results / "banked" / f"{unit.name}.{profile}.json"
 
 
-def missing(path: Path, values: Mapping[str, object], results: Path) -> str:
-    """Why a notebook is to be banked, in a few words; empty if its records are there and up to date."""
+def missing(unit: Unit, values: Mapping[str, object], results: Path) -> str:
+    """Why a unit is to be banked, in a few words; empty if its records are there and up to date."""
+    path, values = unit.path, unit.values(values)
     try:
-        about = json.loads(stamp(path, values["profile"], results).read_text())
+        about = json.loads(stamp(unit, values["profile"], results).read_text())
     except (FileNotFoundError, ValueError):
         return "not banked yet"
     if lost := [name for name in about["records"] if not (results / "claims" / name).exists()]:
@@ -106,43 +142,45 @@ def results_of(profile: str) -> Path:
     return ROOT / "data" if profile == "paper" else ROOT / "data" / "cache" / "bank" / profile
 
 
-def bank(paths: list[Path], *, values: Mapping[str, object], minutes: float | None, results: Path, command: str) -> int:
-    """Runs what is missing among the notebooks, then what is stale, with the profile and seed in `values`; says what remains.
+def bank(every: list[Unit], *, values: Mapping[str, object], minutes: float | None, results: Path, command: str) -> int:
+    """Runs what is missing among the units, then what is stale, with the profile and seed in `values`; says what remains.
 
     After `minutes` the running one is interrupted: it saves where it is, and the same command goes on from there.
-    Returns the exit status: 0 if all is banked, 1 if a notebook failed, 3 if time ran out.
+    Returns the exit status: 0 if all is banked, 1 if a unit failed, 3 if time ran out.
     """
     deadline = time.monotonic() + minutes * 60 if minutes else None
     waiting = []
-    for path in paths:
-        why = missing(path, values, results)
-        waiting += [(path, why)] if why else []
-        print(f"{path.stem}: {why or 'up to date'}", flush=True)
+    for unit in every:
+        why = missing(unit, values, results)
+        waiting += [(unit, why)] if why else []
+        print(f"{unit.name}: {why or 'up to date'}", flush=True)
     waiting.sort(key=lambda entry: entry[1].startswith("changed since"))  # a record too few weighs more than one of older code
     failed = []
     while waiting:
-        path, _ = waiting[0]
-        print(f"{path.stem}: running at {values['profile']}", flush=True)
+        unit, _ = waiting[0]
+        print(f"{unit.name}: running at {values['profile']}", flush=True)
         begin = time.monotonic()
-        status = _run(path, values, results, command, deadline)
-        print(f"{path.stem}: {status} after {time.monotonic() - begin:.0f} s", flush=True)
+        status = _run(unit, values, results, command, deadline)
+        print(f"{unit.name}: {status} after {time.monotonic() - begin:.0f} s", flush=True)
         if status == "interrupted":
-            print(f"What remains: {', '.join(p.stem for p, _ in waiting)}. The same command goes on from there.", flush=True)
+            if unit.only:  # what the experiment had finished is judged now
+                _run(unit._replace(only="none"), values, results, command, None)
+            print(f"What remains: {', '.join(u.name for u, _ in waiting)}. The same command goes on from there.", flush=True)
             break
-        failed += [path.stem] if status == "failed" else []
+        failed += [unit.name] if status == "failed" else []
         waiting.pop(0)
     if failed:
         print(f"Failed: {', '.join(failed)}. The traceback is above.", flush=True)
     return 1 if failed else 3 if waiting else 0
 
 
-def _run(path: Path, values: Mapping[str, object], results: Path, command: str, deadline: float | None) -> str:
-    """Runs one notebook as a script in a process of its own: "banked", "interrupted" or "failed"."""
+def _run(unit: Unit, values: Mapping[str, object], results: Path, command: str, deadline: float | None) -> str:
+    """Runs one unit as a script in a process of its own: "banked", "interrupted" or "failed"."""
     environment = os.environ | {"MAMLKIT_HEADLESS": "1", "MAMLKIT_RESULTS": str(results), "MAMLKIT_COMMAND": command}
     environment.pop("MAMLKIT_PROGRESS", None)  # nobody reads it here: then progress is lines on stderr
-    words = [sys.executable, "-m", "mamlkit.bank", str(path), json.dumps(values)]
+    words = [sys.executable, "-m", "mamlkit.bank", str(unit.path), json.dumps(unit.values(values))]
     # A session of its own: Ctrl-C then reaches it once, through us, and not a second time while it saves.
-    process = subprocess.Popen(words, env=environment, cwd=path.parent, start_new_session=True)
+    process = subprocess.Popen(words, env=environment, cwd=unit.path.parent, start_new_session=True)
     interrupted = False
     while True:
         left = None if deadline is None else max(0.0, deadline - time.monotonic())
@@ -169,7 +207,9 @@ def _main(path: Path, values: dict) -> None:
     records = [p.name for p in sorted((results / "claims").glob(f"*.{values['profile']}.json"))
                if json.loads(p.read_text())["provenance"]["notebook"] == path.stem]
     about = {"notebook": path.stem, "values": values, "seconds": round(time.time() - begin), "records": records, "sources": decisive}
-    target = stamp(path, values["profile"], results)
+    if values.get("only") == "none":
+        return
+    target = stamp(Unit(path, values.get("only", "")), values["profile"], results)
     target.parent.mkdir(parents=True, exist_ok=True)
     fresh = target.with_suffix(".new")
     fresh.write_text(json.dumps(about, indent=1) + "\n")

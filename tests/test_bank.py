@@ -10,7 +10,8 @@ import traceback
 
 import pytest
 
-from mamlkit import bank
+from mamlkit import bank, book
+from mamlkit.bank import Unit
 from tests.small_notebooks import FIGURE, HEADER, OTHER, RECORD, WIDGET, write
 
 BLOCKED = ("IPython", "ipykernel", "ipywidgets", "ipympl", "matplotlib", "papermill", "jupytext", "nbformat", "nbconvert",
@@ -70,26 +71,26 @@ def test_last_values_are_printed_and_tracebacks_name_the_line(tmp_path, capsys):
 def test_what_is_there_is_not_run_again_and_what_changed_is(tmp_path, capfd):
     path = write(tmp_path / "book", _00_banked=SOURCE, _01_bad=OTHER + "\n# %%\n1 / 0\n") / "00_banked.py"
     given = dict(values={"profile": "smoke"}, minutes=None, results=tmp_path, command="test")
-    assert bank.bank([path, path.with_name("01_bad.py")], **given) == 1
+    assert bank.bank([Unit(path), Unit(path.with_name("01_bad.py"))], **given) == 1
     said = capfd.readouterr()
     assert "00_banked: banked after" in said.out and "Failed: 01_bad." in said.out and "ZeroDivisionError" in said.err
-    assert bank.bank([path], **given) == 0
+    assert bank.bank([Unit(path)], **given) == 0
     assert capfd.readouterr().out == "00_banked: up to date\n"
     commented = SOURCE.replace("import json", "# a comment\nimport json")
     path.write_text(commented.replace("A step", "One step").replace("height", "h"))
-    assert bank.missing(path, {"profile": "smoke"}, tmp_path) == ""  # text, comments, figures and widgets decide no result
+    assert bank.missing(Unit(path), {"profile": "smoke"}, tmp_path) == ""  # text, comments, figures and widgets decide no result
     path.write_text(SOURCE + "\n# %%\nmore = 1\n")
-    assert bank.missing(path, {"profile": "smoke"}, tmp_path) == "changed since: 00_banked.py"
+    assert bank.missing(Unit(path), {"profile": "smoke"}, tmp_path) == "changed since: 00_banked.py"
     path.write_text(SOURCE)
-    assert bank.missing(path, {"profile": "smoke", "seed": 1}, tmp_path) == "banked with {'profile': 'smoke'}"
+    assert bank.missing(Unit(path), {"profile": "smoke", "seed": 1}, tmp_path) == "banked with {'profile': 'smoke'}"
     (tmp_path / "claims" / "C001.smoke.json").unlink()
-    assert bank.missing(path, {"profile": "smoke"}, tmp_path) == "lost C001.smoke.json"
+    assert bank.missing(Unit(path), {"profile": "smoke"}, tmp_path) == "lost C001.smoke.json"
 
 
 def test_out_of_time_it_interrupts_and_says_what_remains(tmp_path, capfd, monkeypatch):
     monkeypatch.setattr(bank, "PATIENCE", 2.0)
     path = write(tmp_path / "book", _00_banked=SOURCE + LONG) / "00_banked.py"
-    status = bank.bank([path], values={"profile": "smoke"}, minutes=0.02, results=tmp_path, command="test")
+    status = bank.bank([Unit(path)], values={"profile": "smoke"}, minutes=0.02, results=tmp_path, command="test")
     assert status == 3 and not (tmp_path / "banked").exists()
     assert "What remains: 00_banked. The same command goes on from there." in capfd.readouterr().out
 
@@ -99,7 +100,8 @@ def test_ctrl_c_and_kill_end_it_in_order(tmp_path):
     ask = f"""
 import runpy, sys
 from pathlib import Path
-from mamlkit import bank
+from mamlkit import bank, book
+from mamlkit.bank import Unit
 bank.results_of = lambda profile: Path({str(tmp_path)!r})
 sys.argv[1:] = ["bank", "--folder", {str(book)!r}, "--profile", "smoke"]
 runpy.run_module("mamlkit", run_name="__main__", alter_sys=True)
@@ -111,3 +113,48 @@ runpy.run_module("mamlkit", run_name="__main__", alter_sys=True)
     process.send_signal(signal.SIGTERM)
     said, _ = process.communicate(timeout=30)
     assert process.returncode == 3 and "What remains: 00_banked." in said and (tmp_path / "saved").exists()
+
+
+EXPERIMENTS = HEADER.format(title="Rows").replace('live: bool = True  # draw while it runs; true or false',
+                                                  'only: str = "all"  # which experiment is run; one of all, none, fast, slow') + RECORD + """
+# %%
+import time
+
+done = Path(os.environ["MAMLKIT_RESULTS"]) / "done"
+(done.parent / f"judged-{only}").touch()
+if only == "slow":
+    time.sleep(60)
+"""
+
+
+def test_a_notebook_with_experiments_is_banked_one_by_one_in_their_order(tmp_path, capfd, monkeypatch):
+    monkeypatch.setattr(bank, "PATIENCE", 2.0)
+    folder = write(tmp_path / "book", _00_banked=SOURCE, _02_rows=EXPERIMENTS.replace("00_good", "02_rows"))
+    find = lambda *names: bank.find(list(names), book.notebooks(folder), lambda names: book.find(names, folder))
+    assert [unit.name for unit in find()] == ["00_banked", "fast", "slow"]
+    assert [unit.name for unit in find("slow")] == ["slow"] and [unit.name for unit in find("02")] == ["fast", "slow"]
+    assert [unit.name for unit in find("00", "slow")] == ["00_banked", "slow"]
+    with pytest.raises(ValueError, match='notebook "quick" is unknown; there are 00_banked, 02_rows; experiments are fast, slow'):
+        find("quick")
+    given = dict(values={"profile": "smoke"}, results=tmp_path, command="test")
+    assert bank.bank(find("fast"), minutes=None, **given) == 0 and (tmp_path / "judged-fast").exists()
+    about = json.loads((tmp_path / "banked" / "fast.smoke.json").read_text())
+    assert about["values"] == {"profile": "smoke", "only": "fast"} and about["records"] == ["C001.smoke.json"]
+    capfd.readouterr()
+    assert bank.bank(find("02"), minutes=0.15, **given) == 3
+    said = capfd.readouterr().out
+    assert "fast: up to date" in said and "What remains: slow. The same" in said
+    assert (tmp_path / "judged-none").exists() and not (tmp_path / "banked" / "slow.smoke.json").exists()
+    assert not (tmp_path / "banked" / "02_rows.smoke.json").exists()
+
+
+def test_what_is_missing_comes_before_what_is_stale(tmp_path, capfd):
+    folder = write(tmp_path / "book", _00_banked=SOURCE, _02_rows=SOURCE.replace("00_banked", "02_rows").replace("C001", "C002"))
+    stale, new = map(Unit, book.notebooks(folder))
+    given = dict(values={"profile": "smoke"}, minutes=None, results=tmp_path, command="test")
+    assert bank.bank([stale], **given) == 0
+    stale.path.write_text(SOURCE + "\n# %%\nmore = 1\n")
+    capfd.readouterr()
+    assert bank.bank([stale, new], **given) == 0
+    said = capfd.readouterr().out
+    assert 0 < said.index("02_rows: banked") < said.index("00_banked: running")
