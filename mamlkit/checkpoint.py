@@ -24,8 +24,9 @@ def save(path: Path, step: Step, about: dict) -> None:
     as `<path>.previous`.
     """
     _tidy(path)
-    tensors = {"generator": step.generator, "losses": step.losses}
-    tensors |= {f"meta/{k}": p for k, p in step.meta.items()} | {f"optimizer/{k}": p for k, p in step.optimizer.items()}
+    tensors = {"generator": step.generator, "losses": step.losses, "scores": step.scores}
+    for part in ("meta", "optimizer", "best"):
+        tensors |= {f"{part}/{k}": p for k, p in getattr(step, part).items()}
     path = Path(path)
     fresh = _write(path, tensors, iteration=step.iteration, about=about)
     if path.exists():
@@ -59,7 +60,7 @@ def load(path: Path, about: dict, device: torch.device | str = "cpu") -> Step | 
         def part(prefix):
             return {k.removeprefix(prefix): t.to(device) for k, t in tensors.items() if k.startswith(prefix)}
 
-        return Step(metadata["iteration"], part("meta/"), part("optimizer/"), tensors["generator"], tensors["losses"])
+        return Step(metadata["iteration"], part("meta/"), part("optimizer/"), tensors["generator"], tensors["losses"], part("best/"), tensors["scores"])
     if damaged:
         raise ValueError(f"{damaged[0]} There is no whole checkpoint before it; delete the file to start this run anew.")
     return None

@@ -1,6 +1,6 @@
 """How well a learner adapts: a metric after 0, 1, ... K steps on many tasks."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable, Iterator
 
 import torch
 from torch import Tensor
@@ -8,6 +8,7 @@ from torch.func import vmap
 
 from mamlkit.learner import Learner
 from mamlkit.task import Task
+from mamlkit.train import Step
 from mamlkit.trees import Params
 
 
@@ -32,3 +33,21 @@ def on_query(loss: Callable) -> Callable[[Params, Task], Tensor]:
 def on_support(loss: Callable) -> Callable[[Params, Task], Tensor]:
     """The metric that is `loss` on the support set itself: how well the adapted model fits what it has seen."""
     return lambda params, task: loss(params, task.support)
+
+
+def validated(steps: Iterable[Step], score: Callable[[Params], Tensor], *, every: int) -> Iterator[Step]:
+    """Passes a run's Steps on and keeps in each `best`, the meta-parameters with the highest score so far, and all `scores`.
+
+    score: meta-parameters -> scalar on validation tasks, higher is better; asked at Steps whose iteration is a multiple
+    of `every`. A resumed run goes on from what its Step kept. Source: the authors stop early by validation tasks
+    (cbfinn/maml#8).
+    """
+    best, scores = {}, torch.empty(0, 2)
+    for step in steps:
+        if len(step.scores) > len(scores):  # resumed
+            best, scores = step.best, step.scores
+        if step.iteration % every == 0 and step.iteration not in scores[:, 0]:
+            found = torch.tensor([[step.iteration, float(score(step.meta))]])
+            best = best if len(scores) and found[0, 1] <= scores[:, 1].max() else step.meta
+            scores = torch.cat([scores, found])
+        yield step._replace(best=best, scores=scores)

@@ -20,7 +20,8 @@ class Step(NamedTuple):
     """Everything that training needs to go on: this tuple is what is checkpointed and resumed.
 
     iteration: meta-updates done. meta: the meta-parameters. optimizer: its state. generator: its state, which draws
-    the next tasks. losses: the meta-batch's mean query loss at each iteration so far, on the CPU.
+    the next tasks. losses: the meta-batch's mean query loss at each iteration so far, on the CPU. best, scores: what
+    `evaluate.validated` keeps, the meta-parameters that did best on validation tasks and all (iteration, score) so far.
     """
 
     iteration: int
@@ -28,6 +29,8 @@ class Step(NamedTuple):
     optimizer: Params
     generator: Tensor
     losses: Tensor
+    best: Params = {}
+    scores: Tensor = torch.empty(0, 2)
 
 
 def train(learner: Learner, meta: Params, family: Family, optimizer: Optimizer, *, generator: Generator, tasks: int,

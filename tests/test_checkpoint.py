@@ -207,7 +207,8 @@ def some_step(iteration=17):
     meta = {"layer1.weight": torch.randn(3, 2, generator=generator), "layer0.bias": torch.tensor([0.1, -0.0, 1e-42, float("inf")]),
             "another": torch.randn(5, generator=generator, dtype=torch.float64)}
     state = {"second": torch.randn(11, generator=generator), "count": torch.tensor(float(iteration)), "first": torch.randn(11, generator=generator)}
-    return Step(iteration, meta, state, generator.get_state(), torch.rand(iteration, generator=generator))
+    best = {name: p + 1 for name, p in meta.items()}
+    return Step(iteration, meta, state, generator.get_state(), torch.rand(iteration, generator=generator), best, torch.rand(3, 2, generator=generator))
 
 
 def test_a_step_comes_back_bit_for_bit_in_the_same_order(tmp_path):

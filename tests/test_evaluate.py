@@ -1,9 +1,10 @@
 import pytest
 import torch
 
-from mamlkit.evaluate import evaluate, on_query, on_support
+from mamlkit.evaluate import evaluate, on_query, on_support, validated
 from mamlkit.losses import accuracy, mse
 from mamlkit.nets import strided_convnet
+from mamlkit.train import Step
 from mamlkit.trees import tree_map
 from mamlkit.variants.maml import maml
 from tests.oracles import TASKS, copied, each, problem, same
@@ -71,3 +72,35 @@ def test_a_model_of_another_output_shape_is_refused():
     loss = mse(lambda params, x: x)
     with pytest.raises(ValueError, match=r"output \(7, 2\) and the targets \(7, 3\)"):
         evaluate(maml(loss, alpha=alpha, steps=0), theta, tasks, on_query(loss))
+
+
+def run_of(iterations, scored=None):
+    """Steps 10 apart whose only meta-parameter is the iteration; `scored` is a Step to go on from."""
+    start = scored.iteration + 10 if scored else 10
+    return ([scored] if scored else []) + [Step(i, {"p": torch.tensor(float(i))}, {}, torch.empty(0), torch.empty(0)) for i in range(start, iterations + 1, 10)]
+
+
+def test_the_best_on_validation_is_kept_and_every_score_with_it():
+    asked = []
+    score = lambda meta: asked.append(meta["p"].item()) or -(meta["p"] - 47).abs()
+    steps = list(validated(run_of(90), score, every=20))
+    assert asked == [20, 40, 60, 80]
+    assert [s.iteration for s in steps] == list(range(10, 91, 10)) and [len(s.scores) for s in steps] == [0, 1, 1, 2, 2, 3, 3, 4, 4]
+    assert steps[0].best == {} and [s.best["p"] for s in steps[1:]] == [20, 20] + [40] * 6
+    assert steps[-1].scores.tolist() == [[20, -27], [40, -7], [60, -13], [80, -33]]
+
+
+def test_a_resumed_run_goes_on_with_its_best_and_asks_nothing_twice():
+    asked = []
+    score = lambda meta: asked.append(meta["p"].item()) or -(meta["p"] - 47).abs()
+    whole = list(validated(run_of(90), score, every=20))[-1]
+    for cut in (40, 50):
+        first = list(validated(run_of(cut), score, every=20))[-1]
+        asked.clear()
+        rest = list(validated(run_of(90, first), score, every=20))
+        assert rest[0] == first and asked == [60, 80]
+        assert rest[-1].best == whole.best and torch.equal(rest[-1].scores, whole.scores)
+
+
+def test_the_first_of_equals_is_the_best():
+    assert list(validated(run_of(60), lambda meta: torch.tensor(0.5), every=20))[-1].best["p"] == 20
