@@ -161,7 +161,8 @@ def identical(a, b):
         return [(k, bits(p)) for k, p in params.items()]
 
     return (a.iteration == b.iteration and part(a.meta) == part(b.meta) and part(a.optimizer) == part(b.optimizer)
-            and bits(a.generator) == bits(b.generator) and bits(a.losses) == bits(b.losses))
+            and bits(a.generator) == bits(b.generator) and bits(a.losses) == bits(b.losses) and part(a.best) == part(b.best)
+            and bits(a.scores) == bits(b.scores))
 
 
 @pytest.mark.parametrize("seed", [0, 1, 2])
