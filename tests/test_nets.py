@@ -8,7 +8,8 @@ from torch.nn import functional as F
 
 from mamlkit.inner import inner_step
 from mamlkit.machine import seeded
-from mamlkit.nets import batch_norm, count, from_module, he, mlp, normal, pooled_convnet, strided_convnet, truncated_normal, xavier
+from mamlkit.nets import (batch_norm, count, from_module, he, mlp, normal, pooled_convnet, strided_conv, strided_convnet,
+                          truncated_normal, xavier)
 from mamlkit.task import Data
 from tests.oracles import MODELS, Perceptron, derivative_gap, gap, norm, one, problem, same
 
@@ -85,6 +86,25 @@ def test_a_convnet_is_its_layers():
             x = x if stride == 2 else F.max_pool2d(x, 2)
         x = x.mean((2, 3)) if stride == 2 else x.flatten(1)
         assert (forward - (x @ p["layer4.weight"].T + p["layer4.bias"])).abs().max() < 1e-12
+
+
+@pytest.mark.parametrize("size", [(9, 11), (8, 11), (4, 6), (1, 2)], ids=str)
+def test_a_strided_convolution_is_the_same_as_a_matrix_product(size, monkeypatch):
+    """Which it is in compiled code. Second derivatives too, of weights that differ by task."""
+    x, weight, bias = (torch.randn(shape, generator=seeded(0)) for shape in ((3, 6, 2, *size), (3, 4, 2, 3, 3), (3, 4)))
+
+    def gradient_of_gradient(weight, x, bias):
+        inner = grad(lambda w, x, b: strided_conv(x, w, b).tanh().square().sum(), (0, 1))
+        return torch.stack([g.square().sum() for g in inner(weight, x, bias)]).sum()
+
+    def values():
+        return vmap(strided_conv)(x, weight, bias), *vmap(grad(gradient_of_gradient, (0, 1, 2)))(weight, x, bias)
+
+    expected = values()
+    monkeypatch.setattr(torch.compiler, "is_compiling", lambda: True)
+    monkeypatch.setattr(F, "conv2d", None)
+    for found, known in zip(values(), expected, strict=True):
+        assert found.shape == known.shape and (found - known).abs().max() < 1e-11 * known.abs().max() > 0
 
 
 @pytest.mark.parametrize("sizes", [(), (3,), (3, 0, 2), (2, -1)])
