@@ -10,7 +10,7 @@ from mamlkit.sequence import lstm, lstm_step
 def matching(body: Net, *, ways: int) -> Net:
     """The basic variant: attention over the support, a softmax of cosines, says how much of each label the query has.
 
-    body: images -> embeddings, one for support and query (f = g); it has no parameters of its own (111,424 with the
+    body: images -> embeddings, one for support and query (f = g); it has no parameters of its own (111,680 with the
     4x64 body, fewer than MAML's 112,005: claim C068). forward: images -> (queries, ways), see mamlkit/episodic.py;
     the logits are log-probabilities. Source: equation 1, section 2.1.1.
     """
@@ -27,7 +27,7 @@ def full_context(body: Net, *, features: int, ways: int, steps: int) -> Net:
     """Full context embeddings: each embedding depends on the whole support set, by two LSTMs.
 
     g: a bidirectional LSTM over the support, in the order it comes in, added to the body's embeddings. f: `steps`
-    steps of an LSTM that reads the support by attention. features: of the body. 226,880 parameters with the 4x64 body.
+    steps of an LSTM that reads the support by attention. features: of the body. 227,136 parameters with the 4x64 body.
     Source: section 2.1.2, appendix A.
     """
 
