@@ -161,7 +161,8 @@ def strided_body(*, filters: int = 64, channels: int = 1, activation: Callable[[
     return _body(filters, channels, block, lambda x: x.mean((2, 3)))
 
 
-def pooled_convnet(ways: int, *, filters: int = 32, channels: int = 3, size: int = 84, activation: Callable[[Tensor], Tensor] = F.relu) -> Net:
+def pooled_convnet(ways: int, *, filters: int = 32, channels: int = 3, size: int = 84,
+                   activation: Callable[[Tensor], Tensor] = F.relu) -> Net:
     """The miniImagenet net of section 5.2: four 3x3 convolutions, batch norm, ReLU, 2x2 max-pooling.
 
     32,773 parameters at 5 ways and 84x84 images. forward: (examples, channels, size, size) -> (examples, ways).
@@ -196,7 +197,8 @@ def _body(filters, channels, block, pool):
 def _with_head(body, features, ways):
     def init(generator):
         params = body.init(generator)
-        return params | {"layer4.weight": normal(1.0)(generator, (ways, features)), "layer4.bias": torch.zeros(ways, device=generator.device)}
+        weight = normal(1.0)(generator, (ways, features))
+        return params | {"layer4.weight": weight, "layer4.bias": torch.zeros(ways, device=generator.device)}
 
     def forward(params, x, reference=None):
         return F.linear(body.forward(params, x, reference), params["layer4.weight"], params["layer4.bias"])

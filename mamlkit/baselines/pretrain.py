@@ -31,7 +31,8 @@ def all_classes(images: Tensor, *, examples: int) -> Family:
     float32 in [0, 1] and y int64 from 0 to classes - 1, as support and as query. Raises ValueError for other images.
     """
     if images.dtype != torch.uint8 or images.ndim != 5 or images.numel() == 0:
-        raise ValueError(f"the images are {images.dtype} of shape {tuple(images.shape)}: torch.uint8 (classes, drawings, channels, height, width) is needed")
+        raise ValueError(f"the images are {images.dtype} of shape {tuple(images.shape)}: "
+                         "torch.uint8 (classes, drawings, channels, height, width) is needed")
     if examples < 1:
         raise ValueError(f"examples is {examples}: a batch needs 1 or more")
     classes, drawings = images.shape[:2]

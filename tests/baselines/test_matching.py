@@ -66,15 +66,20 @@ def test_full_context_is_its_equations(steps):
             h, c = lstm_step(theta, "read", torch.cat([query, read]), (h, c))
             h = h + query
         weights = torch.softmax(torch.stack([torch.cosine_similarity(h, gi, dim=0) for gi in g]), 0)
-        assert out[q].exp().tolist() == pytest.approx([sum(w for w, c in zip(weights.tolist(), y) if c == k) for k in (0, 1)], rel=1e-9)
+        expected = [sum(w for w, c in zip(weights.tolist(), y) if c == k) for k in (0, 1)]
+        assert out[q].exp().tolist() == pytest.approx(expected, rel=1e-9)
 
 
-@pytest.mark.parametrize("build", [matching, lambda body, ways: full_context(body, features=6, ways=ways, steps=2)], ids=["basic", "full context"])
+BUILD = {"basic": matching, "full context": lambda body, ways: full_context(body, features=6, ways=ways, steps=2)}
+
+
+@pytest.mark.parametrize("build", BUILD.values(), ids=BUILD)
 def test_it_learns_which_pixels_matter(build):
     family = toy(ways=3, shots=2, queries=4, shape=(1, 1, 8), spread=0.2, nuisance=4.0)
     net = build(mlp(8, 16, 6, weight=he), ways=3)
     learner, tasks, metric = episodic(cross_entropy(net.forward)), sample(family, seeded(9), 300), on_query(accuracy(net.forward))
     meta = net.init(seeded(0))
     *_, step = train(learner, meta, family, adam(0.01), generator=seeded(1), tasks=16, iterations=100, compiled=False)
-    before, after, blind = (evaluate(learner, *how, metric).mean() for how in ((meta, tasks), (step.meta, tasks), (step.meta, mislabelled(tasks, seeded(2)))))
+    measured = [(meta, tasks), (step.meta, tasks), (step.meta, mislabelled(tasks, seeded(2)))]
+    before, after, blind = (evaluate(learner, *how, metric).mean() for how in measured)
     assert before < 0.5 and after > 0.8 and abs(blind - 1 / 3) < 0.06

@@ -18,7 +18,8 @@ flat = Net(lambda generator: {}, lambda params, x, reference=None: x)
 
 
 def test_logits_are_minus_the_squared_distances_to_the_class_means():
-    params = {"support.x": torch.tensor([[0.0, 0.0], [2.0, 2.0], [5.0, 0.0], [1.0, 1.0], [7.0, 2.0]]), "support.y": torch.tensor([1, 1, 0, 1, 0])}
+    x = torch.tensor([[0.0, 0.0], [2.0, 2.0], [5.0, 0.0], [1.0, 1.0], [7.0, 2.0]])
+    params = {"support.x": x, "support.y": torch.tensor([1, 1, 0, 1, 0])}
     out = prototypical(flat, ways=2).forward(params, torch.tensor([[1.0, 1.0], [6.0, 0.0], [0.0, 3.0]]))
     assert out.tolist() == [[-25.0, 0.0], [-1.0, -26.0], [-40.0, -5.0]], "the means are (6, 1) and (1, 1)"
 
@@ -50,5 +51,6 @@ def test_it_learns_which_pixels_matter():
     learner, tasks, metric = episodic(cross_entropy(net.forward)), sample(family, seeded(9), 300), on_query(accuracy(net.forward))
     meta = net.init(seeded(0))
     *_, step = train(learner, meta, family, adam(0.01), generator=seeded(1), tasks=16, iterations=120, compiled=False)
-    before, after, blind = (evaluate(learner, *how, metric).mean() for how in ((meta, tasks), (step.meta, tasks), (step.meta, mislabelled(tasks, seeded(2)))))
+    measured = [(meta, tasks), (step.meta, tasks), (step.meta, mislabelled(tasks, seeded(2)))]
+    before, after, blind = (evaluate(learner, *how, metric).mean() for how in measured)
     assert before < 0.5 and after > 0.8 and abs(blind - 1 / 3) < 0.06

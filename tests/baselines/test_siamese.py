@@ -23,8 +23,10 @@ def pairs():
     params = {"same.weight": torch.randn(1, 3, generator=generator), "same.bias": torch.tensor([0.4]),
               "support.x": torch.randn(5, 3, generator=generator), "support.y": torch.tensor([0, 1, 0, 1, 1])}
     query = Data(torch.randn(4, 3, generator=generator), torch.tensor([1, 0, 1, 1]))
-    p = [[torch.sigmoid(params["same.weight"][0] @ (torch.sigmoid(a) - torch.sigmoid(b)).abs() + 0.4).item() for b in params["support.x"]] for a in query.x]
-    return params, query, p
+    def same(a, b):
+        return torch.sigmoid(params["same.weight"][0] @ (torch.sigmoid(a) - torch.sigmoid(b)).abs() + 0.4).item()
+
+    return params, query, [[same(a, b) for b in params["support.x"]] for a in query.x]
 
 
 @pytest.mark.usefixtures("float64")
@@ -54,5 +56,6 @@ def test_it_learns_which_pixels_matter():
     net, learner = siamese(body, features=6, ways=3), episodic(verification(body))
     tasks, metric, meta = sample(family, seeded(9), 300), on_query(accuracy(net.forward)), net.init(seeded(0))
     *_, step = train(learner, meta, family, adam(0.01), generator=seeded(1), tasks=16, iterations=150, compiled=False)
-    before, after, blind = (evaluate(learner, *how, metric).mean() for how in ((meta, tasks), (step.meta, tasks), (step.meta, mislabelled(tasks, seeded(2)))))
+    measured = [(meta, tasks), (step.meta, tasks), (step.meta, mislabelled(tasks, seeded(2)))]
+    before, after, blind = (evaluate(learner, *how, metric).mean() for how in measured)
     assert before < 0.5 and after > 0.8 and abs(blind - 1 / 3) < 0.06
