@@ -14,7 +14,10 @@ from mamlkit.trees import Params
 
 
 class Net(NamedTuple):
-    """init: generator -> parameters, on the generator's device. forward: (parameters, inputs) -> outputs."""
+    """init: generator -> parameters, on the generator's device. forward: (parameters, inputs) -> outputs.
+
+    A net with batch norm also takes `reference`, see `batch_norm`: forward(parameters, inputs, reference=n).
+    """
 
     init: Callable[[Generator], Params]
     forward: Callable[[Params, Tensor], Tensor]
@@ -55,13 +58,13 @@ def _fan_in(shape):
     return torch.Size(shape[1:]).numel()
 
 
-def _layers(generator, shapes, fillers, norm):
-    """Weights, zero biases and, between layers of a normalised net, zero betas."""
+def _layers(generator, shapes, fillers, normed):
+    """Weights, zero biases and, for the layers that are `normed`, zero betas."""
     params = {}
     for i, (shape, fill) in enumerate(zip(shapes, fillers)):
         params[f"layer{i}.weight"] = fill(generator, shape)
         params[f"layer{i}.bias"] = torch.zeros(shape[0], device=generator.device)
-        if norm and i < len(shapes) - 1:
+        if i in normed:
             params[f"norm{i}.beta"] = torch.zeros(shape[0], device=generator.device)
     return params
 
@@ -79,28 +82,61 @@ def mlp(*sizes: int, activation: Callable[[Tensor], Tensor] = F.relu, weight: Fi
     shapes = [(m, n) for n, m in zip(sizes, sizes[1:])]
     last = len(shapes) - 1
 
-    def forward(params, x):
+    def forward(params, x, reference=None):
         x = x.flatten(1)
         if x.shape[1] != sizes[0]:
             raise ValueError(f"this net takes {sizes[0]} numbers an example, got inputs of shape {tuple(x.shape)}")
         for i in range(last):
             x = F.linear(x, params[f"layer{i}.weight"], params[f"layer{i}.bias"])
-            x = activation(batch_norm(x, params[f"norm{i}.beta"]) if norm else x)
+            x = activation(batch_norm(x, **_norm(params, i), reference=reference) if norm else x)
         return F.linear(x, params[f"layer{last}.weight"], params[f"layer{last}.bias"])
 
-    return Net(lambda generator: _layers(generator, shapes, [weight] * len(shapes), norm), forward)
+    return Net(lambda generator: _layers(generator, shapes, [weight] * len(shapes), range(last if norm else 0)), forward)
 
 
-def batch_norm(x: Tensor, beta: Tensor) -> Tensor:
+def batch_norm(x: Tensor, beta: Tensor, scale: Tensor | None = None, *, reference: int | None = None) -> Tensor:
     """Batch normalisation by the statistics of the batch itself, shift `beta`, no scale: the authors' code.
 
-    x: (examples, channels, ...). Composed from mean and variance because the derivative of the native operator is
-    wrong at second order when `vmap` stands inside a gradient and a scale is learned (pytorch/functorch#534).
+    x: (examples, channels, ...). scale: (channels,), see `scaled`. reference: the statistics are those of the first so
+    many examples (None: of all), 1 or more: how queries are normalised by a support set that stands before them.
+    Composed from mean and variance because the derivative of the native operator is wrong at second order when `vmap`
+    stands inside a gradient and a scale is learned (pytorch/functorch#534).
     """
+    if reference is not None and not 1 <= reference <= len(x):
+        raise ValueError(f"reference is {reference}: it must be from 1 to {len(x)}, the number of examples")
     axes = [0, *range(2, x.ndim)]
-    variance, mean = torch.var_mean(x, axes, correction=0, keepdim=True)
+    variance, mean = torch.var_mean(x[:reference], axes, correction=0, keepdim=True)
     shape = [1, -1] + [1] * (x.ndim - 2)
-    return (x - mean) * torch.rsqrt(variance + 1e-3) + beta.view(shape)
+    x = (x - mean) * torch.rsqrt(variance + 1e-3)
+    return (x if scale is None else x * scale.view(shape)) + beta.view(shape)
+
+
+def _norm(params, i):
+    """The parameters of normalisation layer i, by their names in `batch_norm`."""
+    return {name: params[f"norm{i}.{name}"] for name in ("beta", "scale") if f"norm{i}.{name}" in params}
+
+
+def scaled(net: Net) -> Net:
+    """The same net with a learned scale in every batch norm, starting at 1: batch norm as Ioffe & Szegedy have it.
+
+    The authors' code has none. The names are `norm0.scale`, ...; they stand behind the net's own parameters.
+    """
+
+    def init(generator):
+        params = net.init(generator)
+        return params | {k.replace(".beta", ".scale"): torch.ones_like(p) for k, p in params.items() if k.endswith(".beta")}
+
+    return Net(init, net.forward)
+
+
+def all_but_norms(params: Params, alpha: float) -> dict[str, float]:
+    """The authors' alpha: one step size for everything but batch norm's own parameters, which are only meta-learned.
+
+    Their code never steps the betas inside (cbfinn/maml#43). alpha: on the mean loss. Their classification loss is
+    the number of ways times the mean cross-entropy, so their 0.4 (Omniglot 5-way), 0.1 (20-way) and 0.01
+    (miniImagenet, 5-way) are 2.0, 2.0 and 0.05 here.
+    """
+    return {name: alpha for name in params if not name.startswith("norm")}
 
 
 def strided_convnet(ways: int, *, filters: int = 64, channels: int = 1, activation: Callable[[Tensor], Tensor] = F.relu) -> Net:
@@ -108,11 +144,21 @@ def strided_convnet(ways: int, *, filters: int = 64, channels: int = 1, activati
 
     112,005 parameters at 5 ways, 112,980 at 20. forward: (examples, channels, height, width) -> (examples, ways).
     """
+    return _with_head(strided_body(filters=filters, channels=channels, activation=activation), filters, ways)
 
-    def block(x, weight, bias, beta):
-        return activation(batch_norm(strided_conv(x, weight, bias), beta))
 
-    return _convnet(ways, filters, channels, filters, block, lambda x: x.mean((2, 3)))
+def strided_body(*, filters: int = 64, channels: int = 1, activation: Callable[[Tensor], Tensor] = F.relu) -> Net:
+    """`strided_convnet` without its head: the 64 numbers of its last hidden layer, an embedding; 111,680 parameters,
+    256 of them the biases that batch norm cancels.
+
+    It reads the parameters of the whole net as well: the features of a trained classifier.
+    forward: (examples, channels, height, width) -> (examples, filters).
+    """
+
+    def block(x, weight, bias, norm):
+        return activation(norm(strided_conv(x, weight, bias)))
+
+    return _body(filters, channels, block, lambda x: x.mean((2, 3)))
 
 
 def strided_conv(x: Tensor, weight: Tensor, bias: Tensor) -> Tensor:
@@ -135,27 +181,49 @@ def strided_conv(x: Tensor, weight: Tensor, bias: Tensor) -> Tensor:
     return (patches @ weight.permute(2, 3, 1, 0).flatten(0, 2) + bias).permute(0, 3, 1, 2)
 
 
-def pooled_convnet(ways: int, *, filters: int = 32, channels: int = 3, size: int = 84, activation: Callable[[Tensor], Tensor] = F.relu) -> Net:
+def pooled_convnet(ways: int, *, filters: int = 32, channels: int = 3, size: int = 84,
+                   activation: Callable[[Tensor], Tensor] = F.relu) -> Net:
     """The miniImagenet net of section 5.2: four 3x3 convolutions, batch norm, ReLU, 2x2 max-pooling.
 
     32,773 parameters at 5 ways and 84x84 images. forward: (examples, channels, size, size) -> (examples, ways).
     """
-
-    def block(x, weight, bias, beta):
-        return F.max_pool2d(activation(batch_norm(F.conv2d(x, weight, bias, padding=1), beta)), 2)
-
-    return _convnet(ways, filters, channels, filters * (size // 16) ** 2, block, lambda x: x.flatten(1))
+    return _with_head(pooled_body(filters=filters, channels=channels, activation=activation), filters * (size // 16) ** 2, ways)
 
 
-def _convnet(ways, filters, channels, features, block, pool):
-    shapes = [(filters, channels, 3, 3), *[(filters, filters, 3, 3)] * 3, (ways, features)]
+def pooled_body(*, filters: int = 32, channels: int = 3, activation: Callable[[Tensor], Tensor] = F.relu) -> Net:
+    """`pooled_convnet` without its head: 800 features of an 84x84 image.
 
-    def forward(params, x):
+    forward: (examples, channels, height, width) -> (examples, filters * (height // 16) * (width // 16)).
+    """
+
+    def block(x, weight, bias, norm):
+        return F.max_pool2d(activation(norm(F.conv2d(x, weight, bias, padding=1))), 2)
+
+    return _body(filters, channels, block, lambda x: x.flatten(1))
+
+
+def _body(filters, channels, block, pool):
+    shapes = [(filters, channels, 3, 3), *[(filters, filters, 3, 3)] * 3]
+
+    def forward(params, x, reference=None):
         for i in range(4):
-            x = block(x, params[f"layer{i}.weight"], params[f"layer{i}.bias"], params[f"norm{i}.beta"])
-        return F.linear(pool(x), params["layer4.weight"], params["layer4.bias"])
+            norm = partial(batch_norm, **_norm(params, i), reference=reference)
+            x = block(x, params[f"layer{i}.weight"], params[f"layer{i}.bias"], norm)
+        return pool(x)
 
-    return Net(lambda generator: _layers(generator, shapes, [xavier] * 4 + [normal(1.0)], True), forward)
+    return Net(lambda generator: _layers(generator, shapes, [xavier] * 4, range(4)), forward)
+
+
+def _with_head(body, features, ways):
+    def init(generator):
+        params = body.init(generator)
+        weight = normal(1.0)(generator, (ways, features))
+        return params | {"layer4.weight": weight, "layer4.bias": torch.zeros(ways, device=generator.device)}
+
+    def forward(params, x, reference=None):
+        return F.linear(body.forward(params, x, reference), params["layer4.weight"], params["layer4.bias"])
+
+    return Net(init, forward)
 
 
 def from_module(build: Callable[[], nn.Module]) -> Net:

@@ -5,15 +5,40 @@ second derivative.
 """
 
 import torch
-from torch import Tensor
+from torch import Generator, Tensor
 from torch.nn import functional as F
 
 from mamlkit.nets import Net, normal
+from mamlkit.trees import Params
 
 
-def _dense(generator, name, outputs, inputs):
+def dense(generator: Generator, name: str, outputs: int, inputs: int) -> Params:
+    """The parameters `name`.weight and `name`.bias of a linear layer; `apply_dense` reads them."""
     return {f"{name}.weight": normal(inputs**-0.5)(generator, (outputs, inputs)),
             f"{name}.bias": torch.zeros(outputs, device=generator.device)}
+
+
+def apply_dense(params: Params, name: str, x: Tensor) -> Tensor:
+    """The linear layer called `name`: (..., inputs) -> (..., outputs)."""
+    return F.linear(x, params[f"{name}.weight"], params[f"{name}.bias"])
+
+
+def lstm(generator: Generator, name: str, inputs: int, hidden: int) -> Params:
+    """The parameters `name`.weight and `name`.bias of a long short-term memory (Hochreiter & Schmidhuber 1997).
+
+    Its forget gate starts open, with a bias of 1 (Jozefowicz et al. 2015).
+    """
+    params = dense(generator, name, 4 * hidden, inputs + hidden)
+    params[f"{name}.bias"][:hidden] = 1
+    return params
+
+
+def lstm_step(params: Params, name: str, x: Tensor, state: tuple[Tensor, Tensor]) -> tuple[Tensor, Tensor]:
+    """One step of the `lstm` called `name`: input (..., inputs) and state (h, c), each (..., hidden) -> the next state."""
+    h, c = state
+    forget, write, show, new = apply_dense(params, name, torch.cat([x, h], -1)).chunk(4, -1)
+    c = torch.sigmoid(forget) * c + torch.sigmoid(write) * torch.tanh(new)
+    return torch.sigmoid(show) * torch.tanh(c), c
 
 
 def gru(inputs: int, hidden: int, outputs: int) -> Net:
@@ -23,8 +48,8 @@ def gru(inputs: int, hidden: int, outputs: int) -> Net:
     """
 
     def init(generator):
-        return (_dense(generator, "input", 3 * hidden, inputs) | _dense(generator, "state", 3 * hidden, hidden)
-                | _dense(generator, "out", outputs, hidden))
+        return (dense(generator, "input", 3 * hidden, inputs) | dense(generator, "state", 3 * hidden, hidden)
+                | dense(generator, "out", outputs, hidden))
 
     def forward(params, x):
         state = x.new_zeros(x.shape[0], hidden)
@@ -48,22 +73,19 @@ def transformer(inputs: int, width: int, heads: int, outputs: int) -> Net:
         raise ValueError(f"width is {width} and heads is {heads}: width must be a multiple of heads")
 
     def init(generator):
-        return (_dense(generator, "embed", width, inputs) | _dense(generator, "qkv", 3 * width, width)
-                | _dense(generator, "mix", width, width) | _dense(generator, "up", 2 * width, width)
-                | _dense(generator, "down", width, 2 * width) | _dense(generator, "out", outputs, width))
-
-    def dense(params, name, x):
-        return F.linear(x, params[f"{name}.weight"], params[f"{name}.bias"])
+        return (dense(generator, "embed", width, inputs) | dense(generator, "qkv", 3 * width, width)
+                | dense(generator, "mix", width, width) | dense(generator, "up", 2 * width, width)
+                | dense(generator, "down", width, 2 * width) | dense(generator, "out", outputs, width))
 
     def attend(params, x: Tensor) -> Tensor:
-        q, k, v = (part.unflatten(-1, (heads, -1)).transpose(1, 2) for part in dense(params, "qkv", x).chunk(3, -1))
+        q, k, v = (part.unflatten(-1, (heads, -1)).transpose(1, 2) for part in apply_dense(params, "qkv", x).chunk(3, -1))
         weights = torch.softmax(q @ k.transpose(-1, -2) / q.shape[-1] ** 0.5, -1)
-        return dense(params, "mix", (weights @ v).transpose(1, 2).flatten(2))
+        return apply_dense(params, "mix", (weights @ v).transpose(1, 2).flatten(2))
 
     def forward(params, x):
-        x = dense(params, "embed", x)
+        x = apply_dense(params, "embed", x)
         x = x + attend(params, x)
-        x = x + dense(params, "down", F.gelu(dense(params, "up", x)))
-        return dense(params, "out", x.mean(1))
+        x = x + apply_dense(params, "down", F.gelu(apply_dense(params, "up", x)))
+        return apply_dense(params, "out", x.mean(1))
 
     return Net(init, forward)

@@ -10,7 +10,8 @@ from mamlkit.machine import ROOT
 # The whole house. A folder stands for every file in it.
 FLOOR = {
     **dict.fromkeys(["trees", "task", "machine", "intervals", "budget"], 0),
-    **dict.fromkeys(["inner", "learner", "nets", "sequence", "losses", "optimizer", "few_shot", "solve", "numerics", "kernel", "quadratic"], 1),
+    **dict.fromkeys(["inner", "learner", "nets", "sequence", "losses", "optimizer", "few_shot", "episodic",
+                     "protocols", "solve", "numerics", "kernel", "quadratic"], 1),
     **dict.fromkeys(["variants", "families", "baselines", "rl"], 2),
     **dict.fromkeys(["train", "evaluate", "checkpoint", "claims", "plots", "literate", "page", "book", "parameters", "knobs", "widgets",
                      "curvature", "scoreboard", "sweep", "bank", "headless", "__main__"], 3),

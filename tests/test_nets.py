@@ -8,8 +8,8 @@ from torch.nn import functional as F
 
 from mamlkit.inner import inner_step
 from mamlkit.machine import seeded
-from mamlkit.nets import (batch_norm, count, from_module, he, mlp, normal, pooled_convnet, strided_conv, strided_convnet,
-                          truncated_normal, xavier)
+from mamlkit.nets import (batch_norm, count, from_module, he, mlp, normal, pooled_body, pooled_convnet, scaled, strided_body,
+                          strided_conv, strided_convnet, truncated_normal, xavier)
 from mamlkit.task import Data
 from tests.oracles import MODELS, Perceptron, derivative_gap, gap, norm, one, problem, same
 
@@ -105,6 +105,34 @@ def test_a_strided_convolution_is_the_same_as_a_matrix_product(size, monkeypatch
     monkeypatch.setattr(F, "conv2d", None)
     for found, known in zip(values(), expected, strict=True):
         assert found.shape == known.shape and (found - known).abs().max() < 1e-11 * known.abs().max() > 0
+
+
+@pytest.mark.parametrize("body, net, shape, features", [
+    (strided_body(filters=4, channels=2), strided_convnet(5, filters=4, channels=2), (6, 2, 9, 11), 4),
+    (pooled_body(filters=4, channels=2), pooled_convnet(5, filters=4, channels=2, size=33), (6, 2, 33, 33), 16),
+], ids=["strided", "pooled"])
+def test_a_body_is_the_net_without_its_head_and_reads_its_parameters(body, net, shape, features):
+    p, x = net.init(seeded(0)), torch.randn(shape, generator=seeded(1))
+    hidden = body.forward(p, x)
+    assert hidden.shape == (6, features)
+    assert (hidden @ p["layer4.weight"].T + p["layer4.bias"] - net.forward(p, x)).abs().max() < 1e-12
+    assert same(body.init(seeded(0)), {k: v for k, v in p.items() if not k.startswith("layer4")})
+
+
+def test_the_embedding_of_section_5_2_has_64_numbers():
+    """Claim C047, and the numbers of parameters: all of the 5-way net's but its head's 325."""
+    body = strided_body()
+    assert body.forward(body.init(seeded(0)), torch.zeros(2, 1, 28, 28)).shape == (2, 64)
+    assert count(body.init(seeded(0))) == 112_005 - 325 == 111_680
+    assert count(pooled_body().init(seeded(0))) == 32_773 - 4_005
+
+
+def test_a_scale_starts_at_1_and_changes_nothing_yet():
+    net = strided_convnet(5, filters=4, channels=2)
+    p, x = scaled(net).init(seeded(0)), torch.randn(6, 2, 9, 11, generator=seeded(1))
+    assert count(p) == count(net.init(seeded(0))) + 4 * 4 and all((p[f"norm{i}.scale"] == 1).all() for i in range(4))
+    assert torch.equal(scaled(net).forward(p, x), net.forward(net.init(seeded(0)), x))
+    assert (net.forward(p | {"norm2.scale": 2 * torch.ones(4)}, x) - net.forward(p, x)).abs().max() > 1e-3
 
 
 @pytest.mark.parametrize("sizes", [(), (3,), (3, 0, 2), (2, -1)])

@@ -7,7 +7,7 @@ from torch.nn.attention import SDPBackend, sdpa_kernel
 
 from mamlkit.machine import seeded
 from mamlkit.nets import count
-from mamlkit.sequence import gru, transformer
+from mamlkit.sequence import gru, lstm, lstm_step, transformer
 
 pytestmark = pytest.mark.usefixtures("float64")
 EXAMPLES, TIME = 6, 8
@@ -94,3 +94,16 @@ def test_torchs_fused_attention_has_no_second_derivative():
     with sdpa_kernel(SDPBackend.FLASH_ATTENTION):
         assert (first(q) - plain).abs().max() < 1e-10 and torch.isfinite(unfused).all()
         still_fails(lambda: second(q), "differentiate fused attention twice", "derivative for aten::_scaled_dot_product_flash_attention")
+
+
+def test_an_lstm_step_is_torchs():
+    params, generator = lstm(seeded(0), "cell", 3, 4), seeded(1)
+    assert count(params) == 4 * 4 * (3 + 4) + 4 * 4 and params["cell.bias"].tolist() == [1.0] * 4 + [0.0] * 12, "the forget gate starts open"
+    params = {k: p + 0.1 * torch.randn(p.shape, generator=generator) for k, p in params.items()}
+    x, h, c = (torch.randn(5, n, generator=generator) for n in (3, 4, 4))
+    theirs = nn.LSTMCell(3, 4)  # its gates are in the order write, forget, new, show
+    weight, bias = (torch.cat([p[4:8], p[:4], p[12:], p[8:12]]) for p in params.values())
+    theirs.load_state_dict({"weight_ih": weight[:, :3], "weight_hh": weight[:, 3:], "bias_ih": bias, "bias_hh": torch.zeros(16)})
+    for ours, torchs in zip(lstm_step(params, "cell", x, (h, c)), theirs(x, (h, c))):
+        assert (ours - torchs).abs().max() < 1e-12
+    assert (lstm_step(params, "cell", x[0], (h[0], c[0]))[0] - lstm_step(params, "cell", x, (h, c))[0][0]).abs().max() < 1e-12

@@ -1,15 +1,20 @@
-"""Fine-tuning with Adam is `torch.optim.Adam`, step for step."""
+"""Fine-tuning with Adam is `torch.optim.Adam`, step for step; the whole classifier baseline on a toy."""
 
 import pytest
 import torch
 from torch.func import vmap
 
-from mamlkit.baselines.fine_tune import fine_tune
+from mamlkit.baselines.fine_tune import HEAD, fine_tune, fresh_head
+from mamlkit.baselines.pretrain import all_classes, pretrain
+from mamlkit.evaluate import evaluate, on_query
 from mamlkit.families.sinusoid import sinusoid
-from mamlkit.losses import mse
+from mamlkit.learner import Learner
+from mamlkit.losses import accuracy, cross_entropy, mse
 from mamlkit.machine import seeded
-from mamlkit.nets import he, mlp
-from mamlkit.task import sample
+from mamlkit.nets import he, mlp, pooled_convnet, strided_convnet
+from mamlkit.optimizer import adam
+from mamlkit.task import Data, Task, sample
+from mamlkit.train import train
 from mamlkit.trees import tree_map
 from tests.oracles import copied, gap, same
 
@@ -61,3 +66,48 @@ def test_tasks_side_by_side_are_tasks_one_by_one():
     for i in range(3):
         for k, params in enumerate(adapt(theta, one(supports, i))[1:], 1):
             assert gap(one(batched[k], i), params) < 1e-12
+
+
+def test_only_the_named_parameters_are_tuned():
+    loss, theta, supports = case()
+    support, names = one(supports, 1), ("layer2.weight", "layer2.bias")
+    path = fine_tune(loss, alpha=0.1, steps=3, names=names)(theta, support)
+    leaves = {k: theta[k].clone().requires_grad_() for k in names}
+    optimizer = torch.optim.Adam(leaves.values(), lr=0.1)
+    for params in path[1:]:
+        optimizer.zero_grad()
+        loss(theta | leaves, support).backward()
+        optimizer.step()
+        assert list(params) == list(theta) and gap(params, theta | {k: p.detach() for k, p in leaves.items()}) < 1e-12
+    with pytest.raises(ValueError, match=r"no parameter is called \['head'\]"):
+        fine_tune(loss, alpha=0.1, steps=1, names=["head"])(theta, support)
+
+
+@pytest.mark.parametrize("net", [strided_convnet(7, filters=3), pooled_convnet(7, filters=3, size=16), mlp(9, 8, 6, 4, 3, 7, norm=True)],
+                         ids=["Omniglot", "miniImagenet", "no conv"])
+def test_a_fresh_head_has_the_new_ways_and_knows_nothing(net):
+    theta = net.init(seeded(1))
+    fresh = fresh_head(theta, 4)
+    assert list(fresh) == list(theta) and same({k: fresh[k] for k in theta if k not in HEAD}, {k: theta[k] for k in theta if k not in HEAD})
+    assert fresh["layer4.weight"].shape == (4, *theta["layer4.weight"].shape[1:]) and fresh["layer4.bias"].shape == (4,)
+    assert all((fresh[k] == 0).all() for k in HEAD)
+    with pytest.raises(ValueError, match="ways is 1: 2 or more classes are needed"):
+        fresh_head(theta, 1)
+
+
+def test_a_pretrained_classifier_with_a_fresh_head_learns_new_classes_and_shuffled_labels_leave_chance():
+    """The whole baseline: all training classes at once, then a head for new ones tuned on the support."""
+    images = torch.randint(0, 156, (34, 1, 1, 8, 8), generator=seeded(0)) + torch.randint(0, 100, (34, 5, 1, 8, 8), generator=seeded(1))
+    old, new, ways = images[:30].to(torch.uint8), images[30:].float() / 255, 4
+    net = mlp(64, 32, 16, 16, 16, 30, norm=True, weight=he)
+    learner, start = pretrain(cross_entropy(net.forward), alpha=0.1, steps=0), {k: p.float() for k, p in net.init(seeded(2)).items()}
+    *_, step = train(learner, start, all_classes(old, examples=60), adam(0.01), generator=seeded(3), tasks=1, iterations=150, compiled=False)
+    assert step.losses[-10:].mean() < 0.3 < step.losses[0]
+    y = torch.arange(ways).repeat_interleave(2)
+    task = Task(Data(new[:, :2].flatten(0, 1), y), Data(new[:, 2:4].flatten(0, 1), y))
+    shuffled = [task._replace(support=Data(task.support.x, y[torch.randperm(8, generator=seeded(s))])) for s in range(24)]
+    tasks = tree_map(lambda *t: torch.stack(t), task, *shuffled)
+    tuned = Learner(dict, fine_tune(cross_entropy(net.forward), alpha=0.1, steps=20, names=HEAD), None)
+    measured = evaluate(tuned, fresh_head(step.meta, ways), tasks, on_query(accuracy(net.forward)))
+    assert measured.shape == (25, 21) and measured[0, 0] == 1 / ways, "a head of zeros calls everything class 0"
+    assert measured[0, -1] > 0.8 and abs(measured[1:, -1].mean() - 1 / ways) < 0.12

@@ -3,13 +3,13 @@
 import pytest
 import torch
 
-from mamlkit.baselines.pretrain import pretrain
+from mamlkit.baselines.pretrain import all_classes, pretrain
 from mamlkit.families.sinusoid import sinusoid
 from mamlkit.losses import mse
 from mamlkit.machine import seeded
 from mamlkit.nets import he, mlp
 from mamlkit.optimizer import sgd
-from mamlkit.task import Data, Task, sample
+from mamlkit.task import Data, Task, sample, validate
 from mamlkit.train import train
 from mamlkit.trees import tree_map
 from mamlkit.variants.maml import maml
@@ -63,3 +63,29 @@ def test_training_is_descent_on_the_mean_of_all_tasks():
     everything = Task(Data(tasks.support.x.flatten(0, 1), tasks.support.y.flatten(0, 1)), None)
     gradient = learner.meta_grad(theta, everything)[0]
     assert gap(step.meta, {k: theta[k] - gradient[k] for k in theta}) < 1e-12
+
+
+def test_batches_of_all_classes_are_images_with_their_class():
+    """Every pixel of drawing d of class c is 10 c + d here."""
+    classes, drawings = 6, 5
+    images = (10 * torch.arange(classes)[:, None] + torch.arange(drawings)).to(torch.uint8)[:, :, None, None, None].expand(-1, -1, 2, 4, 3)
+    tasks = sample(all_classes(images, examples=7), seeded(0), 40)
+    x, y = validate(one(tasks, 0)).support
+    assert x.shape == (7, 2, 4, 3) and x.dtype == torch.float32 and y.dtype == torch.int64 and torch.equal(x, tasks.query.x[0])
+    value = (tasks.support.x * 255).round().long()
+    assert (value == value[..., :1, :1, :1]).all() and torch.equal(value[..., 0, 0, 0] // 10, tasks.support.y)
+    assert tasks.support.x.max() <= 1
+    seen = torch.bincount(value[..., 0, 0, 0].flatten(), minlength=60).view(classes, 10)
+    assert (seen[:, :drawings] > 0).all() and seen[:, drawings:].sum() == 0, "every drawing of every class is drawn"
+    assert torch.equal(sample(all_classes(images, examples=7), seeded(0), 40).support.y, tasks.support.y)
+
+
+@pytest.mark.parametrize("images, examples, words", [
+    (torch.zeros(3, 2, 1, 4, 5), 2, r"the images are torch.float64 of shape \(3, 2, 1, 4, 5\): torch.uint8 \(classes"),
+    (torch.zeros(3, 2, 4, 5, dtype=torch.uint8), 2, r"the images are torch.uint8 of shape \(3, 2, 4, 5\)"),
+    (torch.zeros(3, 0, 1, 4, 5, dtype=torch.uint8), 2, "the images are"),
+    (torch.zeros(3, 2, 1, 4, 5, dtype=torch.uint8), 0, "examples is 0: a batch needs 1 or more"),
+], ids=["not bytes", "no channels", "empty", "no examples"])
+def test_other_images_are_refused(images, examples, words):
+    with pytest.raises(ValueError, match=words):
+        all_classes(images.double() if "float64" in words else images, examples=examples)

@@ -1,0 +1,99 @@
+"""The memory's equations in plain loops, and a toy that needs labels to be bound to inputs."""
+
+from math import exp
+
+import pytest
+import torch
+
+from mamlkit.baselines.mann import mann, shuffled
+from mamlkit.episodic import episodic
+from mamlkit.evaluate import evaluate, on_query
+from mamlkit.losses import accuracy, cross_entropy
+from mamlkit.machine import seeded
+from mamlkit.nets import count
+from mamlkit.optimizer import adam
+from mamlkit.sequence import lstm_step
+from mamlkit.task import sample
+from mamlkit.train import train
+from tests.episodes import mislabelled, toy
+
+INPUTS, WAYS, HIDDEN, SLOTS, WIDTH, READS = 3, 2, 6, 5, 4, 2
+
+
+def small():
+    return mann(INPUTS, ways=WAYS, hidden=HIDDEN, slots=SLOTS, width=WIDTH, reads=READS)
+
+
+def by_hand(theta, sequence):
+    """The answer after a sequence of (input, label of the input before): section 3.2, slot by slot."""
+    h = c = torch.zeros(HIDDEN)
+    memory, usage, seen = [torch.zeros(WIDTH) for _ in range(SLOTS)], [0.0] * SLOTS, torch.zeros(READS * WIDTH)
+    read = [[0.0] * SLOTS for _ in range(READS)]
+    for x, label in sequence:
+        h, c = lstm_step(theta, "controller", torch.cat([x, label, seen]), (h, c))
+        keys = torch.tanh(theta["key.weight"] @ h + theta["key.bias"]).split(WIDTH)
+        least = sorted(range(SLOTS), key=lambda i: usage[i])[:READS]
+        write = [[0.0] * SLOTS for _ in range(READS)]
+        for head in range(READS):
+            gate = torch.sigmoid(theta["gate"][head]).item()
+            for i in range(SLOTS):
+                write[head][i] = gate * read[head][i] + (1 - gate) * (least[head] == i)
+        for i in range(SLOTS):
+            kept = torch.zeros(WIDTH) if i in least else memory[i]
+            memory[i] = kept + sum(write[head][i] * keys[head] for head in range(READS))
+        seen = []
+        for head in range(READS):
+            similar = [exp(torch.cosine_similarity(keys[head], memory[i], dim=0).item()) for i in range(SLOTS)]
+            read[head] = [s / sum(similar) for s in similar]
+            seen.append(sum(w * m for w, m in zip(read[head], memory)))
+        seen = torch.cat(seen)
+        usage = [0.99 * u + sum(read[head][i] + write[head][i] for head in range(READS)) for i, u in enumerate(usage)]
+    return theta["out.weight"] @ torch.cat([h, seen]) + theta["out.bias"]
+
+
+@pytest.mark.usefixtures("float64")
+def test_it_is_its_equations_and_labels_come_a_step_late():
+    net, generator = small(), seeded(1)
+    theta = {k: p + 0.3 * torch.randn(p.shape, generator=generator) for k, p in net.init(generator).items()}
+    x, y = torch.randn(4, 1, 1, INPUTS, generator=generator), torch.tensor([1, 0, 0, 1])
+    queries = torch.randn(3, 1, 1, INPUTS, generator=generator)
+    out = net.forward(theta | {"support.x": x, "support.y": y}, queries)
+    labels = [torch.zeros(WAYS), *torch.eye(WAYS)[y]]
+    for i, query in enumerate(queries):
+        expected = by_hand(theta, list(zip([*x.flatten(1), query.flatten()], labels, strict=True)))
+        assert (out[i] - expected).abs().max() < 1e-10
+
+
+def test_a_query_does_not_see_the_other_queries():
+    net = small()
+    theta = net.init(seeded(0)) | {"support.x": torch.randn(4, INPUTS, generator=seeded(1)), "support.y": torch.tensor([1, 0, 0, 1])}
+    queries = torch.randn(5, INPUTS, generator=seeded(2))
+    assert (net.forward(theta, queries)[2] - net.forward(theta, queries[2:3])[0]).abs().max() < 1e-6
+
+
+def test_the_papers_sizes_have_these_numbers():
+    """LSTM 4 * 200 * (784 + 5 + 160 + 200) + 800, keys 200 * 160 + 160, 4 gates, read-out 5 * 360 + 5."""
+    assert count(mann(784, ways=5).init(seeded(0))) == 920_000 + 32_160 + 4 + 1_805
+
+
+def test_shuffled_tasks_are_the_same_tasks_in_another_order():
+    family = toy(ways=5, shots=3, queries=2)
+    plain, moved = sample(family, seeded(3), 7), sample(shuffled(family), seeded(3), 7)
+    assert torch.equal(plain.query.x, moved.query.x) and torch.equal(plain.query.y, moved.query.y)
+    orders = set()
+    for i in range(7):
+        first, second = ([(y.item(), *x[0, 0].tolist()) for x, y in zip(t.support.x[i], t.support.y[i])] for t in (plain, moved))
+        assert sorted(first) == sorted(second) and first != second, "an image keeps its label"
+        orders.add(tuple(moved.support.y[i].tolist()))
+    assert len(orders) == 7
+
+
+def test_it_learns_to_bind_labels_to_inputs():
+    family = shuffled(toy(ways=WAYS, shots=1, queries=5, shape=(1, 1, INPUTS), spread=0.2))
+    net = mann(INPUTS, ways=WAYS, hidden=24, slots=5, width=6, reads=1)
+    learner, tasks, metric = episodic(cross_entropy(net.forward)), sample(family, seeded(9), 300), on_query(accuracy(net.forward))
+    meta = net.init(seeded(0))
+    *_, step = train(learner, meta, family, adam(0.02), generator=seeded(1), tasks=32, iterations=200, compiled=False)
+    measured = [(meta, tasks), (step.meta, tasks), (step.meta, mislabelled(tasks, seeded(2)))]
+    before, after, blind = (evaluate(learner, *how, metric).mean() for how in measured)
+    assert abs(before - 0.5) < 0.05 and after > 0.85 and abs(blind - 0.5) < 0.1
