@@ -10,7 +10,7 @@ from mamlkit.machine import ROOT
 # The whole house. A folder stands for every file in it.
 FLOOR = {
     **dict.fromkeys(["trees", "task", "machine", "intervals", "budget"], 0),
-    **dict.fromkeys(["inner", "learner", "nets", "sequence", "losses", "optimizer", "few_shot", "episodic",
+    **dict.fromkeys(["inner", "learner", "nets", "sequence", "losses", "optimizer", "few_shot", "archive", "episodic",
                      "protocols", "solve", "numerics", "kernel", "quadratic"], 1),
     **dict.fromkeys(["variants", "families", "baselines", "rl"], 2),
     **dict.fromkeys(["train", "evaluate", "checkpoint", "claims", "plots", "literate", "page", "book", "parameters", "knobs", "widgets",
@@ -19,7 +19,7 @@ FLOOR = {
 RECEIVES = {"train", "evaluate", "checkpoint"}  # learners and families are handed to these
 BY_THEMSELVES = {"variants", "families", "baselines"}  # one file, one method; rl/ is one system in several files
 ONLY_WHERE_USED = {"IPython", "ipywidgets", "ipympl", "ipykernel", "matplotlib", "papermill", "nbformat", "nbconvert", "nbclient",
-                   "jupytext", "gymnasium", "mujoco"}  # what trains does without these
+                   "jupytext", "gymnasium", "mujoco", "PIL"}  # what trains does without these
 PUBLISHING = {"page", "book", "headless", "__main__"}  # these only run where Jupyter is
 
 
