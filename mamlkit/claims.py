@@ -121,7 +121,7 @@ def standing(records: Mapping[str, dict]) -> list[dict]:
     rows = []
     for claim, entry in ledger().items():
         untested = {"verdict": "not testable" if entry["kind"] in ("opinion", "history", "metadata") else "not tested", "here": {},
-                    "why": entry.get("reason") or f"no record yet: `python -m mamlkit bank --only {entry['notebook']}` makes it"}
+                    "why": entry.get("reason") or f"no record yet: `python -m mamlkit bank --only {entry.get('experiment', entry['notebook'])}` makes it"}
         rows.append(entry | untested | records.get(claim, {}))
     return rows
 

@@ -303,7 +303,7 @@ def test_the_ledger_holds_the_claims_that_the_issue_asks_for():
 @pytest.mark.parametrize("claim", ledger())
 def test_an_entry_of_the_ledger_is_well_formed(claim):
     e = ledger()[claim]
-    assert set(e) - {"reason", "amended"} == {"id", "section", "where", "quote", "kind", "paper", "criterion", "checks", "decisive", "otherwise", "seeds", "budget", "notebook"}
+    assert set(e) - {"reason", "amended", "experiment"} == {"id", "section", "where", "quote", "kind", "paper", "criterion", "checks", "decisive", "otherwise", "seeds", "budget", "notebook"}
     assert all(e[k].strip() for k in ("section", "where", "quote", "kind"))
     assert e["otherwise"] in ("not reproduced", "refuted as stated") and e["budget"] in ("any", "paper") and e["seeds"] >= 1
     assert set(e["decisive"]) <= set(e["checks"])
