@@ -103,7 +103,7 @@ class Workload:
             "mamlkit, a task at a time": lambda: self.ours(order, compiled=False, chunk=1),
             "JAX, im2col": lambda: self.in_jax(order, patches=True),
             "JAX, convolution": lambda: self.in_jax(order),
-            "JAX, a task at a time": lambda: self.in_jax(order, at_once=1),
+            "JAX, a task at a time": lambda: self.in_jax(order, in_turn=True),
             "torch, loop over tasks": lambda: self.looped(self.loop_gradient, order),
             "torchopt": lambda: self.looped(self.torchopt_gradient, order),
             "higher": lambda: self.looped(self.higher_gradient, order),
@@ -191,7 +191,7 @@ class Workload:
                     s += g / len(tasks.query.x)
         return sums
 
-    def in_jax(self, order, patches=False, at_once=None):
+    def in_jax(self, order, patches=False, in_turn=False):
         """jit, and vmap or a map over tasks. patches: a convolution is a matrix product; else it is JAX's own."""
         import jax
         import jax.numpy as jnp
@@ -233,7 +233,8 @@ class Workload:
             return loss(adapted, task.query)
 
         def meta_gradient(theta, batch):
-            gradients = jax.lax.map(lambda task: jax.grad(objective)(theta, task), batch, batch_size=at_once or self.setting.tasks)
+            one = lambda task: jax.grad(objective)(theta, task)
+            gradients = jax.lax.map(one, batch) if in_turn else jax.vmap(one)(batch)
             return jax.tree.map(lambda g: g.mean(0), gradients)
 
         @jax.jit
