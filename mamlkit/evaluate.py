@@ -7,22 +7,25 @@ from torch import Tensor
 from torch.func import vmap
 
 from mamlkit.learner import Learner
+from mamlkit.memory import fitting
 from mamlkit.task import Task
 from mamlkit.train import Step
-from mamlkit.trees import Params
+from mamlkit.trees import Params, tree_flatten
 
 
 def evaluate(learner: Learner, meta: Params, tasks: Task, metric: Callable[[Params, Task], Tensor], *, chunk: int = 1000) -> Tensor:
     """The metric of the adapted parameters on every task after every step: (tasks, steps + 1), step 0 first.
 
     tasks: a batch of tasks, every tensor with a leading tasks axis. metric: (params, one task) -> scalar.
-    chunk: how many tasks are held in memory at once. Nothing carries over from one task to another.
+    chunk: how many tasks are held in memory at once; it is halved where memory runs out, and a warning says so.
+    Nothing carries over from one task to another.
     """
 
     def one(task):
         return torch.stack([metric(params, task) for params in learner.adapt(meta, task.support)])
 
-    return vmap(one, chunk_size=chunk)(tasks)
+    held = min(chunk, len(tree_flatten(tasks)[0][0]))
+    return fitting(lambda chunk: vmap(one, chunk_size=chunk)(tasks), held)[0]
 
 
 def on_query(loss: Callable) -> Callable[[Params, Task], Tensor]:

@@ -1,7 +1,7 @@
 """The outer loop of Algorithm 1, as a generator: the caller owns logging, plotting and stopping."""
 
-import warnings
 from collections.abc import Callable, Iterator
+from functools import lru_cache
 from typing import NamedTuple
 
 import torch
@@ -9,11 +9,13 @@ from torch import Generator, Tensor
 from torch.func import vmap
 
 from mamlkit.learner import Learner
+from mamlkit.memory import fitting
 from mamlkit.optimizer import Optimizer
+from mamlkit.runners import captured, compiled_loop, in_python, or_in_python
 from mamlkit.task import Family, validate
-from mamlkit.trees import Params, ravel, tree_flatten, tree_map
+from mamlkit.trees import Params, ravel, tree_map
 
-COMPILE_FROM = 2_000  # iterations: below this, compiling costs more time than it saves
+COMPILE_FROM = {"cpu": 2_000, "cuda": 20}  # iterations: below this, compiling or capturing costs more time than it saves
 
 
 class Step(NamedTuple):
@@ -41,9 +43,11 @@ def train(learner: Learner, meta: Params, family: Family, optimizer: Optimizer, 
     meta: meta-parameters, `learner.init(params)`. family: p(T). generator: draws the tasks; it decides the device.
     tasks: the meta-batch size. iterations: meta-updates in all. block: how many are made between two yields; the
     noise of a block is drawn at once, so runs that should have the same numbers need the same block.
-    chunk: how many tasks are held in memory at once (None: all). compiled: True, False, or None: compile when the run
-    is long enough to gain from it; where compiling fails, the run goes on uncompiled and a warning says so. resume: go
-    on from this Step instead of from `meta`.
+    chunk: how many tasks are held in memory at once (None: all); it is halved where memory runs out, and a warning says
+    so. compiled: True, False, or None: compile when the run is long enough to gain from it; on a GPU an update is
+    captured as one CUDA graph instead; where that fails, the run goes on without and a warning says so. On a CPU
+    chunks run uncompiled: each would be one more copy of the update in the graph. resume: go on from this Step instead
+    of from `meta`.
 
     Raises ValueError for settings out of range and for malformed tasks, FloatingPointError naming the iteration and
     the parameters when a meta-gradient is not finite; the parameters are not updated with it.
@@ -62,20 +66,29 @@ def train(learner: Learner, meta: Params, family: Family, optimizer: Optimizer, 
     state = optimizer.init(vector) if resume is None else resume.optimizer
     done, history = (0, torch.empty(0)) if resume is None else (resume.iteration, resume.losses)
 
-    meta_batch = _meta_batch(learner, family, unravel, chunk)
-    update = _update(meta_batch, optimizer)
-    compiled = iterations >= COMPILE_FROM if compiled is None else compiled
-    run = _or_eagerly(_compiled(update, vector.device), _one_by_one(update)) if compiled else _one_by_one(update)
+    compiled = iterations >= COMPILE_FROM[vector.device.type] if compiled is None else compiled
+    chunk = min(chunk or tasks, tasks)
+
+    def meta_batch(chunk):
+        return _meta_batch(learner, family, unravel, None if chunk == tasks else chunk)
+
+    @lru_cache(maxsize=1)  # of another chunk nothing is kept: it may hold the memory that ran out
+    def runner(chunk):
+        advance, on_gpu = _advance(meta_batch(chunk), optimizer), vector.device.type == "cuda"
+        if not compiled or chunk < tasks and not on_gpu:
+            return in_python(advance)
+        return or_in_python((captured if on_gpu else compiled_loop)(advance), advance)
 
     while done < iterations:
         noise = tree_map(lambda n: n.unflatten(0, (block, tasks)), family.noise(generator, block * tasks))
         n = min(block, iterations - done)
-        made, vector, state, losses = run(vector, state, noise, n)
+        place = _start(vector, state, block)
+        (_, made, vector, state, losses), chunk = fitting(lambda chunk: runner(chunk)(place, noise, n), chunk)
         if made < n:
             bad = int(made)
-            _stop(done + bad, unravel(meta_batch(vector, tree_map(lambda n: n[bad], noise))[0]))
+            _stop(done + bad, unravel(meta_batch(chunk)(vector, tree_map(lambda n: n[bad], noise))[0]))
         done += n
-        history = torch.cat([history, losses.cpu()])
+        history = torch.cat([history, losses[:n].cpu()])
         yield Step(done, {k: p.clone() for k, p in unravel(vector).items()}, state, generator.get_state(), history)
 
 
@@ -94,91 +107,28 @@ def _meta_batch(learner: Learner, family: Family, unravel, chunk) -> Callable:
     return meta_batch
 
 
-def _update(meta_batch, optimizer) -> Callable:
-    """Meta-update i of a block, of which `made` came before it: (made, vector, state, loss) after it.
+def _start(vector, state, block):
+    """Where a block starts: (its iteration i, updates made, meta vector, optimizer state, losses of the block)."""
+    zero = torch.zeros((), dtype=torch.int64, device=vector.device)
+    return zero, zero.clone(), vector, state, torch.zeros(block, dtype=torch.float32, device=vector.device)
 
-    When a gradient is not finite, `made` falls behind i, and from then on nothing moves.
+
+def _advance(meta_batch, optimizer) -> Callable:
+    """One meta-update: (where a block is, its noise) -> where it is then. All that changes is a tensor.
+
+    When a gradient is not finite, `made` falls behind `i`, and from then on nothing moves.
     """
 
-    def update(i, made, vector, state, noise):
-        gradient, loss = meta_batch(vector, noise)
+    def advance(place, noise):
+        i, made, vector, state, losses = place
+        gradient, loss = meta_batch(vector, tree_map(lambda a: a.index_select(0, i.view(1)).squeeze(0), noise))
         fine = torch.isfinite(gradient).all() & torch.isfinite(loss) & (made == i)
         new_vector, new_state = optimizer.update(gradient, state, vector)
         keep = lambda new, old: torch.where(fine, new, old)
-        return made + fine, keep(new_vector, vector), tree_map(keep, new_state, state), loss.float()
+        here = torch.arange(len(losses), device=losses.device) == i
+        return i + 1, made + fine, keep(new_vector, vector), tree_map(keep, new_state, state), torch.where(here, loss.float(), losses)
 
-    return update
-
-
-def _one_by_one(update) -> Callable:
-    """The first n meta-updates of a block: (vector, state, noise, n) -> (how many were made, vector, state, losses)."""
-
-    def run(vector, state, noise, n):
-        steps, losses = torch.arange(n, device=vector.device), []
-        made = torch.zeros_like(steps[0])
-        for i in range(n):
-            made, vector, state, loss = update(steps[i], made, vector, state, tree_map(lambda a: a[i], noise))
-            losses.append(loss)
-        return made, vector, state, torch.stack(losses)
-
-    return run
-
-
-def _compiled(update, device) -> Callable:
-    """The same, compiled: on a CPU the loop over the block is inside the graph, on a GPU each update is one CUDA graph."""
-    if device.type == "cuda":
-        graph = torch.compile(_renewed(update), fullgraph=True, dynamic=False, mode="reduce-overhead")
-
-        def step(*args):
-            torch.compiler.cudagraph_mark_step_begin()
-            return tree_map(torch.clone, graph(*args))  # the next replay overwrites what this one returned
-
-        return _one_by_one(step)
-
-    # An update of section 5.1 takes 0.4 ms; to call each from Python would add more than half of that.
-    def loop(vector, state, noise, n, losses):
-        def body(i, made, vector, state, losses):
-            here = tree_map(lambda a: a[i.view(1)].squeeze(0), noise)
-            made, vector, state, loss = update(i, made, vector, state, here)
-            return i + 1, made, vector, state, torch.where(torch.arange(len(losses)) == i, loss, losses)
-
-        zero = torch.zeros((), dtype=torch.int64)
-        return torch.while_loop(lambda i, *_: i < n, body, (zero, zero.clone(), vector, state, losses))[1:]
-
-    loop = torch.compile(_renewed(loop), fullgraph=True, dynamic=False, options={"cpp_wrapper": True})
-
-    def run(vector, state, noise, n):
-        block = len(tree_flatten(noise)[0][0])
-        made, vector, state, losses = loop(vector, state, noise, torch.tensor(n), torch.zeros(block))
-        return made, vector, state, losses[:n]
-
-    return run
-
-
-def _renewed(function):
-    """A code object of its own: torch allows each code object 8 compiled versions, and every run of `train` is another."""
-    function.__code__ = function.__code__.replace()
-    return function
-
-
-def _or_eagerly(run, eager) -> Callable:
-    """`run`, or `eager` from the first call on if that call fails, with a warning. Both are pure: no update is lost."""
-    chosen = None
-
-    def either(*args):
-        nonlocal chosen
-        if chosen is None:
-            try:
-                result = run(*args)
-                chosen = run
-                return result
-            except Exception as error:
-                chosen = eager
-                reason = next(iter(str(error).splitlines()), "")
-                warnings.warn(f"compiling failed ({type(error).__name__}: {reason}): training runs uncompiled, many times slower", stacklevel=3)
-        return chosen(*args)
-
-    return either
+    return advance
 
 
 def _stop(iteration, gradient):

@@ -45,6 +45,20 @@ def test_chunks_change_nothing(case, chunk):
     assert (whole - parts).abs().max() < 1e-12
 
 
+def test_where_memory_runs_out_fewer_tasks_are_held_at_once(case):
+    """The CPU's allocator refuses a petabyte for real."""
+    learner, theta, tasks, loss = case
+    calls = []
+
+    def hungry(meta, support):
+        calls.append(1)
+        return torch.empty(1 << 50) if len(calls) == 1 else learner.adapt(meta, support)
+
+    with pytest.warns(UserWarning, match="memory ran out with 3 tasks at once: from here on 1 are held"):
+        table = evaluate(learner._replace(adapt=hungry), theta, tasks, on_query(loss))
+    assert len(calls) == 1 + TASKS and (table - evaluate(learner, theta, tasks, on_query(loss))).abs().max() < 1e-12
+
+
 def test_nothing_carries_over_from_one_task_to_another(case):
     learner, theta, tasks, loss = case
     before, table = copied(theta), evaluate(learner, theta, tasks, on_query(loss))

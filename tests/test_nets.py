@@ -88,23 +88,25 @@ def test_a_convnet_is_its_layers():
         assert (forward - (x @ p["layer4.weight"].T + p["layer4.bias"])).abs().max() < 1e-12
 
 
-@pytest.mark.parametrize("size", [(9, 11), (8, 11), (4, 6), (1, 2)], ids=str)
-def test_a_strided_convolution_is_the_same_as_a_matrix_product(size, monkeypatch):
-    """Which it is in compiled code. Second derivatives too, of weights that differ by task."""
+@pytest.mark.parametrize("size", [(9, 11), (4, 6)], ids=str)
+def test_a_strided_convolution_is_the_same_compiled_where_it_is_a_matrix_product(size):
+    """Second derivatives too, of weights that differ by task. What is compiled is only looked at, and run as it is."""
     x, weight, bias = (torch.randn(shape, generator=seeded(0)) for shape in ((3, 6, 2, *size), (3, 4, 2, 3, 3), (3, 4)))
+    graphs = []
 
-    def gradient_of_gradient(weight, x, bias):
+    def look(graph, inputs):
+        graphs.append(str(graph.graph))
+        return graph
+
+    def values(weight, x, bias):
         inner = grad(lambda w, x, b: strided_conv(x, w, b).tanh().square().sum(), (0, 1))
-        return torch.stack([g.square().sum() for g in inner(weight, x, bias)]).sum()
+        outer = grad(lambda *args: sum(g.square().sum() for g in inner(*args)), (0, 1, 2))
+        return vmap(strided_conv)(x, weight, bias), *vmap(outer)(weight, x, bias)
 
-    def values():
-        return vmap(strided_conv)(x, weight, bias), *vmap(grad(gradient_of_gradient, (0, 1, 2)))(weight, x, bias)
-
-    expected = values()
-    monkeypatch.setattr(torch.compiler, "is_compiling", lambda: True)
-    monkeypatch.setattr(F, "conv2d", None)
-    for found, known in zip(values(), expected, strict=True):
-        assert found.shape == known.shape and (found - known).abs().max() < 1e-11 * known.abs().max() > 0
+    found = torch.compile(values, backend=look, fullgraph=True, dynamic=False)(weight, x, bias)
+    for a, b in zip(found, values(weight, x, bias), strict=True):
+        assert a.shape == b.shape and (a - b).abs().max() < 1e-11 * b.abs().max()
+    assert graphs and "conv2d" not in graphs[0] and "matmul" in graphs[0]
 
 
 @pytest.mark.parametrize("body, net, shape, features", [

@@ -88,6 +88,34 @@ def test_training_lowers_the_loss_after_adaptation():
     assert (step.losses.diff() < 0).all() and step.losses[-1] < 0.9 * step.losses[0]
 
 
+@pytest.mark.parametrize("room", [1, 2, 4])
+def test_where_memory_runs_out_the_same_tasks_go_on_with_fewer_at_once(room):
+    """For five tasks, in the third block. The CPU's allocator refuses a petabyte for real."""
+    straight, calls = maml(mse(NET.forward), alpha=0.05, steps=2), []
+
+    def hungry(meta, task):
+        size = torch._C._functorch.get_unwrapped(task.query.x).shape[0]
+        calls.append(size)
+        if len(calls) > 2 * 4 and size > room:
+            torch.empty(1 << 50)
+        return straight.meta_grad(meta, task)
+
+    settings = dict(tasks=5, iterations=11, block=4)
+    with pytest.warns(UserWarning, match=rf"memory ran out with 5 tasks at once: from here on {min(room, 2)} are") as said:
+        steps = run(learner=straight._replace(meta_grad=hungry), **settings)
+    assert len(said) == 1 and 5 in calls and set(calls[-2:]) <= {1, 2}
+    for a, b in zip(steps, run(**settings), strict=True):
+        assert gap(a.meta, b.meta) < 1e-10 and gap(a.optimizer, b.optimizer) < 1e-10 and torch.equal(a.generator, b.generator)
+        assert (a.losses - b.losses).abs().max() < 1e-6
+
+
+def test_where_one_task_is_too_much_for_the_memory_the_error_says_so():
+    learner = Learner(dict, None, lambda meta, task: torch.empty(1 << 50))
+    with pytest.raises(RuntimeError, match="allocate memory") as error:
+        run(learner=learner)
+    assert "a single task at once" in error.value.__notes__[0]
+
+
 # Steps
 
 @pytest.mark.parametrize("block, yields", [(4, [4, 8, 9]), (3, [3, 6, 9]), (1, list(range(1, 10))), (20, [9])])

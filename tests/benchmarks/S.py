@@ -21,6 +21,7 @@ from mamlkit.variants.maml import maml
 from tests.benchmarks.speed import Contestant
 
 DESCRIPTION = "sinusoid, MLP 1-40-40-1, 25 tasks, K=10 + 10 query, one inner step, alpha 0.01, Adam 1e-3, sampling included"
+ROUNDS = 15
 TASKS, ALPHA, BETA = 25, 0.01, 1e-3
 NET = mlp(1, 40, 40, 1, weight=he)  # far enough from 0 that first and second order differ
 THETA = NET.init(seeded(0))

@@ -1,0 +1,64 @@
+import warnings
+
+import pytest
+import torch
+
+from mamlkit.memory import fitting, out_of_memory
+
+
+def full():
+    """What a device's allocator raises: the CPU's is asked for a petabyte."""
+    torch.empty(1 << 50, dtype=torch.uint8)
+
+
+def gpu_full():
+    raise torch.OutOfMemoryError("CUDA out of memory. Tried to allocate 9 GiB.")
+
+
+def room_for(most, fail=full):
+    """Work that has room for so many tasks at once, and notes what it was asked for."""
+    asked = []
+
+    def work(chunk):
+        asked.append(chunk)
+        if chunk > most:
+            fail()
+        return f"done with {chunk}"
+
+    return work, asked
+
+
+@pytest.mark.parametrize("fail", [full, gpu_full])
+def test_the_chunk_is_halved_until_it_fits_and_one_warning_says_so(fail):
+    work, asked = room_for(5, fail)
+    with pytest.warns(UserWarning, match=r"memory ran out with 25 tasks at once: from here on 3 are held at once \(chunk=3\)") as said:
+        assert fitting(work, 25) == ("done with 3", 3)
+    assert asked == [25, 12, 6, 3] and len(said) == 1
+
+
+def test_what_fits_is_done_once_without_a_word():
+    work, asked = room_for(25)
+    with warnings.catch_warnings(action="error"):
+        assert fitting(work, 25) == ("done with 25", 25)
+    assert asked == [25]
+
+
+@pytest.mark.parametrize("fail", [full, gpu_full])
+def test_with_a_single_task_the_error_goes_up_with_a_sentence(fail):
+    work, asked = room_for(0, fail)
+    with pytest.raises(RuntimeError) as error:
+        fitting(work, 6)
+    assert asked == [6, 3, 1] and out_of_memory(error.value)
+    assert "a single task at once (chunk=1)" in error.value.__notes__[0]
+
+
+@pytest.mark.parametrize("other", [RuntimeError("mat1 and mat2 shapes cannot be multiplied"), ValueError("no memory of that")])
+def test_any_other_error_goes_up_at_once(other):
+    def work(chunk):
+        asked.append(chunk)
+        raise other
+
+    asked = []
+    with pytest.raises(type(other)) as error:
+        fitting(work, 6)
+    assert error.value is other and asked == [6] and not out_of_memory(other)
