@@ -55,7 +55,7 @@ def installed(package: str) -> str:
 def source_key() -> str:
     """A short hash of the sources that decide a training run's numbers; docstrings and comments do not count."""
     package = ROOT / "mamlkit"
-    files = [package / f"{name}.py" for name in ("trees", "task", "inner", "learner", "nets", "sequence", "losses", "optimizer", "train")]
+    files = [package / f"{name}.py" for name in ("trees", "task", "inner", "learner", "nets", "sequence", "losses", "optimizer", "solve", "train")]
     files += sorted(path for folder in ("variants", "families", "baselines") for path in (package / folder).glob("*.py"))
     digest = hashlib.sha256()
     for path in files:
