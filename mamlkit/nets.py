@@ -162,7 +162,7 @@ def with_context(net: Net, size: int, *, shift: str) -> Net:
 
     shift: the parameter, one number for each unit of a layer, that the context moves, by "context.weight" @ context.
     Moving the first layer's bias is the same as giving the net the context beside its inputs, as CAVIA's regressors and
-    our paper's context vector (appendix C.2) do. Where batch norm follows, a bias does nothing: move a beta, e.g.
+    MAML's context vector (appendix C.2) do. Where batch norm follows, a bias does nothing: move a beta, e.g.
     "norm2.beta", which is CAVIA's convolutional net without the scale. "context.weight" (units, size) starts normal,
     its variance 1 / size. Raises ValueError for a size below 1; `init` raises one if `shift` is no parameter of that form.
     """

@@ -7,9 +7,10 @@ from mamlkit.learner import Learner, unrolled
 def anil(loss, *, alpha, steps) -> Learner:
     """MAML with almost no inner loop: only the head adapts; the body below it is meta-learned and stays as it is.
 
-    alpha: a number is the head's step size, the head being the last layer: the parameters whose names are the last
-    one's up to the last dot, "layer4.weight" and "layer4.bias" of our convolutional nets. A dict names another head.
-    Source: section 4.1 there, equation for the inner loop.
+    alpha: a number is the head's step size, the head being the last layer: every parameter whose name agrees with
+    the last one's up to its last dot, so "layer4.weight" and "layer4.bias" of our convolutional nets. A dict that names
+    what adapts chooses another head.
+    Source: section 4 there.
     """
 
     def inner(theta, support):

@@ -12,7 +12,7 @@ def cavia(loss, *, alpha, steps) -> Learner:
     loss: its model reads the context from params["context"], as a net made by `nets.with_context` does; the model is
     refused if it has none. alpha: the context's step size, one number or tensor (1.0 in the paper's regression).
     The context itself is not meta-learned: whatever it holds, adaptation starts at 0 and its meta-gradient is 0.
-    Source: equations 4 and 5, Algorithm 1.
+    Source: section 3.1 there, Algorithm 1.
     """
     if isinstance(alpha, dict):
         raise ValueError(f"alpha names {list(alpha)}: in CAVIA only the context adapts, so its alpha is one number or tensor")

@@ -14,9 +14,9 @@ def imaml(loss, *, alpha, steps, strength=2.0, cg_steps=5) -> Learner:
 
     With H the Hessian of the support loss at phi, the meta-gradient is (I + H/strength)^-1 grad L_query(phi): it
     depends on where the `steps` inner steps of size `alpha` arrive, not on the way there, and needs no graph of it.
-    alpha: a number, or a dict that names what adapts; the rest, being free, has the derivative of phi by it.
+    alpha: a number, or a dict that names what adapts; what it leaves out is meta-learned, also through where phi lies.
     strength: the paper's lambda, above 0. cg_steps: products with H that conjugate gradient takes, 5 in the paper.
-    A plain tuple as support is refused with ValueError. Source: equations 3, 6 and 7, Algorithms 1 and 2.
+    A plain tuple as support is refused with ValueError. Source: section 3 there, Lemma 1, Algorithms 1 and 2.
     """
     if not strength > 0:
         raise ValueError(f"strength is {strength}: the pull towards theta must be above 0")

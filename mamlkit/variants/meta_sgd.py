@@ -12,7 +12,7 @@ def meta_sgd(loss, *, alpha, steps) -> Learner:
     alpha: where all of them start (the paper draws one number from 0.005 to 0.1), or a dict that names what adapts.
     They may become negative: direction and size are both learned. The meta-parameters hold theta under the model's
     names, and the step size of each parameter that adapts, in its shape, under "alpha/<name>".
-    Source: equation 2, Algorithm 1; MAML's section 2.2: "alpha may be fixed as a hyperparameter or meta-learned".
+    Source: section 3 there, Algorithm 1; MAML's section 2.2: alpha "may be fixed as a hyperparameter or meta-learned".
     """
 
     def init(params):

@@ -11,8 +11,8 @@ def reptile(loss, *, alpha, steps, descend=adapt) -> Learner:
     be learned from into the support; a plain tuple there holds the minibatch of each step. Take 2 steps or more:
     theta - theta_1 is alpha times the gradient of joint training.
     descend: how the inner steps are taken, (theta, objectives, alphas) -> path. Algorithm 1 says "SGD or Adam": `adapt`
-    is SGD; the paper's few-shot results use `adapt_with(partial(adam, decay=(0.0, 0.999)))`, Adam without momentum
-    (appendix A; there Adam's averages live on from task to task, here each task starts its own).
+    is SGD; the paper's few-shot results use Adam without momentum, `adapt_with(partial(adam, decay=(0.0, 0.999)))`
+    (in the authors' code its averages live on from task to task, here each task starts its own).
     An outer `sgd(epsilon)` is the paper's update theta + epsilon (theta_K - theta), epsilon annealed from 1 to 0.
     Source: Algorithms 1 and 2.
     """
