@@ -7,10 +7,25 @@ from typing import Any
 from torch import Tensor
 from torch.func import grad
 
-from mamlkit.trees import Params, partition
+from mamlkit.optimizer import Optimizer
+from mamlkit.trees import Params, partition, ravel
 
 Objective = Callable[[Params], Tensor]
 Alpha = float | Tensor | dict[str, float | Tensor]
+
+
+def step_sizes(params: Params, alpha: Alpha) -> dict[str, float | Tensor]:
+    """An alpha in full: the step size of each parameter that adapts, by name, in the order of `params`.
+
+    Raises ValueError for an unknown name and for a number that is negative or not finite; a tensor may be meta-learned,
+    and is not checked.
+    """
+    alphas = alpha if isinstance(alpha, dict) else dict.fromkeys(params, alpha)
+    for a in alphas.values():
+        if isinstance(a, (int, float)) and not (isfinite(a) and a >= 0):
+            raise ValueError(f"alpha is {a}: a step size must be a finite number that is not negative")
+    adapted, _ = partition(params, alphas)
+    return {name: alphas[name] for name in adapted}
 
 
 def inner_step(params: Params, objective: Objective, alpha: Alpha, *, first_order: bool = False) -> Params:
@@ -23,10 +38,7 @@ def inner_step(params: Params, objective: Objective, alpha: Alpha, *, first_orde
     Returns new parameters; `params` is not changed. Raises ValueError for a negative alpha or an unknown name.
     Source: equation in section 2.2, Algorithm 1 line 6.
     """
-    alphas = alpha if isinstance(alpha, dict) else dict.fromkeys(params, alpha)
-    for a in alphas.values():
-        if isinstance(a, (int, float)) and not (isfinite(a) and a >= 0):
-            raise ValueError(f"alpha is {a}: a step size must be a finite number that is not negative")
+    alphas = step_sizes(params, alpha)
     adapted, fixed = partition(params, alphas)
     gradient = grad(lambda adapted: objective({**fixed, **adapted}))(adapted)
     if first_order:
@@ -46,6 +58,27 @@ def adapt(params: Params, objectives: Sequence[Objective], alphas: Sequence[Alph
     path = [params]
     for objective, alpha in zip(objectives, alphas):
         path.append(inner_step(path[-1], objective, alpha, first_order=first_order))
+    return path
+
+
+def adapt_with(optimizer: Callable[[float], Optimizer]) -> Callable[[Params, Sequence[Objective], Sequence[float]], list[Params]]:
+    """An `adapt` whose steps are another optimizer's than plain gradient descent, e.g. `adapt_with(adam)`.
+
+    optimizer: step size -> Optimizer. Its state starts anew on every task, so that nothing carries over from one to
+    another. All parameters adapt: each alpha is one number above 0.
+    """
+
+    def path(params, objectives, alphas):
+        vector, unravel = ravel(params)
+        state, visited = None, [params]
+        for objective, alpha in zip(objectives, alphas, strict=True):
+            rule = optimizer(alpha)
+            state = rule.init(vector) if state is None else state
+            gradient = grad(lambda v: objective(unravel(v)))(vector)
+            vector, state = rule.update(gradient, state, vector)
+            visited.append(unravel(vector))
+        return visited
+
     return path
 
 

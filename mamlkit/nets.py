@@ -245,6 +245,33 @@ def from_module(build: Callable[[], nn.Module]) -> Net:
     return Net(init, partial(functional_call, module))
 
 
+def with_context(net: Net, size: int, *, shift: str) -> Net:
+    """The same net, told which task it is on by a vector: params["context"] (size,), zeros at first.
+
+    shift: the parameter, one number for each unit of a layer, that the context moves, by "context.weight" @ context.
+    Moving the first layer's bias is the same as giving the net the context beside its inputs, as CAVIA's regressors and
+    MAML's context vector (appendix C.2) do. Where batch norm follows, a bias does nothing: move a beta, e.g.
+    "norm2.beta", which is CAVIA's convolutional net without the scale. "context.weight" (units, size) starts normal,
+    its variance 1 / size. Raises ValueError for a size below 1; `init` raises one if `shift` is no parameter of that form.
+    """
+    if size < 1:
+        raise ValueError(f"size is {size}: a context holds 1 number or more")
+
+    def init(generator):
+        params = net.init(generator)
+        if shift not in params or params[shift].ndim != 1:
+            fitting = [name for name, p in params.items() if p.ndim == 1]
+            raise ValueError(f'"{shift}" is nothing that a context can move in this net; these are: {fitting}')
+        weight = normal(size**-0.5)(generator, (len(params[shift]), size))
+        return {"context": weight.new_zeros(size), "context.weight": weight} | params  # the head stays last
+
+    def forward(params, x):
+        moved = params[shift] + params["context.weight"] @ params["context"]
+        return net.forward(params | {shift: moved}, x)
+
+    return Net(init, forward)
+
+
 def count(params: Params) -> int:
     """How many numbers the parameters hold."""
     return sum(p.numel() for p in params.values())

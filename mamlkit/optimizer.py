@@ -1,6 +1,7 @@
 """The outer optimizer as two pure functions: what is saved and resumed is data, and compiled code can hold it."""
 
 from collections.abc import Callable
+from math import pi
 from typing import Any, NamedTuple
 
 import torch
@@ -42,3 +43,32 @@ def sgd(beta: float) -> Optimizer:
     if not beta > 0:
         raise ValueError(f"beta is {beta}: the meta step size must be above 0")
     return Optimizer(lambda x: {}, lambda g, state, x: (x - beta * g, state))
+
+
+def annealed(optimizer: Optimizer, schedule: Callable[[Tensor], Tensor]) -> Optimizer:
+    """The same optimizer with steps that change size: meta-update i = 0, 1, ... goes schedule(i) of its way.
+
+    For Adam and gradient descent this is the same as changing beta. schedule: `cosine` or `linear`.
+    """
+
+    def init(x):
+        return optimizer.init(x) | {"age": torch.zeros((), dtype=x.dtype, device=x.device)}
+
+    def update(g, state, x):
+        moved, after = optimizer.update(g, {name: s for name, s in state.items() if name != "age"}, x)
+        return x + schedule(state["age"]) * (moved - x), after | {"age": state["age"] + 1}
+
+    return Optimizer(init, update)
+
+
+def cosine(iterations: int, end: float = 0.0) -> Callable[[Tensor], Tensor]:
+    """A schedule that falls from 1 to `end` in `iterations` meta-updates, along half a cosine, and stays there.
+
+    MAML++ anneals its Adam from 1e-3 to 1e-5 so, end = 0.01 (Loshchilov & Hutter 2017, without restarts).
+    """
+    return lambda i: end + (1 - end) * (1 + torch.cos(pi * (i / iterations).clamp(max=1))) / 2
+
+
+def linear(iterations: int, end: float = 0.0) -> Callable[[Tensor], Tensor]:
+    """A schedule that falls from 1 to `end` in `iterations` meta-updates, along a line, and stays there (Reptile's)."""
+    return lambda i: 1 + (end - 1) * (i / iterations).clamp(max=1)

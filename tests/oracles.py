@@ -7,7 +7,7 @@ from torch.nn import functional as F
 from mamlkit.learner import Learner
 from mamlkit.losses import cross_entropy, mse
 from mamlkit.machine import seeded
-from mamlkit.nets import from_module, he, mlp, pooled_convnet, strided_convnet
+from mamlkit.nets import from_module, he, mlp, pooled_convnet, strided_convnet, with_context
 from mamlkit.optimizer import sgd
 from mamlkit.sequence import gru, transformer
 from mamlkit.task import Data, Family, Task
@@ -47,12 +47,14 @@ def squared(forward):
     return lambda params, data: (forward(params, data.x) - data.y).square().mean()
 
 
-def problem(name: str, seed: int = 0, loss=None):
-    """(loss, initial parameters, batch of tasks, alpha) of one of MODELS; `loss` takes the place of its own."""
+def problem(name: str, seed: int = 0, loss=None, shift: str | None = None):
+    """(loss, initial parameters, batch of tasks, alpha) of one of MODELS; `loss` takes the place of its own, and a
+    context of two numbers moves the parameter `shift`."""
     build, shape, objective, alpha = MODELS[name]
-    net, generator = build(), seeded(seed)
+    net, generator = build() if shift is None else with_context(build(), 2, shift=shift), seeded(seed)
     params = net.init(generator)
-    params = {k: p + 0.1 * torch.randn(p.shape, generator=generator) for k, p in params.items()}  # biases and betas too
+    noise = {k: 0.1 * torch.randn(p.shape, generator=generator) for k, p in params.items()}  # biases and betas too
+    params = {k: p if k == "context" else p + noise[k] for k, p in params.items()}
     outputs = net.forward(params, torch.zeros(2, *shape)).shape[1:]
 
     def data(examples):

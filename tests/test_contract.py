@@ -1,5 +1,6 @@
 """What every variant promises. The files of mamlkit/variants are found by themselves: a new one is tested here at once."""
 
+import ast
 import importlib
 import inspect
 import pkgutil
@@ -9,7 +10,15 @@ import torch
 from torch.func import vmap
 
 from mamlkit import variants
+from mamlkit.evaluate import evaluate, on_query
+from mamlkit.families.sinusoid import sinusoid
 from mamlkit.learner import Learner
+from mamlkit.losses import mse
+from mamlkit.machine import seeded
+from mamlkit.nets import he, mlp, with_context
+from mamlkit.optimizer import adam
+from mamlkit.task import sample
+from mamlkit.train import train
 from tests.oracles import copied, each, gap, one, problem, same
 
 pytestmark = pytest.mark.usefixtures("float64")
@@ -21,9 +30,14 @@ def variant(name):
     return getattr(importlib.import_module(f"mamlkit.variants.{name}"), name)
 
 
-@pytest.fixture(params=["tanh mlp", "strided convnet"], ids=["regression", "classification with batch norm"])
+# The nets hold a context vector as well, so that a variant that adapts nothing else is one like the others.
+CASES = {"regression": ("tanh mlp", "layer0.bias"), "classification with batch norm": ("strided convnet", "norm2.beta")}
+
+
+@pytest.fixture(params=CASES)
 def case(request, float64):
-    return problem(request.param)
+    name, shift = CASES[request.param]
+    return problem(name, shift=shift)
 
 
 def test_variants_are_found():
@@ -46,6 +60,16 @@ def test_every_variant_is_called_the_same_way(name):
     assert all(s.default is inspect.Parameter.empty for s in settings[:2]), "alpha and steps are constants of an experiment: no default"
     assert all(s.default is not inspect.Parameter.empty for s in settings[2:]), "whatever else it takes has the default that its paper gives"
     assert inspect.signature(variant(name)).return_annotation is Learner
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_a_file_can_be_read_in_one_sitting(name):
+    """At most 60 lines of code: neither blank, nor a comment, nor in a docstring."""
+    text = inspect.getsource(importlib.import_module(f"mamlkit.variants.{name}"))
+    nodes = [n for n in ast.walk(ast.parse(text)) if isinstance(n, (ast.Module, ast.FunctionDef)) and ast.get_docstring(n)]
+    said = {line for n in nodes for line in range(n.body[0].lineno, n.body[0].end_lineno + 1)}
+    code = [line for i, line in enumerate(text.splitlines(), 1) if i not in said and line.strip() and not line.strip().startswith("#")]
+    assert len(code) <= 60
 
 
 @pytest.mark.parametrize("steps", [1, 3])
@@ -113,3 +137,45 @@ def test_batched_is_looped(name, case):
         assert gap(one(gradients, i), gradient) < 1e-12
         assert (aux["loss"][i] - reported["loss"]).abs() < 1e-12
     assert aux["loss"].std() > 1e-3, "the tasks differ"
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_a_batch_for_each_step_is_used_in_turn_or_refused_with_a_sentence(name):
+    """As reinforcement learning hands them in: a plain tuple. What step k + 1 sees does not reach step k."""
+    loss, params, tasks, alpha = problem("tanh mlp", shift="layer0.bias")
+    learner = variant(name)(loss, alpha=alpha, steps=3)
+    meta, (first, second, third) = learner.init(params), [task.support for task in each(tasks)]
+    try:
+        path = learner.adapt(meta, (first, second, third))
+    except ValueError as refusal:
+        said = str(refusal)
+        assert "batch" in said and "step" in said and "\n" not in said
+        with pytest.raises(ValueError):
+            learner.meta_grad(meta, one(tasks, 0)._replace(support=(first, second, third)))
+        return
+    exchanged = learner.adapt(meta, (first, third, second))
+    assert [same(a, b) for a, b in zip(path, exchanged)] == [True, True, False, False]
+    gradient, aux = learner.meta_grad(meta, one(tasks, 0)._replace(support=(first, second, third)))
+    assert list(gradient) == list(meta) and aux["loss"] == loss(path[-1], one(tasks, 0).query)
+    with pytest.raises(ValueError, match="the support holds 2 batches for 3 inner steps"):
+        learner.adapt(meta, (first, second))
+
+
+@pytest.mark.parametrize("name", NAMES)
+@pytest.mark.parametrize("settings, words", [({"alpha": -0.1, "steps": 2}, "alpha is -0.1"), ({"alpha": 0.1, "steps": -1}, "steps is -1")])
+def test_settings_out_of_range_are_refused(name, settings, words):
+    loss, params, tasks, _ = problem("tanh mlp", shift="layer0.bias")
+    with pytest.raises(ValueError, match=words):
+        learner = variant(name)(loss, **settings)
+        learner.adapt(learner.init(params), one(tasks, 0).support)
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_training_lowers_the_loss_after_adaptation_on_tasks_it_has_not_seen(name):
+    net = with_context(mlp(1, 12, 8, 1, activation=torch.tanh, weight=he), 3, shift="layer0.bias")
+    loss, family = mse(net.forward), sinusoid(shots=6, queries=9)
+    learner = variant(name)(loss, alpha=0.05, steps=2)
+    meta, unseen = learner.init(net.init(seeded(0))), sample(family, seeded(1), 60)
+    *_, last = train(learner, meta, family, adam(0.02), generator=seeded(2), tasks=4, iterations=40, compiled=False)
+    before, after = (evaluate(learner, m, unseen, on_query(loss))[:, -1].mean() for m in (meta, last.meta))
+    assert after < 0.9 * before

@@ -1,14 +1,16 @@
 import re
+from functools import partial
 
 import pytest
 import torch
 from torch.func import grad, vmap
 
-from mamlkit.inner import adapt, inner_step, repeated
+from mamlkit.inner import adapt, adapt_with, inner_step, repeated, step_sizes
 from mamlkit.machine import seeded
+from mamlkit.optimizer import adam, sgd
 from mamlkit.task import Data
 from mamlkit.trees import dot
-from tests.oracles import copied, derivative_gap, gap, hvp, one, problem, quadratic_loss, quadratic_task, same, squared
+from tests.oracles import copied, derivative_gap, each, gap, hvp, one, problem, quadratic_loss, quadratic_task, same, squared
 
 pytestmark = pytest.mark.usefixtures("float64")
 
@@ -232,3 +234,29 @@ def test_wrong_numbers_of_steps_are_refused():
         repeated(None, (data, data), 3)
     with pytest.raises(ValueError, match="one alpha per step, got 2 objectives and 3 alphas"):
         adapt(start(), [curved] * 2, [0.1] * 3)
+
+
+@pytest.mark.parametrize("alphas", [[0.4, 0.4, 0.4], [0.4, 0.1, 0.2]])
+def test_adapt_with_plain_gradient_descent_is_adapt(alphas):
+    loss, theta, tasks, _ = problem("strided convnet")
+    objectives = [lambda p, task=task: loss(p, task.support) for task in each(tasks)]
+    before = copied(theta)
+    assert max(gap(a, b) for a, b in zip(adapt_with(sgd)(theta, objectives, alphas), adapt(theta, objectives, alphas), strict=True)) < 1e-14
+    assert same(theta, before) and adapt_with(sgd)(theta, [], []) == [theta]
+
+
+def test_adapt_with_keeps_the_optimizers_state_from_step_to_step():
+    """Adam whose averages last for ever: step k is divided by the root of the mean square so far."""
+    w = torch.tensor(5.0)
+    objectives = [lambda p, g=g: g * p["w"] for g in (1.0, 3.0, 2.0)]
+    path = adapt_with(partial(adam, decay=(0.0, 1 - 1e-9), eps=0.0))({"w": w}, objectives, [0.1] * 3)
+    expected = [5.0, 4.9, 4.9 - 0.3 / 5**0.5, 4.9 - 0.3 / 5**0.5 - 0.2 / (14 / 3) ** 0.5]
+    assert [p["w"].item() for p in path] == pytest.approx(expected, abs=1e-6)
+
+
+def test_an_alpha_in_full_has_the_models_order():
+    params = {"a": torch.ones(2), "b": torch.ones(3), "c": torch.ones(4)}
+    assert list(step_sizes(params, 0.3).items()) == [("a", 0.3), ("b", 0.3), ("c", 0.3)]
+    assert list(step_sizes(params, {"c": 0.1, "a": torch.tensor(-0.2)})) == ["a", "c"], "a tensor may be learned: any sign"
+    with pytest.raises(ValueError, match=r"no parameter is called \['d'\]"):
+        step_sizes(params, {"d": 0.1})

@@ -9,7 +9,7 @@ from torch.nn import functional as F
 from mamlkit.inner import inner_step
 from mamlkit.machine import seeded
 from mamlkit.nets import (batch_norm, count, from_module, he, mlp, normal, pooled_body, pooled_convnet, scaled, strided_body,
-                          strided_conv, strided_convnet, truncated_normal, xavier)
+                          strided_conv, strided_convnet, truncated_normal, with_context, xavier)
 from mamlkit.task import Data
 from tests.oracles import MODELS, Perceptron, derivative_gap, gap, norm, one, problem, same
 
@@ -261,3 +261,38 @@ def test_nets_are_batched_over_parameters_as_well():
         batched = vmap(loss)(each, tasks.query)
         alone = torch.stack([loss(one(each, i), one(tasks, i).query) for i in range(3)])
         assert (batched - alone).abs().max() < 1e-12, name
+
+
+def test_a_context_that_moves_the_first_bias_is_the_same_as_one_beside_the_inputs():
+    net = mlp(2, 4, 8, 3, activation=torch.tanh, weight=he)
+    told = with_context(net, 5, shift="layer0.bias")
+    params, x, context = told.init(seeded(0)), torch.randn(6, 2, generator=seeded(1)), torch.randn(5, generator=seeded(2))
+    beside = {k: p for k, p in params.items() if not k.startswith("context")}
+    beside["layer0.weight"] = torch.cat([params["layer0.weight"], params["context.weight"]], 1)
+    wider = mlp(2 + 5, 4, 8, 3, activation=torch.tanh)
+    expected = wider.forward(beside, torch.cat([x, context.expand(6, 5)], 1))
+    assert (told.forward(params | {"context": context}, x) - expected).abs().max() < 1e-14
+    assert (told.forward(params, x) - expected).abs().max() > 0.1, "so this test can fail"
+
+
+@pytest.mark.parametrize("net, shift, shape", [(mlp(2, 4, 8, 3), "layer1.bias", (2,)), (strided_convnet(5, filters=4), "norm2.beta", (1, 28, 28))])
+def test_a_context_of_0_leaves_the_net_as_it_is_and_its_names_come_first(net, shift, shape):
+    told = with_context(net, 3, shift=shift)
+    params, plain, x = told.init(seeded(0)), net.init(seeded(0)), torch.randn(6, *shape)
+    assert list(params) == ["context", "context.weight", *plain] and same({k: params[k] for k in plain}, plain)
+    assert (params["context"] == 0).all() and params["context.weight"].shape == (len(plain[shift]), 3)
+    assert torch.equal(told.forward(params, x), net.forward(plain, x))
+    assert not torch.equal(params["context.weight"], told.init(seeded(1))["context.weight"])
+
+
+def test_the_contexts_weight_has_variance_1_over_its_size():
+    weight = with_context(mlp(1, 400, 1), 50, shift="layer0.bias").init(seeded(0))["context.weight"]
+    assert weight.var().item() == pytest.approx(1 / 50, rel=0.05)
+
+
+def test_what_a_context_cannot_move_is_refused():
+    with pytest.raises(ValueError, match="size is 0: a context holds 1 number or more"):
+        with_context(mlp(2, 4, 3), 0, shift="layer0.bias")
+    for shift in ("layer7.bias", "layer0.weight"):
+        with pytest.raises(ValueError, match=f"\"{shift}\" is nothing that a context can move in this net; these are: .'layer0.bias', 'layer1.bias'."):
+            with_context(mlp(2, 4, 3), 5, shift=shift).init(seeded(0))

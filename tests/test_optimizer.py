@@ -2,7 +2,7 @@ import pytest
 import torch
 
 from mamlkit.machine import seeded
-from mamlkit.optimizer import adam, sgd
+from mamlkit.optimizer import adam, annealed, cosine, linear, sgd
 
 pytestmark = pytest.mark.usefixtures("float64")
 
@@ -59,3 +59,35 @@ def test_adams_state_has_the_parameters_type():
         optimizer = adam(0.1)
         moved, state = optimizer.update(x, optimizer.init(x), x)
         assert moved.dtype == dtype and {t.dtype for t in state.values()} == {dtype}
+
+
+def torchs(schedule, iterations, end, optimizer):
+    """torch.optim's own schedules."""
+    if schedule is cosine:
+        return torch.optim.lr_scheduler.CosineAnnealingLR(optimizer, T_max=iterations, eta_min=0.03 * end)
+    return torch.optim.lr_scheduler.LinearLR(optimizer, start_factor=1.0, end_factor=end, total_iters=iterations)
+
+
+@pytest.mark.parametrize("end", [0.0, 0.2])
+@pytest.mark.parametrize("schedule", [cosine, linear])
+@pytest.mark.parametrize("make, theirs", [(adam, torch.optim.Adam), (sgd, torch.optim.SGD)], ids=["adam", "sgd"])
+def test_annealed_is_torchs_schedule(make, theirs, schedule, end):
+    x = torch.randn(11, generator=seeded(0))
+    leaf = x.clone().requires_grad_()
+    theirs = theirs([leaf], lr=0.03)
+    scheduler = torchs(schedule, 20, end, theirs)
+    ours = annealed(make(0.03), schedule(20, end))
+    state = ours.init(x)
+    for i in range(20):
+        leaf.grad = gradient(leaf.detach(), i)
+        theirs.step()
+        scheduler.step()
+        x, state = ours.update(gradient(x, i), state, x)
+        assert (x - leaf.detach()).abs().max() < 1e-12, f"iteration {i}"
+    assert isinstance(state, dict) and all(isinstance(s, torch.Tensor) for s in state.values()), "a checkpoint holds it"
+
+
+@pytest.mark.parametrize("schedule", [cosine, linear])
+def test_after_its_iterations_a_schedule_stays_at_its_end(schedule):
+    at = schedule(20, 0.25)(torch.tensor([0.0, 10.0, 20.0, 21.0, 500.0]))
+    assert (at - torch.tensor([1, 0.625, 0.25, 0.25, 0.25])).abs().max() < 1e-12

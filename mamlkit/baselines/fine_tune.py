@@ -2,10 +2,9 @@
 
 from collections.abc import Iterable
 
-from torch.func import grad
-
+from mamlkit.inner import adapt_with, repeated
 from mamlkit.optimizer import adam
-from mamlkit.trees import Params, partition, ravel
+from mamlkit.trees import Params, partition
 
 HEAD = ("layer4.weight", "layer4.bias")  # the last layer of every net of Table 1
 
@@ -19,14 +18,8 @@ def fine_tune(loss, *, alpha: float, steps: int, names: Iterable[str] | None = N
 
     def path(theta, support):
         tuned, fixed = partition(theta, theta if names is None else names)
-        vector, unravel = ravel(tuned)
-        optimizer = adam(alpha)
-        state, visited = optimizer.init(vector), [theta]
-        for _ in range(steps):
-            gradient = grad(lambda v: loss(fixed | unravel(v), support))(vector)
-            vector, state = optimizer.update(gradient, state, vector)
-            visited.append(theta | unravel(vector))
-        return visited
+        objectives = repeated(lambda p, data: loss(fixed | p, data), support, steps)
+        return [theta | p for p in adapt_with(adam)(tuned, objectives, [alpha] * steps)]
 
     return path
 

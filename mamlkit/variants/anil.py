@@ -1,0 +1,25 @@
+"""ANIL: Raghu, Raghu, Bengio & Vinyals 2020, "Rapid Learning or Feature Reuse?"."""
+
+from mamlkit.inner import adapt, repeated
+from mamlkit.learner import Learner, unrolled
+
+
+def anil(loss, *, alpha, steps) -> Learner:
+    """MAML with almost no inner loop: only the head adapts; the body below it is meta-learned and stays as it is.
+
+    alpha: a number is the head's step size, the head being the last layer: every parameter whose name agrees with
+    the last one's up to its last dot, so "layer4.weight" and "layer4.bias" of our convolutional nets. A dict that names
+    what adapts chooses another head.
+    Source: section 4 there.
+    """
+
+    def inner(theta, support):
+        alphas = alpha if isinstance(alpha, dict) else dict.fromkeys(_last_layer(theta), alpha)
+        return adapt(theta, repeated(loss, support, steps), [alphas] * steps)
+
+    return unrolled(loss, inner)
+
+
+def _last_layer(params):
+    layer = [*params][-1].rpartition(".")[0]
+    return [name for name in params if name.rpartition(".")[0] == layer]
