@@ -2,7 +2,6 @@
 
 import json
 import os
-import re
 import stat
 import warnings
 import zipfile
@@ -88,12 +87,13 @@ def _remember(path, place, classes, images):
     fresh = _fresh(path)
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
-        save_file({"images": images}, fresh, {"classes": json.dumps(classes), "place": str(place)})
-        fresh.replace(path)
+        try:
+            save_file({"images": images}, fresh, {"classes": json.dumps(classes), "place": str(place)})
+            fresh.replace(path)
+        finally:
+            fresh.unlink(missing_ok=True)
     except (OSError, SafetensorError) as error:  # a full disk: the images are there all the same
         warnings.warn(f"{path} cannot be kept ({error}): the images are decoded anew the next time", stacklevel=4)
-    finally:
-        fresh.unlink(missing_ok=True)
 
 
 def _fresh(path):
@@ -129,7 +129,7 @@ def opened(place: Path, *suffixes: str) -> Iterator[dict[str, Reader]]:
 
 
 def _points_outside(entry):
-    parts = re.split(r"[/\\]", entry.filename)
+    parts = entry.filename.replace("\\", "/").split("/")
     return ".." in parts or parts[0] == "" or ":" in parts[0] or stat.S_ISLNK(entry.external_attr >> 16)
 
 
@@ -176,7 +176,7 @@ def decode(groups: list[list[tuple[str, Reader]]], pixels: Callable[[bytes, str]
     return images
 
 
-def download(url: str, path: Path, *, check: Callable[[Path], object], instead: str, timeout: float = TIMEOUT, progress=quiet) -> None:
+def download(url: str, path: Path, *, check: Callable[[Path], object], instead: str, timeout: float, progress=quiet) -> None:
     """Downloads `url` to `path`: the whole file, approved by `check(file)`, or nothing.
 
     check: raises ValueError if what came is not what was asked for. instead: what the reader can do when the download

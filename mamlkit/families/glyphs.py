@@ -5,7 +5,6 @@ from torch import Generator, Tensor
 from torch.nn import functional as F
 
 from mamlkit.few_shot import few_shot
-from mamlkit.machine import seeded
 from mamlkit.task import Family
 
 STROKES, DOTS = 4, 40  # strokes of a character at most, and dots of ink along each
@@ -28,7 +27,7 @@ def load(classes: int, *, seed: int, examples: int = 20, size: int = 28, device:
     for name, value, least in (("classes", classes, 1), ("examples", examples, 1), ("size", size, 8)):
         if not (isinstance(value, int) and value >= least):
             raise ValueError(f"{name} is {value}: it must be a whole number of {least} or more")
-    generator = seeded(seed)
+    generator = Generator().manual_seed(seed)
     curves, drawn = _characters(classes, generator)
     images = torch.empty(classes, examples, 1, size, size, dtype=torch.uint8)
     for some in torch.arange(classes).split(max(1, 2_000 // examples)):  # so many that memory stays small

@@ -46,7 +46,7 @@ def omniglot(images: Tensor, *, way: int, shots: int, queries: int) -> Family:
 def _download(place, progress):
     for name in ZIPS:
         if not (place / name).exists() and not (place / name.removesuffix(".zip")).is_dir():
-            archive.download(URL + name, place / name, check=_whole, progress=progress,
+            archive.download(URL + name, place / name, check=_whole, timeout=archive.TIMEOUT, progress=progress,
                              instead=f"download the file in a browser and put it into {place}, or set MAMLKIT_DATA to the "
                                      f"folder that holds omniglot/{name}")
 
