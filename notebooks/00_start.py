@@ -125,9 +125,11 @@ say("| | part | here |\n|---|---|---|\n" + "\n".join(f"| {'✔' if works else '�
 # | notebook | its question |
 # |---|---|
 # | [01 · Sinusoids](01_sinusoids.ipynb) | Five points, one step: how can that be enough? (section 5.1, appendices B and C) |
+# | [02 · Classification](02_classification.ipynb) | One drawing of each: which is the new one? (section 5.2, Table 1, appendix A.1) |
+# | [03 · First order](03_first_order.ipynb) | What do we lose without second derivatives? (section 5.2, last paragraph) |
 # | [07 · Scoreboard](07_scoreboard.ipynb) | So what is true? |
 #
-# Sections 5.2 (images, first order) and 5.3 (navigation, locomotion) get their notebooks next.
+# Section 5.3 (navigation, locomotion) and what came after the paper get their notebooks next.
 
 # %% tags=["fold"]
 rows = claims.standing(claims.read("paper"))
