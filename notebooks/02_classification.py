@@ -59,20 +59,18 @@ figure(fig, f"Five invented characters, one drawing of each, a new drawing of ea
 # [Before: sinusoids](01_sinusoids.ipynb) · [scoreboard](07_scoreboard.ipynb)
 
 # %% tags=["imports"]
-import time
 from collections import deque
 from functools import cache
 
 import torch
 from torch.func import jvp, vmap
 
-from mamlkit import claims, protocols
+from mamlkit import claims
 from mamlkit.archive import split_classes
-from mamlkit.baselines.fine_tune import HEAD, fine_tune, fresh_head
+from mamlkit.baselines.fine_tune import HEAD
 from mamlkit.baselines.mann import mann, shuffled
 from mamlkit.baselines.matching import full_context, matching
 from mamlkit.baselines.nearest_neighbour import nearest_neighbour, pixels
-from mamlkit.baselines.pretrain import all_classes, pretrain
 from mamlkit.baselines.prototypical import prototypical
 from mamlkit.baselines.siamese import siamese, verification
 from mamlkit.budget import budget
@@ -82,10 +80,10 @@ from mamlkit.episodic import episodic
 from mamlkit.evaluate import evaluate, on_query, validated
 from mamlkit.families import glyphs, mini_imagenet, omniglot
 from mamlkit.few_shot import few_shot
-from mamlkit.inner import adapt, inner_step
-from mamlkit.intervals import Interval, over_seeds, paired
+from mamlkit.inner import inner_step
+from mamlkit.intervals import Interval
 from mamlkit.learner import Learner
-from mamlkit.literate import figure, progress, say, show, watch
+from mamlkit.literate import figure, progress, say, show
 from mamlkit.losses import accuracy, cross_entropy
 from mamlkit.machine import choose_device, seeded, source_key
 from mamlkit.nets import Net, all_but_norms, count, mlp, pooled_body, pooled_convnet, strided_body, strided_convnet
@@ -164,7 +162,7 @@ SETTINGS = {  # the paper's: ways, shots, net, alpha as printed, inner steps in 
     "omniglot-noconv-5w5s": dict(way=5, shots=5, net="no conv", alpha=0.4, steps=1, test=3, tasks=32, queries=5, iterations=60_000),
 }
 SMALLER = {  # what a shorter profile trains: iterations of each method, and the meta-batch
-    "smoke": {"omniglot-5w1s": (2, dict(printed=4, maml=2, prototypical=2, matching=2, siamese=2)), "omniglot-noconv-5w1s": (2, dict(maml=2, mann=2))},
+    "smoke": {"omniglot-5w1s": (2, dict(printed=4, maml=2, prototypical=2, matching=2, siamese=2, context=2)), "omniglot-noconv-5w1s": (2, dict(maml=2, mann=2))},
     "quick": {"omniglot-5w1s": (8, dict(printed=8_000, maml=1_500, prototypical=500, matching=500, siamese=500)),
               "omniglot-noconv-5w1s": (8, dict(maml=1_500, mann=300))},
     "paper": {"omniglot-5w1s-cpu": (8, {"printed": 30_000}), "omniglot-5w1s-cpu-first-order": (8, {"first order, printed": 30_000})},
@@ -194,6 +192,19 @@ def comparing(net, loss=None):
     return net, episodic(loss or cross_entropy(net.forward)), episodic(cross_entropy(net.forward))
 
 
+def with_channels(way):
+    """The strided net with three more input channels of free numbers, "context": what appendix C.2 adapts alone."""
+    net = strided_convnet(way, channels=4)
+    told = lambda params, x: torch.cat([x, params["context"].expand(len(x), 3, *x.shape[2:])], 1)
+    return Net(lambda g: net.init(g) | {"context": torch.zeros(3, 28, 28, device=g.device)}, lambda params, x, **how: net.forward(params, told(params, x), **how))
+
+
+def in_context(s):
+    net, alpha = with_channels(s["way"]), {"context": s["way"] * s["alpha"]}
+    learner = lambda steps: maml(cross_entropy(net.forward), alpha=alpha, steps=steps)
+    return net, learner(s["steps"]), learner(STEPS)
+
+
 METHODS = {
     "maml": lambda s: gradient(maml, s, s["way"] * s["alpha"]),
     "printed": lambda s: gradient(maml, s, s["alpha"]),
@@ -202,13 +213,13 @@ METHODS = {
     "matching": lambda s: comparing(matching(BODIES[s["net"]], ways=s["way"])),
     "siamese": lambda s: comparing(siamese(BODIES[s["net"]], features=64, ways=s["way"]), verification(BODIES[s["net"]])),
     "mann": lambda s: comparing(mann(784, ways=s["way"])),
+    "first order, printed": lambda s: gradient(fomaml, s, s["alpha"]),
+    "context": in_context,
+    "pixels": lambda s: comparing(nearest_neighbour(pixels, ways=s["way"])),
 }
 NAMES = {"maml": "MAML, the authors' step (alpha times N)", "printed": "MAML, alpha on the mean loss", "fomaml": "first-order MAML", "prototypical": "prototypical nets",
-         "matching": "matching nets", "siamese": "Siamese nets", "mann": "MANN", "pixels": "nearest neighbour, pixels"}
-METHODS["first order, printed"] = lambda s: gradient(fomaml, s, s["alpha"])
-METHODS["pixels"] = lambda s: comparing(nearest_neighbour(pixels, ways=s["way"]))
-NAMES["first order, printed"] = "first-order MAML, alpha on the mean loss"
-
+         "matching": "matching nets", "siamese": "Siamese nets", "mann": "MANN", "first order, printed": "first-order MAML, alpha on the mean loss", "context": "MAML of a context vector only",
+         "pixels": "nearest neighbour, pixels"}
 
 # %% [markdown]
 # **What do you expect?** A nearest neighbour on the 784 pixels is right on about half of these tasks. What does one
@@ -265,7 +276,7 @@ PROTOCOLS = {  # which examples normalise the queries, queries per class, tasks
     "paper": (together, lambda s: s["shots"], min(600, test_tasks)), "together": (together, lambda s: 15, test_tasks),
     "support only": (support_only, lambda s: 15, max(2, test_tasks // 5)), "one by one": (one_by_one, lambda s: 15, max(2, test_tasks // 5)),
 }
-GRADIENT = ("maml", "printed", "fomaml", "first order, printed")
+GRADIENT = ("maml", "printed", "fomaml", "first order, printed", "context")
 
 
 def measured(setting, method, meta, name):
@@ -300,8 +311,9 @@ def here(setting):
 
 
 chosen = [name for name in SETTINGS if only in ("all", name) and only != "none"] if profile == "paper" else [*SMALLER[profile]]
-plan = {name: [*SMALLER[profile][name][1]] if name in SMALLER[profile] else ["maml", "fomaml", "printed", *(("mann",) if SETTINGS[name]["net"] == "no conv" else ("prototypical", "matching", "siamese"))]
-        for name in chosen if here(name)}
+ROWS = {"strided": ("maml", "fomaml", "printed", "prototypical", "matching", "siamese"), "no conv": ("maml", "mann"), "pooled": ("maml", "fomaml", "prototypical", "matching")}
+full = {name: [*ROWS[s["net"]], *(("context",) if name == "omniglot-5w1s" else ())] for name, s in SETTINGS.items()}
+plan = {name: [*SMALLER[profile][name][1]] if name in SMALLER[profile] else full[name] for name in chosen if here(name)}
 results = {(name, m, sd): result(name, m, sd) for name in plan for m in plan[name] for sd in every_seed}
 
 # %% [markdown]
@@ -532,6 +544,8 @@ recorded(
            why=f"adapting the last layer alone loses {lost['together']:.2f} points (queries together), {lost['support only']:.2f} (support statistics).") if shown and real and shown[0].startswith("omniglot") else None,
     record(run, "X004", checks={"no": (gap := interval((both[:, 1] - both[:, 0])[None])).value >= 5 and gap.low > 0}, here={"after the real step": both[:, 1].mean().item(), "after the linearised step": both[:, 0].mean().item(), "difference": gap}, protocol=where_of(*shown),
            why=f"{both[:, 1].mean():.1f} % after one real step, {both[:, 0].mean():.1f} % after its linearisation.") if shown and real else None,
+    record(run, "C139", checks={"below MAML": margin("omniglot-5w1s", "context", "maml").high < 0, "the number": abs(shares("omniglot-5w1s", "context").mean().item() - 94.9) <= 1.5}, protocol=where_of("omniglot-5w1s", "context"),
+           here={"context vector": interval(shares("omniglot-5w1s", "context")), "context minus MAML": margin("omniglot-5w1s", "context", "maml")}, why=f"{shares('omniglot-5w1s', 'context').mean():.2f} % when a context alone adapts, {shares('omniglot-5w1s', 'maml').mean():.2f} % for MAML.") if real and have("omniglot-5w1s", "context", "maml") else None,
     record(run, "C133", checks={"still rises": halves[1] > halves[0] + 0.2}, here={"best validation accuracy, first half": halves[0], "second half": halves[1]}, protocol=where_of("omniglot-5w1s", "maml"),
            why=f"the best validation accuracy is {halves[0]:.2f} % in the first half and {halves[1]:.2f} % in the second.") if halves and real else None,
     record(run, "C048", checks={"covers seeds": spread.mean(1).std().item() < 0.5 * (interval(spread).value - interval(spread).low)}, here={"standard deviation over seeds": spread.mean(1).std().item(), "accuracy": interval(spread)}, protocol=where_of("omniglot-5w1s", "maml"),
