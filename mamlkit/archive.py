@@ -147,7 +147,8 @@ def picture(data: bytes, name: str, size: int):
     try:
         from PIL import Image
     except ImportError:
-        raise ImportError("images cannot be decoded without Pillow: install it, or bring data/cache/decoded from a machine that has it") from None
+        raise ImportError("images cannot be decoded without Pillow: install it, or bring data/cache/decoded from a machine that "
+                          "has it") from None
     try:
         image = Image.open(BytesIO(data))
         fits = image.size == (size, size)
@@ -199,7 +200,8 @@ def download(url: str, path: Path, *, check: Callable[[Path], object], instead: 
         check(fresh)
         fresh.replace(path)
     except (OSError, HTTPException, ValueError) as error:
-        reason = f"nothing came for {timeout:g} s" if "timed out" in str(error) else str(error).replace(str(fresh), "what came") or type(error).__name__
+        reason = str(error).replace(str(fresh), "what came") or type(error).__name__
+        reason = f"nothing came for {timeout:g} s" if "timed out" in reason else reason
         raise ConnectionError(f"{url} could not be downloaded ({reason}): {instead}") from None
     finally:
         fresh.unlink(missing_ok=True)

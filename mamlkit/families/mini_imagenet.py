@@ -52,11 +52,14 @@ def _decode(place, split, classes, progress):
         if len(missing) == len(classes):
             raise FileNotFoundError(f"{place} holds no photographs of it: {_needed(split)}")
         if missing:
-            raise ValueError(f"{place} is a partial copy: {len(missing)} of the {len(classes)} classes of the {split} split are missing: {', '.join(missing)}")
+            raise ValueError(f"{place} is a partial copy: {len(missing)} of the {len(classes)} classes of the {split} split are missing: "
+                             f"{', '.join(missing)}")
         for name in classes:
             if len(photos[name]) != PHOTOS:
-                raise ValueError(f"{place} is a partial copy: class {name} of the {split} split has {len(photos[name])} images, {PHOTOS} are needed")
-        return archive.decode([photos[name] for name in classes], _pixels, (3, SIZE, SIZE), label=f"decoding miniImagenet, {split}", progress=progress)
+                raise ValueError(f"{place} is a partial copy: class {name} of the {split} split has {len(photos[name])} images, "
+                                 f"{PHOTOS} are needed")
+        groups = [photos[name] for name in classes]
+        return archive.decode(groups, _pixels, (3, SIZE, SIZE), label=f"decoding miniImagenet, {split}", progress=progress)
 
 
 def _photos(files):

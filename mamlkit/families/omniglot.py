@@ -76,9 +76,10 @@ def _decode(place, classes, progress):
         characters = _characters(files)
         wrong = [name for name in sorted(every) if len(characters[name]) != DRAWINGS]
         if wrong:
-            raise ValueError(f"{place} is not a whole Omniglot: {len(wrong):,} of {len(every):,} characters do not have {DRAWINGS} drawings, "
-                             f"the first is {wrong[0]} with {len(characters[wrong[0]])}; {' and '.join(ZIPS)} are needed")
-        return archive.decode([characters[name] for name in classes], _pixels, (1, SIZE, SIZE), label="decoding Omniglot", progress=progress)
+            raise ValueError(f"{place} is not a whole Omniglot: {len(wrong):,} of {len(every):,} characters do not have {DRAWINGS} "
+                             f"drawings, the first is {wrong[0]} with {len(characters[wrong[0]])}; {' and '.join(ZIPS)} are needed")
+        groups = [characters[name] for name in classes]
+        return archive.decode(groups, _pixels, (1, SIZE, SIZE), label="decoding Omniglot", progress=progress)
 
 
 def _pixels(data, name):
