@@ -449,18 +449,17 @@ if shown:
 
 # %%
 def linear_and_real(setting, method, seed):
-    """Accuracy after one step and after its linearisation, in percent: (tasks, 2)."""
+    """One task's accuracy after the linearisation of one step and after the step itself, in percent, as a function of the task."""
     net, theta = METHODS[method](SETTINGS[setting])[0], weights(setting, method, seed)
     a = all_but_norms(theta, SETTINGS[setting]["alpha"] * (1 if "printed" in method else SETTINGS[setting]["way"]))
-    named = lambda logits, y: 100 * (logits.argmax(-1) == y).float().mean()
-    def one(task):
-        moved = inner_step(theta, lambda p: cross_entropy(net.forward)(p, task.support), a)
-        logits, change = jvp(lambda p: net.forward(p, task.query.x), (theta,), (tree_map(torch.sub, moved, theta),))
-        return torch.stack([named(logits + change, task.query.y), named(net.forward(moved, task.query.x), task.query.y)])
-    return torch.cat([vmap(one, chunk_size=20)(sample(family(setting, "test", 15), seeded(30_000 + i, where), min(100, test_tasks))) for i in range(max(1, min(600, test_tasks) // 100))])
+    step = lambda task: inner_step(theta, lambda p: cross_entropy(net.forward)(p, task.support), a)
+    linear = lambda task: sum(jvp(lambda p: net.forward(p, task.query.x), (theta,), (tree_map(torch.sub, step(task), theta),)))
+    named = lambda logits, task: 100 * (logits.argmax(-1) == task.query.y).float().mean()
+    return lambda task: torch.stack([named(linear(task), task), named(net.forward(step(task), task.query.x), task)])
 
 
-both = linear_and_real(*shown, seed) if shown else None
+parts = [sample(family(shown[0], "test", 15), seeded(30_000 + i, where), min(100, test_tasks)) for i in range(max(1, min(600, test_tasks) // 100))] if shown else []
+both = torch.cat([vmap(linear_and_real(*shown, seed), chunk_size=20)(part) for part in parts]) if shown else None
 
 # %% [markdown]
 # ## The claims
