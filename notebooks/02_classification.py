@@ -53,8 +53,8 @@ figure(fig, f"Five invented characters, one drawing of each, a new drawing of ea
 # *Glyphs are invented characters, drawn by `mamlkit.families.glyphs`; the network was meta-trained on Omniglot and has
 # never seen one.*
 #
-# **What this takes.** At `quick`, about ten minutes on two cores: one network is meta-trained for some minutes, the others
-# for less. The paper's own budget wants a GPU: `python -m mamlkit bank --only omniglot-5w1s`.
+# **What this takes.** At `quick`, about a quarter of an hour on two cores: one network is meta-trained for ten minutes, the
+# others for less. The paper's own budget wants a GPU: `python -m mamlkit bank --only omniglot-5w1s`.
 #
 # [Before: sinusoids](01_sinusoids.ipynb) · [scoreboard](07_scoreboard.ipynb)
 
@@ -164,8 +164,8 @@ SETTINGS = {  # the paper's: ways, shots, net, alpha as printed, inner steps in 
 }
 SMALLER = {  # what a shorter profile trains: iterations of each method, and the meta-batch
     "smoke": {"omniglot-5w1s": (2, dict(printed=4, maml=2, prototypical=2, matching=2, siamese=2, context=2)), "omniglot-noconv-5w1s": (2, dict(maml=2, mann=2))},
-    "quick": {"omniglot-5w1s": (8, dict(printed=8_000, maml=1_500, prototypical=500, matching=500, siamese=500)),
-              "omniglot-noconv-5w1s": (8, dict(maml=1_500, mann=300))},
+    "quick": {"omniglot-5w1s": (8, dict(printed=8_000, maml=400, prototypical=500, matching=500, siamese=500)),
+              "omniglot-noconv-5w1s": (8, dict(maml=1_000, mann=200))},
     "paper": {"omniglot-5w1s-cpu": (8, {"printed": 30_000}), "omniglot-5w1s-cpu-first-order": (8, {"first order, printed": 30_000})},
 }
 STEPS = 10
