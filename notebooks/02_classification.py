@@ -275,7 +275,7 @@ def meta_train(setting, method, seed):
 # %%
 PROTOCOLS = {  # which examples normalise the queries, queries per class, tasks
     "paper": (together, lambda s: s["shots"], min(600, test_tasks)), "together": (together, lambda s: 15, test_tasks),
-    "support only": (support_only, lambda s: 15, max(2, test_tasks // 5)), "one by one": (one_by_one, lambda s: 15, max(2, test_tasks // 5)),
+    "support only": (support_only, lambda s: 15, max(2, test_tasks // 5)), "one by one": (one_by_one, lambda s: 15, max(2, test_tasks // 20)),
 }
 GRADIENT = ("maml", "printed", "fomaml", "first order, printed", "context")
 
