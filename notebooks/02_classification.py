@@ -367,10 +367,10 @@ for y, (name, m) in enumerate(rows):
     i = means[name, m]
     ax.plot([i.low, i.high], [y, y], color=LOOKS["maml"].color if m in GRADIENT else LOOKS["pretrained"].color, linewidth=3)
     ax.plot(i.value, y, "o" if m in GRADIENT else "^", color=LOOKS["maml"].color if m in GRADIENT else LOOKS["pretrained"].color)
-    if m in TABLE1.get(name, {}):
+    if m in TABLE1.get(name, {}) and (alphabet == "omniglot" or name.startswith("mini")):
         ax.plot(TABLE1[name][m], y, "D", markersize=7, markerfacecolor="none", markeredgecolor=LOOKS["paper"].color, markeredgewidth=1.6)
 ax.set(yticks=range(len(rows)), yticklabels=[f"{name.replace('omniglot', alphabet)}: {NAMES[m].split(',')[0] if m != 'printed' else 'MAML, alpha on the mean'}" for name, m in rows],
-       xlabel="accuracy, % (bar: 95 % interval over tasks; diamond: quoted, at the full budget)", xlim=(15, 101))
+       xlabel="accuracy, %; bars: 95 % over tasks; diamonds: quoted", xlim=(15, 101))
 ax.invert_yaxis()
 figure(fig, "Accuracy of each method in each setting with its interval over tasks, gradient methods as dots, others as triangles, the quoted values as open "
             f"diamonds. The highest is {means[best].value:.1f} % for {NAMES[best[1]]}.")
@@ -394,10 +394,12 @@ after = {p: [shares(*shown, p, step).mean().item() for step in range(STEPS + 1)]
 # %% tags=["figure"]
 if shown:
     at = SETTINGS[shown[0]]["test"]
+    SAID = {"paper": f"together, {SETTINGS[shown[0]]['shots']} a class", "together": "together, 15 a class", "support only": "by the support's statistics", "one by one": "each query alone"}
     fig, ax = canvas(f"After {at} steps: {after['together'][at]:.1f} % with all queries in one batch, {after['support only'][at]:.1f} % by the support's statistics", height=3.2)
     for (p, values), style in zip(after.items(), ("-", "--", ":", "-.")):
-        draw(ax, "maml", range(STEPS + 1), values, linestyle=style, label={"paper": f"together, {SETTINGS[shown[0]]['shots']} a class", "together": "together, 15 a class"}.get(p, p))
-    ax.set(xlabel="gradient steps", ylabel="accuracy, %", xlim=(0, 13), ylim=(15, 101))
+        draw(ax, "maml", range(STEPS + 1), values, linestyle=style, label="").set_label(SAID[p])
+    ax.set(xlabel="gradient steps", ylabel="accuracy, %", ylim=(15, 101))
+    ax.legend(frameon=False, fontsize=9, loc="lower right")
     figure(fig, f"Accuracy against gradient steps for four protocols. After {at} steps: " + ", ".join(f"{p} {v[at]:.1f} %" for p, v in after.items()) + ".")
 
 # %% [markdown]
