@@ -138,7 +138,7 @@ def _digest(tensors, metadata) -> str:
 
 def _write(path, tensors, **metadata) -> Path:
     """Writes a whole new file beside `path`. The format sorts names, and a vector of parameters needs their order."""
-    tensors = {k: t.detach().cpu().contiguous() for k, t in tensors.items()}
+    tensors = {k: t.detach().cpu().contiguous().clone() for k, t in tensors.items()}  # the format refuses shared memory
     metadata |= {"names": list(tensors)}
     metadata |= {"digest": _digest(tensors, metadata)}
     path.parent.mkdir(parents=True, exist_ok=True)

@@ -233,6 +233,13 @@ def test_views_of_one_vector_are_saved_as_they_are(tmp_path):
     assert identical(load(tmp_path / "run", ABOUT), step)
 
 
+def test_the_best_may_be_the_last(tmp_path):
+    step = some_step()
+    step = step._replace(best=step.meta)
+    save(tmp_path / "run", step, ABOUT)
+    assert identical(load(tmp_path / "run", ABOUT), step)
+
+
 def test_there_is_nothing_to_load_where_nothing_was_saved(tmp_path):
     assert load(tmp_path / "run.safetensors", ABOUT) is None
     assert list(tmp_path.iterdir()) == []
