@@ -173,7 +173,7 @@ fig, ax = canvas(f"After one step the loss falls to {final['maml']:.2f} with sec
 for method in runs:
     curves = torch.stack([smooth(r.losses) for r in runs[method]])
     draw(ax, method, torch.linspace(0, iterations, curves.shape[1]), curves.mean(0), marker="", interval=(curves.amin(0), curves.amax(0)))
-ax.set(xlabel="meta-iteration", ylabel="query MSE after one step, training tasks", ylim=(0, 4.5), xlim=(0, iterations * 1.16))
+ax.set(xlabel="meta-iteration", ylabel="query MSE after one step", ylim=(0, 4.5), xlim=(0, iterations * 1.16))
 figure(fig, f"The training loss after one step against the meta-iteration: MAML ends near {final['maml']:.2f}, "
             f"first-order MAML near {final['fomaml']:.2f}; the band spans the seeds.")
 
@@ -275,7 +275,7 @@ for ax, k in zip(axes, KS):
 for m, values in PAPER.items():
     axes[0].plot(values.keys(), values.values(), "D", markersize=8, markerfacecolor="none", markeredgecolor=LOOKS["paper"].color, markeredgewidth=1.6)
 axes[0].annotate("the paper's Table 2", (5, 2.23), xytext=(3.2, 2.75), fontsize=8, color=LOOKS["paper"].color)
-axes[0].set_ylabel("mean squared error on the query")
+axes[0].set_ylabel("mean squared error, query")
 figure(fig, "Three panels, K = 5, 10 and 20: the query error against gradient steps. MAML falls steeply in the first step and "
             "slowly after; pretraining falls slowly from the same height; the oracle, before any step, lies at the bottom. The paper's "
             "values at K = 5 are marked with diamonds.")
@@ -572,7 +572,7 @@ for ax, m in zip(axes, ("random", "pretrained", "maml")):
         wave = f(line[:, 0].cpu())
         ax.plot(line[:, 0].cpu(), wave / wave.norm(), color=LOOKS["truth"].color, linewidth=0.8, alpha=0.6)
     ax.set(title=LOOKS[m].label, xlabel="x")
-axes[0].set_ylabel("eigenfunctions 1 (solid), 2 (dashed)")
+axes[0].set_ylabel("eigenfunction 1 (2 dashed)")
 figure(fig, "The tangent kernel's first two eigenfunctions for a random, a pretrained and a MAML network, over thin lines of sin x and cos x. "
             f"The alignment with them is {aligned['random'].mean():.2f}, {aligned['pretrained'].mean():.2f} and {aligned['maml'].mean():.2f}.")
 
@@ -921,7 +921,7 @@ for i, name in enumerate(("maml", "pretrained", *forms)):
     ax.plot([error[name][5][..., s].clamp(max=LIMIT).mean().item() for s in (1, 5, 10)], [i - 0.15, i, i + 0.15], "o-", color=LOOKS["maml" if name == "maml" else "pretrained"].color, markersize=5)
     if name in TABLE2:
         ax.plot(TABLE2[name], [i - 0.15, i, i + 0.15], "D", markerfacecolor="none", markeredgecolor=LOOKS["paper"].color, markeredgewidth=1.5)
-ax.set(yticks=range(2 + len(forms)), yticklabels=["MAML", "pretrained", *forms], xlabel="mean squared error after 1, 5 and 10 steps (top to bottom); diamonds: the paper", xscale="log")
+ax.set(yticks=range(2 + len(forms)), yticklabels=["MAML", "pretrained", *forms], xlabel="MSE after 1, 5, 10 steps (top to bottom); diamonds: the paper", xscale="log")
 ax.invert_yaxis()
 figure(fig, "For MAML, pretraining and four forms of parameter averaging: the error after 1, 5 and 10 steps here and in the paper's Table 2.")
 
