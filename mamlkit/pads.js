@@ -155,21 +155,21 @@ function render({ model, el }) {
     };
   }
 
-  const pads = [...Array(WAY + 1).keys()].map(i => pad(i, i < WAY ? 104 : 144));
-  const below = p => make("div", { class: "below", style: `width:${p.width}px` }, p.name, p.seen, p.erase);
+  const pads = [...Array(WAY + 1).keys()].map(i => pad(i, i < WAY ? 100 : 140));
+  const below = (p, ...others) => make("div", { class: "below", style: `width:${p.width}px` }, p.name, ...others, p.erase);
   const message = make("div", { class: "message" }), aloud = make("div", { class: "unseen", role: "status" });
   const help = make("div", { class: "help", "aria-live": "polite" }, HELP);
   const after = make("th", { scope: "col" });
   const rows = pads.slice(0, WAY).map(p => {
     const cell = when => make("td", { class: when }, make("span", { class: "bar" }), make("span"));
-    return make("tr", {}, make("th", { scope: "row" }, p.name), cell("before"), cell("after"));
+    return make("tr", {}, make("th", { scope: "row" }, p.name, p.seen), cell("before"), cell("after"));
   });
   const table = make("table", { "aria-label": "probability of each class" },
-    make("tr", {}, make("th", { scope: "col" }), make("th", { scope: "col" }, "Before"), after), ...rows);
+    make("tr", {}, make("th", { scope: "col" }, "the net sees"), make("th", { scope: "col" }, "before"), after), ...rows);
   const root = make("div", { class: "mamlkit-pads", "data-lm-suppress-shortcuts": "true",
     style: `--ground:${look.ground};--ink:${look.ink};--quiet:${look.quiet};--accent:${look.accent}` },
     message, make("div", { class: "five" }, ...pads.slice(0, WAY).map(p => make("div", {}, p.canvas, below(p)))),
-    make("div", { class: "query" }, make("div", {}, pads[WAY].canvas, below(pads[WAY])), table), help, aloud);
+    make("div", { class: "query" }, make("div", {}, pads[WAY].canvas, below(pads[WAY], pads[WAY].seen)), table), help, aloud);
 
   function answered() {
     const state = model.get("state"), columns = [state.before, state.after], best = Math.max(...state.after);

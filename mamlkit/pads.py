@@ -87,9 +87,9 @@ class DrawingPads(Knobs):
         adapt(self.theta, repeated(self.loss, Data(torch.zeros(WAY, 1, SIZE, SIZE), torch.arange(WAY)), 1), [self.alpha])  # is alpha right?
         self.turn, self.support, self.path = 0, None, []
         controls = {"steps": slider("steps", steps, 0, STEPS, 1),
-                    "characters": W.Dropdown(options=[*range(1, shape[0] // WAY + 1)], description="ready-made set",
-                                             style={"description_width": "7.5em"}, layout={"width": "160px"})}
-        column = [W.HTML("<b>Adapting to the five</b>"), controls["steps"], W.HTML("<b>Without drawing</b>"), controls["characters"],
+                    "characters": W.Dropdown(options=[*range(1, shape[0] // WAY + 1)], description="character set",
+                                             style={"description_width": "7em"}, layout={"width": "170px"})}
+        column = [W.HTML("<b>Adapting to the five</b>"), controls["steps"], W.HTML("<b>Ready-made, without drawing</b>"), controls["characters"],
                   self.button("next new drawing", self.next_query),
                   W.HTML("<b>All pads</b>"), W.HBox([self.button("clear all", self.clear), self.button("reset", self.reset)])]
         self.pads = _page()()
@@ -119,12 +119,12 @@ class DrawingPads(Knobs):
         return [image / 255 if drawn is None else picture(drawn) if drawn else None
                 for drawn, image in zip(self.pads.ink, self.ready()[0])]
 
-    def outcome(self) -> tuple[Tensor, Tensor] | None:
+    def outcome(self, images: list[Tensor | None]) -> tuple[Tensor, Tensor] | None:
         """Probabilities (5,) of the query's classes before and after the steps; None while a pad is empty.
 
         The path of parameters is kept until a support drawing changes.
         """
-        images, steps = self.images(), self.controls["steps"].value
+        steps = self.controls["steps"].value
         if any(image is None for image in images):
             return None
         support = torch.stack(images[:WAY])
@@ -138,15 +138,17 @@ class DrawingPads(Knobs):
         return before, after
 
     def update(self) -> None:
-        found, images = self.outcome(), self.images()
+        images = self.images()
+        found = self.outcome(images)
+        message = self.message(images, found)
         shown = torch.stack([torch.zeros(1, SIZE, SIZE) if image is None else image for image in images])
         before, after = ([p if p == p else None for p in chances.tolist()] for chances in found or 2 * [torch.full((WAY,), float("nan"))])
         with self.pads.hold_sync():  # one message
             self.pads.seen = (255 * shown).round().to(torch.uint8).numpy().tobytes()
-            self.pads.state = {"message": self.message(found), "steps": _after(self.controls["steps"].value), "before": before, "after": after,
+            self.pads.state = {"message": message, "steps": _after(self.controls["steps"].value), "before": before, "after": after,
                                "held": ["empty" if image is None else "ready-made" if drawn is None else "drawn"
                                         for image, drawn in zip(images, self.pads.ink)]}
-        self.title.set_text(self.message(found))
+        self.title.set_text(message)
         for place, image in zip(self.places, shown):
             place.set_data(image.squeeze(0).numpy())
         for bars, chances in zip(self.bars, (before, after)):
@@ -155,18 +157,17 @@ class DrawingPads(Knobs):
                 number.set_x((chance or 0) + 0.02)
                 number.set_text("–" if chance is None else f"{chance:.2f}")
 
-    def message(self, found) -> str:
+    def message(self, images, found) -> str:
         """What the pads say, in one or two sentences."""
-        images = self.images()
         if empty := [str(i) for i, image in enumerate(images[:WAY], 1) if image is None]:
             return f"Draw one character in each pad: {', '.join(empty)} {'is' if len(empty) == 1 else 'are'} still empty."
         if found is None:
             return "The model has its five drawings. Draw a new one below: which of the five is it?"
-        before, after = found
+        (before, after), when = found, _after(self.controls["steps"].value)
         if not after.isfinite().all():
-            return f"{_after(self.controls['steps'].value)} nothing is left: steps of this size diverge. Take fewer."
+            return f"Nothing is left {when}: steps of this size diverge. Take fewer."
         guess, start, truth = int(after.argmax()), int(before.argmax()), self.ready()[1]
-        said = f"{_after(self.controls['steps'].value)}: class {guess + 1} ({after[guess]:.2f}). Before: class {start + 1} ({before[start]:.2f})."
+        said = f"{when.capitalize()}: class {guess + 1} ({after[guess]:.2f}). Before: class {start + 1} ({before[start]:.2f})."
         known = self.pads.ink[WAY] is None and self.pads.ink[truth] is None  # both ready-made
         return f"{said} Truth: class {truth + 1}." if known else said
 
@@ -211,10 +212,11 @@ class DrawingPads(Knobs):
         super().exercise()
 
     def alt(self) -> str:
-        found = self.outcome()
+        images = self.images()
+        found = self.outcome(images)
         said = "" if found is None else " Probabilities of classes 1 to 5 {}.".format(
             "; ".join(f"{when} {', '.join(f'{p:.2f}' for p in chances)}" for when, chances in zip(("before:", "after:"), found)))
-        return f"Five drawings, one of each class, a new drawing below them, and a bar for each class's probability. {self.message(found)}{said}"
+        return f"Five drawings, one of each class, a new drawing below them, and a bar for each class's probability. {self.message(images, found)}{said}"
 
     def _figure(self):
         """The same as on the page, as a picture: what the net sees, and its answer."""
@@ -260,4 +262,4 @@ def _page():
 
 
 def _after(steps) -> str:
-    return f"After {steps} step{'s' * (steps != 1)}"
+    return f"after {steps} step{'s' * (steps != 1)}"

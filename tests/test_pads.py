@@ -98,9 +98,9 @@ def test_the_probabilities_are_those_of_adapting_by_hand(scene, steps):
     assert scene.pads.state["before"] == pytest.approx(before, abs=1e-5)
     assert scene.pads.state["after"] == pytest.approx(after, abs=1e-5)
     assert (before == after) == (steps == 0)
-    assert scene.pads.state["steps"] == f"After {steps} step{'s' * (steps != 1)}"
+    assert scene.pads.state["steps"] == f"after {steps} step{'s' * (steps != 1)}"
     best = max(range(WAY), key=after.__getitem__)
-    assert scene.title.get_text().startswith(f"{scene.pads.state['steps']}: class {best + 1} ({after[best]:.2f}).")
+    assert scene.title.get_text().startswith(f"{scene.pads.state['steps'].capitalize()}: class {best + 1} ({after[best]:.2f}).")
 
 
 def test_more_and_fewer_steps_go_along_one_path(scene):
