@@ -155,14 +155,14 @@ function render({ model, el }) {
     };
   }
 
-  const pads = [...Array(WAY + 1).keys()].map(i => pad(i, i < WAY ? 100 : 140));
+  const pads = [...Array(WAY + 1).keys()].map(i => pad(i, i < WAY ? 100 : 150));
   const below = (p, ...others) => make("div", { class: "below", style: `width:${p.width}px` }, p.name, ...others, p.erase);
   const message = make("div", { class: "message" }), aloud = make("div", { class: "unseen", role: "status" });
   const help = make("div", { class: "help", "aria-live": "polite" }, HELP);
   const after = make("th", { scope: "col" });
   const rows = pads.slice(0, WAY).map(p => {
     const cell = when => make("td", { class: when }, make("span", { class: "bar" }), make("span"));
-    return make("tr", {}, make("th", { scope: "row" }, p.name, p.seen), cell("before"), cell("after"));
+    return make("tr", {}, make("th", { scope: "row" }, make("span", { class: "name" }, p.name), p.seen), cell("before"), cell("after"));
   });
   const table = make("table", { "aria-label": "probability of each class" },
     make("tr", {}, make("th", { scope: "col" }, "the net sees"), make("th", { scope: "col" }, "before"), after), ...rows);
