@@ -10,6 +10,8 @@ import os
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 
+import torch
+
 from mamlkit.literate import figure, in_notebook, say
 from mamlkit.plots import GROUND, INK
 
@@ -158,7 +160,7 @@ class Knobs:
     def exercise(self) -> None:
         """Moves every control to its ends and back: an error in what they do stops a headless run."""
         for name, control in self.controls.items():
-            for value in (control.min, control.max, self.start[name]):
+            for value in (*(getattr(control, "options", None) or (control.min, control.max)), self.start[name]):
                 control.value = value
         self.reset()
 
@@ -202,6 +204,17 @@ def _unheard() -> Iterator[None]:
 def alive() -> bool:
     """Does somebody look? In a notebook, and not in a headless run."""
     return in_notebook() and not os.environ.get("MAMLKIT_HEADLESS")
+
+
+@contextmanager
+def one_thread():
+    """A net this small is slower on more threads, seven times where others use the cores."""
+    threads = torch.get_num_threads()
+    torch.set_num_threads(1)
+    try:
+        yield
+    finally:
+        torch.set_num_threads(threads)
 
 
 def table(caption: str, head: list[str], rows: dict[str, list[str]], *, chosen: int | None = None) -> str:

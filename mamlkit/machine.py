@@ -95,7 +95,7 @@ def check() -> list[tuple[str, bool, str]]:
     """Is this machine ready? For each part of it: its name, whether it works here, and what that means for the reader."""
     compiler = any(map(shutil.which, ("c++", "g++", "clang++")))
     gpu = torch.cuda.is_available()
-    widgets = {name: installed(name) for name in ("ipywidgets", "ipympl")}
+    widgets = {name: installed(name) for name in ("ipywidgets", "ipympl", "anywidget")}
     bank = sorted((ROOT / "data" / "claims").glob("*.paper.json"))
     return [
         ("PyTorch", True, f"version {torch.__version__}, {torch.get_num_threads()} threads"),

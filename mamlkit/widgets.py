@@ -2,7 +2,6 @@
 
 import time
 from collections.abc import Callable
-from contextlib import contextmanager
 from math import pi
 
 import torch
@@ -11,7 +10,7 @@ from torch import Tensor
 from mamlkit.baselines.oracle import sine, sine_fit
 from mamlkit.families.sinusoid import AMPLITUDE, PHASE, RANGE, make, sinusoid
 from mamlkit.inner import adapt, repeated
-from mamlkit.knobs import Knobs, headline, present, slider, table
+from mamlkit.knobs import Knobs, headline, one_thread, present, slider, table
 from mamlkit.losses import mse
 from mamlkit.plots import GROUND, INK, LOOKS, QUIET, style
 from mamlkit.task import Task
@@ -120,7 +119,7 @@ class SineKnobs(Knobs):
         key = [self.seed, dict(self.placed), *(self.controls[name].value for name in decide)]
         if self.known is None or self.known[0] != key:
             task = self.task()
-            with _one_thread():
+            with one_thread():
                 curves = {method: self._curves(params, task) for method, params in self.models.items()} | {"oracle": _oracle(task)}
             errors = {method: (curve - task.query.y.squeeze(-1)).square().mean(-1) for method, curve in curves.items()}
             self.known = key, (task, curves, errors)
@@ -229,17 +228,6 @@ def _oracle(task) -> Tensor:
         return sine(sine_fit(task.support), GRID).squeeze(-1).float().unsqueeze(0)
     except torch.linalg.LinAlgError:
         return torch.full((1, len(GRID)), float("nan"))
-
-
-@contextmanager
-def _one_thread():
-    """A net this small is slower on more threads, seven times where others use the cores."""
-    threads = torch.get_num_threads()
-    torch.set_num_threads(1)
-    try:
-        yield
-    finally:
-        torch.set_num_threads(threads)
 
 
 def _steps(number) -> str:

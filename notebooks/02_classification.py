@@ -30,7 +30,7 @@ from mamlkit.task import sample
 from mamlkit.trees import tree_map
 
 LABELS, banked = "ABCDE", BANK / "checkpoints" / "omniglot-5w1s-cpu-printed-0.safetensors"
-theta = {k: p for k, p in kept(banked)[0].items() if not k.startswith("right.")}
+theta = {k: p for k, p in kept(banked)[0].items() if not k.startswith(("right.", "scores"))}
 net, invented = strided_convnet(5), glyphs.glyphs(glyphs.load(100, seed=7), way=5, shots=1, queries=1)
 task = tree_map(lambda t: t[0], sample(invented, seeded(10_000), 1))
 path = adapt(theta, repeated(cross_entropy(net.forward), task.support, 3), [all_but_norms(theta, 0.4)] * 3)
@@ -442,6 +442,17 @@ if shown:
     ax.set(xlabel="movement in the paper's steps, % of the layer's length")
     ax.invert_yaxis()
     figure(fig, "How far each layer moves when it adapts, in percent of its own length: " + ", ".join(f"{m:.0%}" for m in moves) + ", first layer first.")
+
+# %% [markdown]
+# **Draw your own.** Five characters, one drawing of each, with the mouse, a finger or the keyboard; then a new drawing of
+# one of them. Look at the bars before and after the step: does the network know *your* characters? It was meta-trained on
+# Omniglot, and never saw them.
+
+# %% tags=["widget"]
+from mamlkit.pads import drawing_pads
+
+banked_theta = {k: p for k, p in kept(BANK / "checkpoints" / "omniglot-5w1s-cpu-printed-0.safetensors")[0].items() if not k.startswith(("right.", "scores"))}
+drawing_pads(strided_convnet(5).forward, banked_theta, alpha=all_but_norms(banked_theta, 0.4), samples=glyphs.load(100, seed=7))
 
 # %% [markdown]
 # ## Is it a linear step?

@@ -14,12 +14,12 @@ FLOOR = {
                      "protocols", "solve", "numerics", "kernel", "quadratic"], 1),
     **dict.fromkeys(["variants", "families", "baselines", "rl"], 2),
     **dict.fromkeys(["train", "evaluate", "checkpoint", "claims", "plots", "literate", "page", "book", "parameters", "knobs", "widgets",
-                     "curvature", "scoreboard", "sweep", "bank", "headless", "__main__"], 3),
+                     "curvature", "pads", "scoreboard", "sweep", "bank", "headless", "__main__"], 3),
 }
 RECEIVES = {"train", "evaluate", "checkpoint"}  # learners and families are handed to these
 BY_THEMSELVES = {"variants", "families", "baselines"}  # one file, one method; rl/ is one system in several files
-ONLY_WHERE_USED = {"IPython", "ipywidgets", "ipympl", "ipykernel", "matplotlib", "papermill", "nbformat", "nbconvert", "nbclient",
-                   "jupytext", "gymnasium", "mujoco", "PIL"}  # what trains does without these
+ONLY_WHERE_USED = {"IPython", "ipywidgets", "ipympl", "anywidget", "traitlets", "ipykernel", "matplotlib", "papermill", "nbformat",
+                   "nbconvert", "nbclient", "jupytext", "gymnasium", "mujoco", "PIL"}  # what trains does without these
 PUBLISHING = {"page", "book", "headless", "__main__"}  # these only run where Jupyter is
 
 

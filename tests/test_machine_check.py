@@ -161,7 +161,7 @@ def test_without_a_gpu_it_says_that_this_section_needs_none(monkeypatch):
 
 def test_a_missing_widget_package_is_named(monkeypatch):
     monkeypatch.setattr(machine, "installed", lambda name: "not installed" if name == "ipympl" else "9.9")
-    assert part("live knobs") == (False, "ipywidgets 9.9, ipympl not installed")
+    assert part("live knobs") == (False, "ipywidgets 9.9, ipympl not installed, anywidget 9.9")
 
 
 def test_another_environment_is_noticed(monkeypatch, tmp_path):

@@ -15,6 +15,7 @@ import subprocess
 import sys
 import time
 import urllib.request
+from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
@@ -66,6 +67,13 @@ def lab(browser, folder):
     shutil.copytree(NOTEBOOKS, folder / "notebooks")
     for path in (folder / "notebooks").glob("*.py"):
         path.write_text(re.sub(r'^(profile(?:: str)? = )"\w+"', r'\1"smoke"', path.read_text(), flags=re.M))
+    with serve(folder) as address:
+        yield address
+
+
+@contextmanager
+def serve(folder):
+    """A JupyterLab of our own on `folder`/notebooks: its address, until the block ends."""
     settings = folder / "JUPYTER_CONFIG_DIR" / "lab" / "user-settings" / "@jupyterlab" / "apputils-extension"
     settings.mkdir(parents=True)
     (settings / "notification.jupyterlab-settings").write_text('{"fetchNews": "false", "checkForUpdates": false}')  # else Lab asks, over the page
@@ -130,7 +138,7 @@ class Scene:
         if not url.startswith((f"http://{host}/", f"ws://{host}/", "data:", "blob:")):
             self.outside.append(url)
 
-    def open(self):
+    def open(self, notebook=NOTEBOOK):
         page = self.page
         page.goto(f"{self.lab}/lab?token=test&reset", wait_until="domcontentloaded")
         page.wait_for_function("() => window.jupyterapp && window.jupyterapp.commands", timeout=120_000)
@@ -138,7 +146,7 @@ class Scene:
         page.evaluate("""async ([path, factory]) => {
             const w = await jupyterapp.commands.execute('docmanager:open', {path, factory});
             await w.context.ready; await w.context.sessionContext.ready; window.notebook = w;
-        }""", [NOTEBOOK, "Jupytext Notebook" if NOTEBOOK.endswith(".py") else "Notebook"])
+        }""", [notebook, "Jupytext Notebook" if notebook.endswith(".py") else "Notebook"])
         page.evaluate("() => { jupyterapp.commands.execute('notebook:run-all-cells').then(() => { window.ran = true; }); }")
         page.wait_for_function("() => window.ran", timeout=PATIENCE)
         self.cells = page.evaluate("""() => notebook.content.widgets.filter(c => c.model.type === 'code').map(c => ({
