@@ -8,7 +8,7 @@ from torch import Generator, Tensor
 
 
 class Interval(NamedTuple):
-    """A value and its 95 % interval."""
+    """A value and its interval: of 95 %, where nothing else is said."""
 
     value: float
     low: float
@@ -45,6 +45,22 @@ def over_seeds(values: Tensor | Sequence[float]) -> Interval:
     if len(values) < 2:
         return Interval(mean, float("nan"), float("nan"))
     half = stats.t.ppf(0.975, len(values) - 1) * values.std().item() / len(values) ** 0.5
+    return Interval(mean, mean - half, mean + half)
+
+
+def equivalence(differences: Tensor) -> Interval:
+    """Mean of paired `differences` (seeds, tasks) and its 90 % interval over seeds; with one seed, over tasks.
+
+    Two one-sided tests at 5 % hold the mean equivalent to 0 within a margin when this interval lies inside it
+    (Schuirmann 1987). With one seed it says nothing about another training. Raises ValueError for another shape.
+    """
+    from scipy import stats
+
+    if differences.ndim != 2 or max(differences.shape) < 2:
+        raise ValueError(f"equivalence needs differences of shape (seeds, tasks), two or more of one, got {tuple(differences.shape)}")
+    values = differences.double().cpu()
+    values = values.mean(1) if len(values) > 1 else values[0]
+    mean, half = values.mean().item(), stats.t.ppf(0.95, len(values) - 1) * values.std().item() / len(values) ** 0.5
     return Interval(mean, mean - half, mean + half)
 
 

@@ -11,7 +11,7 @@ from mamlkit.machine import ROOT
 FLOOR = {
     **dict.fromkeys(["trees", "task", "machine", "intervals", "budget", "memory"], 0),
     **dict.fromkeys(["inner", "learner", "nets", "sequence", "losses", "optimizer", "runners", "few_shot", "archive", "episodic",
-                     "protocols", "solve", "numerics", "kernel", "quadratic"], 1),
+                     "protocols", "solve", "numerics", "kernel", "quadratic", "second_order", "cost"], 1),
     **dict.fromkeys(["variants", "families", "baselines", "rl"], 2),
     **dict.fromkeys(["train", "evaluate", "checkpoint", "claims", "plots", "literate", "page", "book", "parameters", "knobs", "widgets",
                      "curvature", "pads", "scoreboard", "sweep", "bank", "headless", "__main__"], 3),

@@ -6,7 +6,7 @@ import pytest
 import torch
 from scipy import stats
 
-from mamlkit.intervals import Interval, bootstrap, fraction, holm, over_seeds, paired
+from mamlkit.intervals import Interval, bootstrap, equivalence, fraction, holm, over_seeds, paired
 from mamlkit.machine import seeded
 
 
@@ -98,6 +98,33 @@ def test_the_interval_over_seeds_is_students(values, kind):
 def test_one_seed_has_a_value_and_no_interval():
     interval = over_seeds([0.7])
     assert interval.value == pytest.approx(0.7) and isnan(interval.low) and isnan(interval.high)
+
+
+# equivalence
+
+
+@pytest.mark.parametrize("shape", [(4, 9), (1, 40)])
+def test_the_interval_of_equivalence_is_the_two_one_sided_tests(shape):
+    """It lies within a margin when both tests, below the margin and above minus it, are significant at 5 %."""
+    differences = torch.randn(shape, generator=seeded(11), dtype=torch.double) + 0.2
+    values = (differences.mean(1) if shape[0] > 1 else differences[0]).numpy()
+    got = equivalence(differences)
+    for margin in (0.1, 0.3, 0.6, 1.5):
+        above = stats.ttest_1samp(values, -margin, alternative="greater").pvalue
+        below = stats.ttest_1samp(values, margin, alternative="less").pvalue
+        assert (-margin < got.low and got.high < margin) == (above < 0.05 and below < 0.05)
+    assert got.value == pytest.approx(values.mean()) and stats.ttest_1samp(values, got.high, alternative="less").pvalue == pytest.approx(0.05)
+
+
+def test_more_tasks_of_the_same_seeds_are_not_more_seeds():
+    differences = torch.linspace(-1, 1, 3).unsqueeze(1)
+    assert equivalence(differences.expand(3, 2)) == equivalence(differences.expand(3, 50))
+
+
+@pytest.mark.parametrize("shape", [(5,), (1, 1), (2, 3, 4)])
+def test_differences_of_another_shape_are_refused(shape):
+    with pytest.raises(ValueError, match=r"equivalence needs differences of shape \(seeds, tasks\)"):
+        equivalence(torch.zeros(shape))
 
 
 # shares
