@@ -85,7 +85,7 @@ class DrawingPads(Knobs):
         if logits != (WAY + 1, WAY):
             raise ValueError(f"forward makes {logits} of {WAY + 1} images: one logit for each of {WAY} classes is needed")
         adapt(self.theta, repeated(self.loss, Data(torch.zeros(WAY, 1, SIZE, SIZE), torch.arange(WAY)), 1), [self.alpha])  # is alpha right?
-        self.turn, self.support, self.path = 0, None, []
+        self.turn, self.support, self.path, self.drawn = 0, None, [], [(None, None)] * (WAY + 1)
         controls = {"steps": slider("steps", steps, 0, STEPS, 1),
                     "characters": W.Dropdown(options=[*range(1, shape[0] // WAY + 1)], description="character set",
                                              style={"description_width": "7em"}, layout={"width": "170px"})}
@@ -116,8 +116,11 @@ class DrawingPads(Knobs):
         """What the six pads hold, each (1, 28, 28) in [0, 1], or None if it is empty."""
         if len(self.pads.ink) != WAY + 1:
             raise ValueError(f"{len(self.pads.ink)} drawings came: there are {WAY + 1} pads")
-        return [image / 255 if drawn is None else picture(drawn) if drawn else None
-                for drawn, image in zip(self.pads.ink, self.ready()[0])]
+        for i, strokes in enumerate(self.pads.ink):
+            if strokes and strokes != self.drawn[i][0]:  # one pad at a time is drawn on
+                self.drawn[i] = strokes, picture(strokes)
+        return [ready / 255 if strokes is None else image if strokes else None
+                for strokes, (_, image), ready in zip(self.pads.ink, self.drawn, self.ready()[0])]
 
     def outcome(self, images: list[Tensor | None]) -> tuple[Tensor, Tensor] | None:
         """Probabilities (5,) of the query's classes before and after the steps; None while a pad is empty.
