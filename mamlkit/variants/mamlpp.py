@@ -15,12 +15,12 @@ def _normalises(name):
     return name.startswith("norm")
 
 
-def mamlpp(loss, *, alpha, steps, annealing=0.0, step=inner_step, learned=_every, per_step=_normalises) -> Learner:
+def mamlpp(loss, *, alpha, steps, annealing=0.0, update=inner_step, learned=_every, per_step=_normalises) -> Learner:
     """MAML made stable by six remedies; each is a part with a value that leaves it out.
 
     annealing: the multi-step loss. The query loss counts after every step, by (1 - annealing) / steps, and after the last
     one by all that is left: at 0 every step counts the same, at 1 the last alone, as in MAML. The paper goes from 0 to 1
-    during its first epochs. step: the order of the derivative: `partial(inner_step, first_order=True)` in the paper's
+    during its first epochs. update: the order of the derivative: `partial(inner_step, first_order=True)` in the paper's
     first epochs, `inner_step` later. learned: which parameters, by name, have a meta-learned step size, one for each
     step, that starts at `alpha` (a number, or a dict that names what adapts). per_step: which parameters have a value for
     each step that is meta-learned and never adapts: the paper's are the weights and biases of batch normalisation, here
@@ -57,7 +57,7 @@ def mamlpp(loss, *, alpha, steps, annealing=0.0, step=inner_step, learned=_every
         for i, objective in enumerate(repeated(loss, support, steps)):
             theta, alphas = at(meta, i)
             own = {k: p for k, p in theta.items() if per_step(k)}
-            path.append(step(path[-1] | own, objective, alphas))
+            path.append(update(path[-1] | own, objective, alphas))
         return path
 
     def meta_objective(meta, task):

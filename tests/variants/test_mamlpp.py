@@ -50,12 +50,12 @@ def test_the_multi_step_loss_is_the_sum_written_out(annealing, weights):
     assert torch.equal(aux["loss"], loss(learner.adapt(theta, task.support)[-1], task.query))
 
 
-def test_first_order_is_a_step_of_another_order():
+def test_first_order_is_an_update_of_another_order():
     loss, theta, tasks, alpha = problem("tanh mlp")
-    task, step = one(tasks, 0), partial(inner_step, first_order=True)
-    first = mamlpp(loss, alpha=alpha, steps=3, **PLAIN, step=step)
+    task, update = one(tasks, 0), partial(inner_step, first_order=True)
+    first = mamlpp(loss, alpha=alpha, steps=3, **PLAIN, update=update)
     assert gap(first.meta_grad(theta, task)[0], fomaml(loss, alpha=alpha, steps=3).meta_grad(theta, task)[0]) < 1e-14
-    learned = mamlpp(loss, alpha=alpha, steps=3, step=step)
+    learned = mamlpp(loss, alpha=alpha, steps=3, update=update)
     gradient, _ = learned.meta_grad(learned.init(theta), task)
     assert all(g.abs().min() > 1e-9 for k, g in gradient.items() if k.startswith("alpha/")), "the step sizes are learned at first order too"
 
