@@ -220,7 +220,7 @@ def meta_train(name, method, s, a, seed):
     net, g, size, pick = NETS[s["net"]](s["way"]), seeded(seed, where), dict(tasks=s["tasks"], iterations=s["iterations"]), budget(profile, smoke=2, quick=20, paper=100)
     learner = VARIANTS[method](cross_entropy(net.forward), alpha=all_but_norms(net.init(seeded(0)), a), steps=s["steps"])
     family, meta, score = tasks_of(s, "train", s["queries"]), net.init(g), lambda meta: right(s, meta, a, [s["test"]], "validation", 20_000, pick).mean() / 100
-    about = dict(name=f"{name} {method}", images=alphabet, seed=seed, alpha=a, beta=beta, **s, code=source_key(learner, family, net))
+    about = dict(name=f"{name} {method}", images=alphabet, seed=seed, beta=beta, **s | dict(alpha=a), code=source_key(learner, family, net))
     go = lambda resume: validated(train(learner, meta, family, adam(beta), generator=g, **size, resume=resume), score, every=max(100, s["iterations"] // 2000 * 100))
     return last(progress(resumable(place(about), go, about=about, device=where), s["iterations"], f"{name}, {NAMES[method]}, seed {seed}", done=lambda s: s.iteration))
 
