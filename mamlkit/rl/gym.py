@@ -1,0 +1,141 @@
+"""The environments as Gymnasium's: one episode at a time, or a batch of them behind `gymnasium.make_vec`."""
+
+from importlib import import_module
+
+IDS = {"mamlkit/Navigation2D-v0": ("mamlkit.rl.navigation:Navigation", 100)}  # id: (our class, H)
+
+
+def register() -> None:
+    """Tells Gymnasium the ids of IDS; then `gymnasium.make(id, **settings)` and `gymnasium.make_vec(id, num_envs=n)` work.
+
+    settings: those of our class, e.g. `reward="squared"`. The task of an episode is chosen by
+    `reset(options={"task": goal})`, a goal for each environment of a batch; it stays until another is given, and None
+    goes back to the start: a goal drawn for every episode from Gymnasium's own `np_random`. `info["task"]` tells it.
+    """
+    import gymnasium
+
+    for name, (place, horizon) in IDS.items():
+        if name not in gymnasium.registry:
+            gymnasium.register(name, entry_point="mamlkit.rl.gym:single", vector_entry_point="mamlkit.rl.gym:batched",
+                               max_episode_steps=horizon, kwargs={"place": place})
+
+
+def single(place: str, **settings):
+    """A `gymnasium.Env` of the class at `place`; the time limit is Gymnasium's wrapper."""
+    import gymnasium
+
+    class Single(gymnasium.Env):
+        metadata = {"render_modes": []}
+
+        def __init__(self):
+            self.env, self.given = _made(place, settings), None
+            self.observation_space, self.action_space = _spaces(self.env)
+
+        def reset(self, *, seed=None, options=None):
+            super().reset(seed=seed)
+            self.given = _given(self.env, 1, options, self.given)
+            generator = _generator(self.np_random)
+            self.goals = self.env.sample_goals(generator, 1) if self.given is None else self.given
+            self.state = self.env.reset(self.goals, generator)
+            return self.state.observation[0].numpy(), {"task": self.goals[0].numpy()}
+
+        def step(self, action):
+            self.state, reward, done = self.env.step(self.state, _tensor(action)[None], self.goals)
+            return self.state.observation[0].numpy(), reward.item(), bool(done), False, {"task": self.goals[0].numpy()}
+
+    return Single()
+
+
+def batched(place: str, num_envs: int, max_episode_steps: int, **settings):
+    """A `gymnasium.vector.VectorEnv` that steps all its episodes at once; an episode that is over starts anew at the next step."""
+    import gymnasium
+    import torch
+    from gymnasium.vector import AutoresetMode
+
+    from mamlkit.trees import tree_map
+
+    class Batched(gymnasium.vector.VectorEnv):
+        metadata = {"render_modes": [], "autoreset_mode": AutoresetMode.NEXT_STEP}
+
+        def __init__(self):
+            self.num_envs, self.env, self.given = num_envs, _made(place, settings), None
+            self.single_observation_space, self.single_action_space = _spaces(self.env)
+            self.observation_space, self.action_space = (gymnasium.vector.utils.batch_space(space, num_envs) for space in
+                                                         (self.single_observation_space, self.single_action_space))
+
+        def reset(self, *, seed=None, options=None):
+            super().reset(seed=seed)
+            self.given = _given(self.env, num_envs, options, self.given)
+            self._begin(torch.arange(num_envs))
+            return self._seen(), self._info()
+
+        def step(self, actions):
+            begun = self.over.nonzero().flatten()
+            state, reward, done = self.env.step(self.state, _tensor(actions), self.goals)
+            self.state, self.steps = state, self.steps + 1
+            late = self.steps >= max_episode_steps
+            if len(begun):
+                self._begin(begun)
+                reward, done, late = (tensor.index_fill(0, begun, 0) for tensor in (reward, done, late))
+            self.over = done | late
+            return self._seen(), reward.numpy(), done.numpy(), late.numpy(), self._info()
+
+        def _begin(self, which):
+            """New episodes in these places."""
+            generator = _generator(self.np_random)
+            goals = self.env.sample_goals(generator, len(which)) if self.given is None else self.given[which]
+            state = self.env.reset(goals, generator)
+            if len(which) == num_envs:
+                self.goals, self.state, self.steps = goals, state, torch.zeros(num_envs, dtype=torch.int64)
+                self.over = torch.zeros(num_envs, dtype=torch.bool)
+            else:
+                put = lambda old, new: old.index_copy(0, which, new)
+                self.goals, self.state = put(self.goals, goals), tree_map(put, self.state, state)
+                self.steps = self.steps.index_fill(0, which, 0)
+
+        def _seen(self):
+            return self.state.observation.numpy().copy()
+
+        def _info(self):
+            return {"task": self.goals.numpy().copy()}
+
+    return Batched()
+
+
+def _made(place, settings):
+    module, name = place.split(":")
+    return getattr(import_module(module), name)(**settings)
+
+
+def _spaces(env):
+    from gymnasium.spaces import Box
+    from numpy import inf
+
+    return Box(-inf, inf, (env.observations,)), Box(-1, 1, (env.actions,))
+
+
+def _tensor(array):
+    import torch
+
+    return torch.as_tensor(array, dtype=torch.get_default_dtype())
+
+
+def _generator(np_random):
+    import torch
+
+    return torch.Generator().manual_seed(int(np_random.integers(2**63)))
+
+
+def _given(env, batch, options, before):
+    """The goals that `options` choose, (batch, ...); what was chosen before, where they say nothing."""
+    if options is None or "task" not in options:
+        return before
+    if options["task"] is None:
+        return None
+    import torch
+
+    shape = (batch, *env.sample_goals(torch.Generator(), 1).shape[1:])
+    goals = _tensor(options["task"])
+    if goals.shape not in (shape, shape[1:]):
+        raise ValueError(f"the task has shape {tuple(goals.shape)}: it must have {shape[1:]}, or {shape}, one for each environment")
+    return goals.expand(shape)
