@@ -37,11 +37,17 @@ def single(place: str, **settings):
             generator = _generator(self.np_random)
             self.goals = self.env.sample_goals(generator, 1) if self.given is None else self.given
             self.state = self.env.reset(self.goals, generator)
-            return self.state.observation[0].numpy(), {"task": self.goals[0].numpy()}
+            return self._seen(), self._info()
 
         def step(self, action):
             self.state, reward, done = self.env.step(self.state, _tensor(action)[None], self.goals)
-            return self.state.observation[0].numpy(), reward.item(), bool(done), False, {"task": self.goals[0].numpy()}
+            return self._seen(), reward.item(), bool(done), False, self._info()
+
+        def _seen(self):
+            return self.state.observation[0].numpy().copy()
+
+        def _info(self):
+            return {"task": self.goals[0].numpy().copy()}
 
     return Single()
 
