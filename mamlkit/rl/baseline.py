@@ -22,20 +22,21 @@ def experience(trajectories: Trajectories, *, discount: float = 0.99, gae: float
         if not 0 <= value <= 1:
             raise ValueError(f"{name} is {value}: it must be between 0 and 1")
 
-    def one(task):
-        rewards_to_go = advantages(task.reward, torch.zeros_like(task.reward), task.last, discount=discount)
-        values = linear_baseline(task, rewards_to_go)
-        advantage = advantages(task.reward, values, task.last, discount=discount, gae=gae)
+    reward, last = trajectories.reward, trajectories.last
+    rewards_to_go = advantages(reward, torch.zeros_like(reward), last, discount=discount)
+    values = vmap(linear_baseline)(trajectories, rewards_to_go)
+
+    def one(task, advantage):
         order = task.valid.flatten().to(torch.int8).argsort(descending=True, stable=True)
         steps = (task.observation, task.action, standardised(advantage, task.valid), task.old, task.valid.to(advantage.dtype))
         return Experience(*tree_map(lambda t: t.flatten(0, 1)[order], steps))
 
     most = int(trajectories.valid.flatten(1).sum(1).max())
-    return tree_map(lambda t: t[:, :most], vmap(one)(trajectories))
+    return tree_map(lambda t: t[:, :most], vmap(one)(trajectories, advantages(reward, values, last, discount=discount, gae=gae)))
 
 
 def advantages(reward: Tensor, values: Tensor, last: Tensor, *, discount: float, gae: float = 1.0) -> Tensor:
-    """Generalised advantage estimates, (lanes, time) like all it takes (Schulman et al. 2016).
+    """Generalised advantage estimates, (..., time) like all it takes (Schulman et al. 2016).
 
     values: the baseline's prediction at each step; after `last` an episode is worth 0, time limit or not, as in the
     authors' code. With values 0 and gae 1 this is the discounted sum of rewards from each step on.

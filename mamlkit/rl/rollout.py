@@ -57,8 +57,9 @@ def rollout(env: Env, policy: Policy, params: Params, goals: Tensor, *, lanes: i
         age = age + 1
         last = done | broken | (age == env.horizon)
         step = (observation, action, tree_map(lambda t: t.flatten(0, 1), old), reward)
-        clean = tree_map(lambda t: torch.where(broken.view(-1, *[1] * (t.ndim - 1)), 0, t), step)
-        steps.append(Trajectories(*clean, age == 1, last, broken, counts & ~broken))
+        if broken.any():
+            step = tree_map(lambda t: torch.where(broken.view(-1, *[1] * (t.ndim - 1)), 0, t), step)
+        steps.append(Trajectories(*step, age == 1, last, broken, counts & ~broken))
         over = last.nonzero().flatten()
         if len(over):
             fresh = env.reset(goals[over], generator)
@@ -103,7 +104,7 @@ def mean_return(trajectories: Trajectories, horizon: int, counted: str = "begun"
         chosen[..., 0] = True
     elif counted == "finished":
         total, length, end = (t.flatten(-2) for t in (total, length, end))
-        order = end.argsort(-1, stable=True)
+        order = end.argsort(stable=True)
         before = length.gather(-1, order).cumsum(-1) - length.gather(-1, order)
         enough = before >= trajectories.first.shape[-2] * horizon
         chosen = torch.zeros_like(enough).scatter(-1, order, ~enough & end.gather(-1, order).isfinite())

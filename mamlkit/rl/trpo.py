@@ -1,11 +1,11 @@
 """The outer step of section 5.3: trust-region policy optimization of the policies after adaptation."""
 
 from collections.abc import Callable, Iterator
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import torch
 from torch import Tensor
-from torch.func import grad, jvp, vjp, vmap
+from torch.func import grad, vjp, vmap
 
 from mamlkit.learner import Learner
 from mamlkit.rl.objectives import divergence, surrogate
@@ -47,29 +47,33 @@ def trpo_step(learner: Learner, policy: Policy, theta: Params, tasks: Task, *, r
         raise ValueError(f"backtrack is {backtrack}: it must be between 0 and 1")
     vector, unravel = ravel(theta)
     after = _adapted(learner, policy, unravel)
-    chunk = chunk or (len(tasks.query.weight) if vector.is_cuda else 1)
+    count = len(tasks.query.weight)
+    chunk = chunk or (count if vector.is_cuda else 1)
+    parts = list(_parts(tasks, chunk, 1))
 
     def measured(vector):
         """The mean surrogate and the mean KL."""
         with torch.no_grad():
-            dists = vmap(after, (None, 0), chunk_size=chunk)(vector, tasks)
-            return [vmap(lambda d, q: of(policy, d, q))(dists, tasks.query).mean() for of in (surrogate, divergence)]
+            each = [(_each(lambda task: after(vector, task), part), part.query) for part in parts]
+            return [sum(_total(of, policy, *there) for there in each) / count for of in (surrogate, divergence)]
 
-    curved = [linearised(after, vector, part, policy) for part in _parts(tasks, chunk, every)]
-    exact = curved if every == 1 else (linearised(after, vector, part, policy) for part in _parts(tasks, chunk, 1))
-    count = len(tasks.query.weight)
-    gradient = sum(part.gradient() for part in exact) / count
+    before, gradient, products = 0.0, 0.0, []
+    for part in parts:
+        here = linearised(after, vector, part)
+        before = before + _total(surrogate, policy, here.dists, part.query) / count
+        gradient = gradient + here.pull(_slope(surrogate, policy, part.query)(here.dists)) / count
+        if every == 1:
+            products.append(fisher(here, policy, part))
+    if every > 1:  # thinner parts are made of more tasks, so that they are as large
+        products = [fisher(linearised(after, vector, part), policy, part) for part in _parts(tasks, chunk * every, every)]
     if not torch.isfinite(gradient).all():
         names = [name for name, g in unravel(gradient).items() if not torch.isfinite(g).all()]
         raise FloatingPointError(f"the surrogate's gradient of {', '.join(names)} is not finite: the parameters were left as they were")
 
-    product = lambda v: sum(part.fisher(v) for part in curved) / count + damping * v
-    direction = conjugate_gradient(product, -gradient, iterations=cg_iterations)
+    direction = conjugate_gradient(lambda v: sum(product(v) for product in products) / count + damping * v, -gradient,
+                                   iterations=cg_iterations)
     square = -gradient @ direction  # x'(F + damping I)x, because conjugate gradient leaves its residual orthogonal to x
     longest = (2 * radius / square.clamp_min(1e-16)).sqrt() * direction
-    del curved, exact, product
-
-    before = measured(vector)[0]
     for i in range(tries):
         moved = vector + backtrack**i * longest
         loss, kl = measured(moved)
@@ -79,35 +83,43 @@ def trpo_step(learner: Learner, policy: Policy, theta: Params, tasks: Task, *, r
 
 
 class Linearised(NamedTuple):
-    """A part of the tasks at theta, all summed over tasks. gradient: () -> of the surrogate. fisher: v -> F v, of the KL."""
+    """The adapted policies of some tasks at theta. dists: their distributions at the query's steps. pull: u -> J' u, J
+    being the derivative of `dists` by theta, through the inner steps. push: () -> (v -> J v); recorded when it is called."""
 
-    gradient: Callable[[], Tensor]
-    fisher: Callable[[Tensor], Tensor]
+    dists: Any
+    pull: Callable[[Any], Tensor]
+    push: Callable[[], Callable[[Tensor], Any]]
 
 
-def linearised(after: Callable, vector: Tensor, tasks: Task, policy: Policy) -> Linearised:
-    """The derivatives of the adapted policies, recorded once, replayed for every product.
+def linearised(after: Callable, vector: Tensor, tasks: Task) -> Linearised:
+    """J' u is a reverse pass; as it is linear in u, its own reverse pass is J v: nothing is differentiated anew for a product."""
+    dists, transposed = vjp(lambda v: _each(lambda task: after(v, task), tasks), vector)
 
-    The KL is at its minimum at theta, so its Hessian is J' M J without a further term: J the derivative of the adapted
-    policies' distributions by theta, through the inner steps, and M the Hessian of the KL by the distributions. J' u is a
-    reverse pass; it is linear in u, so that its own reverse pass is J v. Nothing is differentiated anew.
+    def pull(u):
+        with torch.no_grad():
+            return transposed(u)[0]
+
+    def push():
+        _, forwards = vjp(lambda u: transposed(u)[0], tree_map(torch.zeros_like, dists))
+        return lambda v: forwards(v)[0]
+
+    return Linearised(dists, pull, push)
+
+
+def fisher(here: Linearised, policy: Policy, tasks: Task) -> Callable[[Tensor], Tensor]:
+    """v -> F v, F the exact Hessian of the KL by theta, summed over the tasks.
+
+    The KL is at its minimum at theta, so that its Hessian is J' M J without a further term, M being its Hessian by the
+    distributions: symmetric, so that M u is a reverse pass as well.
     """
-    dists, pull = vjp(lambda v: vmap(after, (None, 0))(v, tasks), vector)
-    _, push = vjp(lambda u: pull(u)[0], tree_map(torch.zeros_like, dists))
+    push = here.push()
+    _, curve = vjp(_slope(divergence, policy, tasks.query), here.dists)
 
-    def total(of):
-        return grad(lambda d: vmap(lambda d, q: of(policy, d, q))(d, tasks.query).sum())
-
-    def gradient():
+    def product(v):
         with torch.no_grad():
-            return pull(total(surrogate)(dists))[0]
+            return here.pull(curve(push(v))[0])
 
-    def fisher(v):
-        with torch.no_grad():
-            moved = push(v)[0]
-            return pull(jvp(total(divergence), (dists,), (moved,))[1])[0]
-
-    return Linearised(gradient, fisher)
+    return product
 
 
 def finite_difference_product(learner: Learner, policy: Policy, theta: Params, tasks: Task, v: Tensor, *, base: float = 1.0) -> Tensor:
@@ -127,6 +139,23 @@ def finite_difference_product(learner: Learner, policy: Policy, theta: Params, t
 def _adapted(learner, policy, unravel):
     """(theta as a vector, one task) -> the adapted policy's distributions at the steps of the query."""
     return lambda vector, task: policy.forward(learner.adapt(unravel(vector), task.support)[-1], task.query.observation)
+
+
+def _each(function, tasks):
+    """`vmap` over the tasks, without its cost where there is only one."""
+    if len(tasks.query.weight) > 1:
+        return vmap(function)(tasks)
+    return tree_map(lambda t: t[None], function(tree_map(lambda t: t[0], tasks)))
+
+
+def _total(of, policy, dists, query):
+    """`surrogate` or `divergence` of the distributions, summed over tasks."""
+    return vmap(lambda d, q: of(policy, d, q))(dists, query).sum()
+
+
+def _slope(of, policy, query):
+    """The gradient of that by the distributions."""
+    return grad(lambda dists: _total(of, policy, dists, query))
 
 
 def _parts(tasks: Task, chunk: int, every: int) -> Iterator[Task]:
