@@ -13,7 +13,7 @@ FLOOR = {
     **dict.fromkeys(["inner", "learner", "nets", "sequence", "losses", "optimizer", "few_shot", "solve", "numerics", "kernel", "quadratic"], 1),
     **dict.fromkeys(["variants", "families", "baselines", "rl"], 2),
     **dict.fromkeys(["train", "evaluate", "checkpoint", "claims", "plots", "literate", "page", "book", "parameters", "knobs", "widgets",
-                     "curvature", "scoreboard", "sweep", "bank", "headless", "__main__"], 3),
+                     "curvature", "meta_rl", "scoreboard", "sweep", "bank", "headless", "__main__"], 3),
 }
 RECEIVES = {"train", "evaluate", "checkpoint"}  # learners and families are handed to these
 BY_THEMSELVES = {"variants", "families", "baselines"}  # one file, one method; rl/ is one system in several files
