@@ -90,8 +90,13 @@ def test_an_accepted_step_lowers_the_surrogate_within_the_radius(problem):
     assert loss(new) < loss(vector) and 0.003 < kl(new) <= 0.01
     for told, true in ((outcome.before, loss(vector)), (outcome.after, loss(new)), (outcome.kl, kl(new))):
         assert (told - true).abs() < 1e-12
-    again, _ = trpo_step(learner, policy, theta, batch, chunk=2)
-    assert gap(moved, again) < 1e-7, "the tasks are summed, however many at once"
+
+
+def test_how_many_tasks_are_differentiated_at_once_does_not_matter(problem):
+    learner, policy, theta, batch = problem
+    few = {"damping": 1e-2, "cg_iterations": 3}  # after ten, rounding has grown to 1e-5
+    one, two, three = (trpo_step(learner, policy, theta, batch, **few, chunk=chunk)[0] for chunk in (1, 2, 3))
+    assert gap(one, two) < 1e-10 and gap(one, three) < 1e-10 and not same(one, theta)
 
 
 def test_the_step_solves_the_dense_system_and_has_the_radius_length(problem):
@@ -125,10 +130,11 @@ def test_a_rejected_step_keeps_the_parameters(problem):
     assert same(kept, theta) and outcome.accepted == 0, "no advantage, no step"
 
 
-def test_curvature_from_some_steps_points_nearly_the_same_way(problem):
+def test_curvature_from_some_steps_is_an_estimate_of_that_from_all():
+    problem = played(lanes=100)
     v = torch.randn(51, generator=seeded(4))
-    exact, some, few = (products(problem, every=every)(v) for every in (1, 2, 100))
-    assert 1e-3 < (some - exact).norm() / exact.norm() < 0.5 < (few - exact).norm() / exact.norm()
+    exact, half, few = (products(problem, every=every)(v) for every in (1, 2, 100))
+    assert 1e-3 < (half - exact).norm() / exact.norm() < 0.5 < (few - exact).norm() / exact.norm()
     learner, policy, theta, batch = problem
     steps = [ravel(trpo_step(learner, policy, theta, batch, every=every)[0])[0] - ravel(theta)[0] for every in (1, 2)]
     assert 0.7 < torch.cosine_similarity(*steps, 0) < 1 - 1e-6

@@ -62,13 +62,13 @@ def shared(params, tasks=TASKS):
     return {k: p.expand(tasks, *p.shape) for k, p in params.items()}
 
 
-def played(steps=1, policy=None, seed=0, env=None, alpha=0.3):
+def played(steps=1, policy=None, seed=0, env=None, alpha=0.3, lanes=LANES):
     """(learner with `steps` inner steps, policy, theta, meta-batch) of a short navigation."""
     policy, env, generator = policy or small(), env or Navigation(horizon=HORIZON), seeded(seed)
     learner = lambda k: maml(reinforce(policy), alpha=alpha, steps=k)
     theta = {k: p + 0.1 * torch.randn(p.shape, generator=generator) for k, p in policy.init(generator).items()}
     goals = env.sample_goals(generator, TASKS)
-    batch, _ = collect(env, policy, learner, theta, goals, steps=steps, rollouts=LANES, generator=generator)
+    batch, _ = collect(env, policy, learner, theta, goals, steps=steps, rollouts=lanes, generator=generator)
     return learner(steps), policy, theta, batch
 
 
