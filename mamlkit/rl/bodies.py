@@ -188,7 +188,7 @@ def authors_ant(spec: Any) -> None:
 
     spec.option.timestep = 0.02
     for geom in spec.geoms:
-        geom.solref, geom.solimp[:3] = (0.02, 1), (0.8, 0.8, 0.01)
+        geom.solimp[:3] = 0.8, 0.8, 0.01
     for kind in (mujoco.mjtSensor.mjSENS_SUBTREELINVEL, mujoco.mjtSensor.mjSENS_FRAMELINACC):
         spec.add_sensor(type=kind, objtype=mujoco.mjtObj.mjOBJ_BODY, objname="torso")
 
