@@ -207,7 +207,7 @@ class Simulation:
     def __call__(self, qpos: np.ndarray, qvel: np.ndarray, ctrl: np.ndarray | None = None):
         """Positions and velocities a frame later, the fields by name, and which robots' numbers MuJoCo found to be bad.
 
-        Without `ctrl` nothing moves: the fields are those of the place itself.
+        Without `ctrl` nothing moves: the fields are those of the place itself. The next call overwrites the fields.
         """
         import mujoco
         from mujoco.batch import Batch, SimulationError
@@ -237,9 +237,9 @@ def gymnasium_steps(model: Any, threads: int) -> Callable:
     pool = ThreadPoolExecutor(threads)
 
     def steps(data, qpos, qvel, ctrl):
-        x, forces, bad = np.empty(len(qpos)), np.empty((len(qpos), model.nbody, 6)), np.zeros((len(qpos), mujoco.mjtWarning.mjNWARNING.value))
-        qpos, qvel = qpos.copy(), qvel.copy()
-        for i in range(len(qpos)):
+        robots, qpos, qvel = len(qpos), qpos.copy(), qvel.copy()
+        x, forces, bad = np.empty(robots), np.empty((robots, model.nbody, 6)), np.empty((robots, len(data.warning.number)))
+        for i in range(robots):
             data.qpos, data.qvel, data.ctrl, data.warning.number[:] = qpos[i], qvel[i], ctrl[i], 0
             mujoco.mj_step(model, data, nstep=5)
             mujoco.mj_rnePostConstraint(model, data)

@@ -1,7 +1,5 @@
 """Locomotion: the half-cheetah and the ant of section 5.3, which must run at a velocity or in a direction."""
 
-from collections.abc import Callable
-
 import numpy as np
 import torch
 from torch import Generator, Tensor
@@ -15,24 +13,24 @@ TOP = {"cheetah": 2.0, "ant": 3.0}  # goal velocities are uniform in [0, TOP], i
 BONUS = 1.0  # a step, so that the ant does not end its episodes for fear of its reward (appendix A.2)
 
 
-def half_cheetah_vel(*, variant: str = "paper", threads: int = 1, horizon: int = 200) -> "Locomotion":
-    """The half-cheetah at a goal velocity, uniform in [0, 2]. Settings as `Locomotion` has them."""
-    return Locomotion("cheetah", "velocity", variant=variant, threads=threads, horizon=horizon)
+def half_cheetah_vel(**settings) -> "Locomotion":
+    """The half-cheetah at a goal velocity, uniform in [0, 2]. settings: those of `Locomotion`."""
+    return Locomotion("cheetah", "velocity", **settings)
 
 
-def half_cheetah_dir(*, variant: str = "paper", threads: int = 1, horizon: int = 200) -> "Locomotion":
-    """The half-cheetah as fast as it can, forward (1) or backward (-1). Settings as `Locomotion` has them."""
-    return Locomotion("cheetah", "direction", variant=variant, threads=threads, horizon=horizon)
+def half_cheetah_dir(**settings) -> "Locomotion":
+    """The half-cheetah as fast as it can, forward (1) or backward (-1). settings: those of `Locomotion`."""
+    return Locomotion("cheetah", "direction", **settings)
 
 
-def ant_vel(*, variant: str = "paper", threads: int = 1, horizon: int = 200) -> "Locomotion":
-    """The ant at a goal velocity, uniform in [0, 3]. Settings as `Locomotion` has them."""
-    return Locomotion("ant", "velocity", variant=variant, threads=threads, horizon=horizon)
+def ant_vel(**settings) -> "Locomotion":
+    """The ant at a goal velocity, uniform in [0, 3]. settings: those of `Locomotion`."""
+    return Locomotion("ant", "velocity", **settings)
 
 
-def ant_dir(*, variant: str = "paper", threads: int = 1, horizon: int = 200) -> "Locomotion":
-    """The ant as fast as it can, forward (1) or backward (-1). Settings as `Locomotion` has them."""
-    return Locomotion("ant", "direction", variant=variant, threads=threads, horizon=horizon)
+def ant_dir(**settings) -> "Locomotion":
+    """The ant as fast as it can, forward (1) or backward (-1). settings: those of `Locomotion`."""
+    return Locomotion("ant", "direction", **settings)
 
 
 class Locomotion:
@@ -47,6 +45,8 @@ class Locomotion:
     """
 
     def __init__(self, robot: str, task: str, *, variant: str = "paper", threads: int = 1, horizon: int = 200):
+        if robot not in TOP or task not in ("velocity", "direction"):
+            raise ValueError(f'robot is "{robot}" and task is "{task}": there are "cheetah" and "ant", "velocity" and "direction"')
         if variant not in ("paper", "gym"):
             raise ValueError(f'variant is "{variant}": it must be "paper" or "gym"')
         if threads < 1:

@@ -168,7 +168,8 @@ def test_only_the_ant_that_is_told_a_velocity_has_the_bonus():
 
 
 @pytest.mark.parametrize("variant, height, ends", [
-    ("paper", 0.1, True), ("paper", 0.25, False), ("paper", 0.9, False), ("paper", 1.1, True), ("gym", 0.25, False), ("gym", 0.9, False), ("gym", 1.1, True)])
+    ("paper", 0.1, True), ("paper", 0.25, False), ("paper", 0.9, False), ("paper", 1.1, True),
+    ("gym", 0.25, False), ("gym", 0.9, False), ("gym", 1.1, True)])
 def test_an_ant_ends_outside_its_heights(variant, height, ends):
     env, goals = ant_dir(variant=variant), torch.ones(2, 1)
     state = env.reset(goals, seeded(0))
@@ -228,6 +229,12 @@ def test_settings_out_of_range_are_refused(settings, words):
             make(**settings)
 
 
+def test_a_robot_or_task_that_is_none_is_refused():
+    for words in ("snail", "velocity"), ("ant", "distance"):
+        with pytest.raises(ValueError, match='robot is "{}" and task is "{}": there are'.format(*words)):
+            Locomotion(*words)
+
+
 @pytest.mark.parametrize("options, words", [
     ({"task": 2.5}, "the goal 2.5 is refused"),
     ({"task": "fast"}, "the task 'fast' is refused: it must be made of numbers"),
@@ -284,7 +291,7 @@ def test_rollouts_sample_whole_batches_and_count_what_broke():
     params = {name: p.expand(2, *p.shape).clone() for name, p in policy.init(generator).items()}
     got = rollout(env, policy, params, env.sample_goals(generator, 2), lanes=3, generator=generator)
     assert got.observation.shape == (2, 3, 7, 125) and got.reward.isfinite().all() and not got.broken.any()
-    place = env.robot.start
-    env.robot = env.robot._replace(start=lambda generator, batch: tuple(part * (np.nan if i else 1) for i, part in enumerate(place(generator, batch))))
+    start = env.robot.start
+    env.robot = env.robot._replace(start=lambda generator, batch: tuple(np.nan * part for part in start(generator, batch)))
     got = rollout(env, policy, params, env.sample_goals(generator, 2), lanes=3, generator=generator)
     assert got.broken.all() and not got.valid.any() and all(t.isfinite().all() for t in (got.observation, got.reward))
