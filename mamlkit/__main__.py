@@ -105,7 +105,7 @@ def _bank(options, rest, command) -> int:
     if options.seed is not None and options.seed < 0:
         raise ValueError(f"--seed {options.seed} is refused: it must be 0 or more")
     values = {"profile": options.profile} | ({} if options.seed is None else {"seed": options.seed})
-    every = bank.find(options.only, book.notebooks(options.folder), lambda names: book.find(names, options.folder))
+    every = bank.find(options.only, book.notebooks(options.folder), lambda names: book.find(names, options.folder), options.profile)
     return bank.bank(every, values=values, minutes=options.minutes,
                      results=bank.results_of(options.profile), command=command)
 

@@ -47,19 +47,24 @@ class Unit(NamedTuple):
         return {**values, "only": self.only} if self.only else {**values}
 
 
-def units(path: Path) -> list[Unit]:
-    """A notebook's experiments in order of value, if its parameters cell has a line `only: ...; one of all, none, A, B`."""
+def units(path: Path, profile: str = "paper") -> list[Unit]:
+    """A notebook's experiments in order of value, if its parameters cell has a line `only: ...; one of all, none, A, B`.
+
+    A profile smaller than the paper's runs a notebook as a whole.
+    """
+    if profile != "paper":
+        return [Unit(path)]
     said = next((cell.source for cell in cells(path.read_text()) if "parameters" in cell.tags), "")
     names = re.search(r"^only: str = .*; one of (.+)$", said, re.M)
     return [Unit(path, name) for name in names[1].split(", ") if name not in ("all", "none")] if names else [Unit(path)]
 
 
-def find(names: list[str], paths: list[Path], notebook: Callable[[list[str]], list[Path]]) -> list[Unit]:
+def find(names: list[str], paths: list[Path], notebook: Callable[[list[str]], list[Path]], profile: str = "paper") -> list[Unit]:
     """The units called `names`, each a unit's name or what `notebook` knows a notebook by; all of them if no name is given.
 
     Raises ValueError naming what there is.
     """
-    every = [unit for path in paths for unit in units(path)]
+    every = [unit for path in paths for unit in units(path, profile)]
     known = {unit.only: unit for unit in every if unit.only}
     try:
         wanted = notebook([name for name in names if name not in known]) if set(names) - known.keys() or not names else []

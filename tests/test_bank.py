@@ -134,6 +134,7 @@ def test_a_notebook_with_experiments_is_banked_one_by_one_in_their_order(tmp_pat
     assert [unit.name for unit in find()] == ["00_banked", "fast", "slow"]
     assert [unit.name for unit in find("slow")] == ["slow"] and [unit.name for unit in find("02")] == ["fast", "slow"]
     assert [unit.name for unit in find("00", "slow")] == ["00_banked", "slow"]
+    assert [unit.name for unit in bank.find([], book.notebooks(folder), lambda names: book.find(names, folder), "quick")] == ["00_banked", "02_rows"]
     with pytest.raises(ValueError, match='notebook "quick" is unknown; there are 00_banked, 02_rows; experiments are fast, slow'):
         find("quick")
     given = dict(values={"profile": "smoke"}, results=tmp_path, command="test")
