@@ -328,4 +328,5 @@ class Shift(nn.Module):
         self.beta = nn.Parameter(torch.zeros(channels))
 
     def forward(self, x):
-        return F.batch_norm(x, None, None, None, self.beta, training=True, eps=1e-3)
+        scale = torch.ones_like(self.beta)  # without one torch 2.13 fails at second order
+        return F.batch_norm(x, None, None, scale, self.beta, training=True, eps=1e-3)
