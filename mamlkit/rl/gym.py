@@ -2,7 +2,11 @@
 
 from importlib import import_module
 
-IDS = {"mamlkit/Navigation2D-v0": ("mamlkit.rl.navigation:Navigation", 100)}  # id: (our class, H)
+IDS = {"mamlkit/Navigation2D-v0": ("mamlkit.rl.navigation:Navigation", 100),  # id: (where our environment is made, H)
+       "mamlkit/HalfCheetahVel-v0": ("mamlkit.rl.locomotion:half_cheetah_vel", 200),
+       "mamlkit/HalfCheetahDir-v0": ("mamlkit.rl.locomotion:half_cheetah_dir", 200),
+       "mamlkit/AntVel-v0": ("mamlkit.rl.locomotion:ant_vel", 200),
+       "mamlkit/AntDir-v0": ("mamlkit.rl.locomotion:ant_dir", 200)}
 
 
 def register() -> None:
@@ -11,6 +15,7 @@ def register() -> None:
     settings: those of our class, e.g. `reward="squared"`. The task of an episode is chosen by
     `reset(options={"task": goal})`, a goal for each environment of a batch; it stays until another is given, and None
     goes back to the start: a goal drawn for every episode from Gymnasium's own `np_random`. `info["task"]` tells it.
+    Where a number is not finite the episode is over, its reward and observation are 0 and `info["broken"]` is true.
     """
     import gymnasium
 
@@ -36,18 +41,18 @@ def single(place: str, **settings):
             self.given = _given(self.env, 1, options, self.given)
             generator = _generator(self.np_random)
             self.goals = self.env.sample_goals(generator, 1) if self.given is None else self.given
-            self.state = self.env.reset(self.goals, generator)
+            self.state, self.broken = self.env.reset(self.goals, generator), False
             return self._seen(), self._info()
 
         def step(self, action):
-            self.state, reward, done = self.env.step(self.state, _tensor(action)[None], self.goals)
+            self.state, reward, done, self.broken = _step(self.env, self.state, _tensor(action)[None], self.goals)
             return self._seen(), reward.item(), bool(done), False, self._info()
 
         def _seen(self):
             return self.state.observation[0].numpy().copy()
 
         def _info(self):
-            return {"task": self.goals[0].numpy().copy()}
+            return {"task": self.goals[0].numpy().copy(), "broken": bool(self.broken)}
 
     return Single()
 
@@ -73,16 +78,17 @@ def batched(place: str, num_envs: int, max_episode_steps: int, **settings):
             super().reset(seed=seed)
             self.given = _given(self.env, num_envs, options, self.given)
             self._begin(torch.arange(num_envs))
+            self.broken = torch.zeros(num_envs, dtype=torch.bool)
             return self._seen(), self._info()
 
         def step(self, actions):
             begun = self.over.nonzero().flatten()
-            state, reward, done = self.env.step(self.state, _tensor(actions), self.goals)
-            self.state, self.steps = state, self.steps + 1
+            self.state, reward, done, self.broken = _step(self.env, self.state, _tensor(actions), self.goals)
+            self.steps = self.steps + 1
             late = self.steps >= max_episode_steps
             if len(begun):
                 self._begin(begun)
-                reward, done, late = (tensor.index_fill(0, begun, 0) for tensor in (reward, done, late))
+                reward, done, late, self.broken = (tensor.index_fill(0, begun, 0) for tensor in (reward, done, late, self.broken))
             self.over = done | late
             return self._seen(), reward.numpy(), done.numpy(), late.numpy(), self._info()
 
@@ -103,7 +109,7 @@ def batched(place: str, num_envs: int, max_episode_steps: int, **settings):
             return self.state.observation.numpy().copy()
 
         def _info(self):
-            return {"task": self.goals.numpy().copy()}
+            return {"task": self.goals.numpy().copy(), "broken": self.broken.numpy().copy()}
 
     return Batched()
 
@@ -111,6 +117,14 @@ def batched(place: str, num_envs: int, max_episode_steps: int, **settings):
 def _made(place, settings):
     module, name = place.split(":")
     return getattr(import_module(module), name)(**settings)
+
+
+def _step(env, state, action, goals):
+    """`env.step`, and where it broke: a number was not finite there, and 0 stands in its place."""
+    state, reward, done = env.step(state, action, goals)
+    broken = ~(state.observation.isfinite().all(-1) & reward.isfinite())
+    state = state._replace(observation=state.observation.masked_fill(broken[:, None], 0))
+    return state, reward.masked_fill(broken, 0), done | broken, broken
 
 
 def _spaces(env):
@@ -134,14 +148,21 @@ def _generator(np_random):
 
 def _given(env, batch, options, before):
     """The goals that `options` choose, (batch, ...); what was chosen before, where they say nothing."""
-    if options is None or "task" not in options:
+    if unknown := set(options or ()) - {"task"}:
+        raise ValueError(f"the options {sorted(unknown)} are unknown: there is \"task\"")
+    if not options:
         return before
     if options["task"] is None:
         return None
     import torch
 
     shape = (batch, *env.sample_goals(torch.Generator(), 1).shape[1:])
-    goals = _tensor(options["task"])
-    if goals.shape not in (shape, shape[1:]):
+    try:
+        goals = _tensor(options["task"])
+    except (TypeError, ValueError, RuntimeError):
+        raise ValueError(f"the task {options['task']!r} is refused: it must be made of numbers") from None
+    if shape[1:] == (1,) and goals.shape in ((), (batch,)):  # a goal of one number needs no axis
+        goals = goals.reshape(-1, 1)
+    if goals.shape not in (shape, shape[1:], (1, *shape[1:])):
         raise ValueError(f"the task has shape {tuple(goals.shape)}: it must have {shape[1:]}, or {shape}, one for each environment")
     return goals.expand(shape)
