@@ -25,40 +25,44 @@ import torch
 from mujoco import rollout as mujoco_rollout
 
 from mamlkit.machine import ROOT, commit, describe, installed, seeded
+from mamlkit.rl.bodies import quiet
 from mamlkit.rl.gym import register
 from mamlkit.rl.locomotion import Locomotion, ant_vel, half_cheetah_vel
 from mamlkit.rl.policy import gaussian
 from mamlkit.rl.rollout import rollout
 
-DESCRIPTION = "one frame is one mj_step; 40 tasks, 20 episodes of each, 50 steps; small batches: 20 robots, 100 steps"
-TASKS, LANES, STEPS, FEW = 40, 20, 50, 20
-ROUNDS = 5
+TASKS, LANES, STEPS, FEW, ROUNDS = 40, 20, 20, 20, 3
+DESCRIPTION = f"one frame is one mj_step; {TASKS} tasks, {LANES} episodes of each, {STEPS} steps; Gymnasium's own: {FEW} robots"
 
 
 class Contestant(NamedTuple):
-    """run() makes `steps` steps; children() are the processes that do it, this one apart."""
+    """run() makes `steps` steps; children() are the processes that help this one with it; close() ends them."""
 
     run: Callable[[], None]
     steps: int
     children: Callable[[], list[int]] = list
+    close: Callable[[], None] = lambda: None
 
 
 def main() -> None:
     torch.set_num_threads(1)
     register()
     warnings.simplefilter("ignore")
-    rows = [row for env, name, theirs in ((half_cheetah_vel(), "HalfCheetahVel", "HalfCheetah-v5"), (ant_vel(), "AntVel", "Ant-v5"))
-            for row in measure(env, name, theirs)]
-    write(rows)
+    rows = []
+    for env, name, theirs in ((half_cheetah_vel(), "HalfCheetahVel", "HalfCheetah-v5"), (ant_vel(), "AntVel", "Ant-v5")):
+        with quiet():  # Gymnasium's cheetah has a deprecated attribute, told once for each of its robots
+            rows += measure(env, name, theirs)
+        write(rows)
 
 
 def measure(env: Locomotion, name: str, theirs: str) -> list[dict]:
     """Rows of one robot: microseconds and steps a second of processor time, and ratios to mj_step alone."""
     contestants = {"mj_step alone": alone(env), "mujoco.rollout, lockstep": lockstep(env), "mamlkit: step": stepped(env),
                    "mamlkit: whole rollout with policy": sampled(env, name),
-                   "mamlkit: gymnasium.make_vec, 800": vector(gymnasium.make_vec(f"mamlkit/{name}-v0", num_envs=TASKS * LANES), STEPS),
-                   **{f"Gymnasium's {theirs}, {mode}, {FEW}": vector(
-                       gymnasium.make_vec(theirs, num_envs=FEW, vectorization_mode=mode, frame_skip=1), 100) for mode in ("sync", "async")}}
+                   "mamlkit: gymnasium.make_vec, 800": vector(gymnasium.make_vec(f"mamlkit/{name}-v0", num_envs=TASKS * LANES), STEPS)}
+    for mode in ("sync", "async"):
+        envs = gymnasium.make_vec(theirs, num_envs=FEW, vectorization_mode=mode, frame_skip=1)
+        contestants[f"Gymnasium's {theirs}, {mode}, {FEW}"] = vector(envs, STEPS)
     micro = {key: [] for key in contestants}
     for i in range(ROUNDS + 1):
         print(f"[{time.strftime('%H:%M:%S')}] {name}: round {i} of {ROUNDS}", file=sys.stderr, flush=True)
@@ -66,6 +70,8 @@ def measure(env: Locomotion, name: str, theirs: str) -> list[dict]:
             before = busy(contestant)
             contestant.run()
             micro[key].append((busy(contestant) - before) / contestant.steps * 1e6)
+    for contestant in contestants.values():
+        contestant.close()
     micro = {key: times[1:] for key, times in micro.items()}  # the first warms up
     floor = statistics.median(micro["mj_step alone"])
     return [{"robot": name, "contestant": key, "us_a_step": (middle := statistics.median(times)), "steps_a_second": 1e6 / middle,
@@ -141,7 +147,7 @@ def vector(envs, steps):
     def run():
         for action in actions:
             envs.step(action)
-    return Contestant(run, steps * envs.num_envs, lambda: [child.pid for child in getattr(envs.unwrapped, "processes", [])])
+    return Contestant(run, steps * envs.num_envs, lambda: [child.pid for child in getattr(envs.unwrapped, "processes", [])], envs.close)
 
 
 def write(rows) -> None:

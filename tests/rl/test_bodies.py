@@ -19,7 +19,7 @@ SECOND = {"half_cheetah": {}, "ant": {"stage": "ACC", "fields": ("cfrc_ext", "su
 
 def published(name):
     """Gymnasium's own model, as Gymnasium reads it."""
-    with warnings.catch_warnings(action="ignore"):
+    with warnings.catch_warnings(action="ignore"), quiet():
         return mujoco.MjModel.from_xml_path(str(Path(gymnasium.__file__).parent / "envs" / "mujoco" / "assets" / f"{name}.xml"))
 
 

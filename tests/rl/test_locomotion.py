@@ -10,7 +10,7 @@ import torch
 from gymnasium.utils.env_checker import check_env
 
 from mamlkit.machine import seeded
-from mamlkit.rl.bodies import authors_ant, load
+from mamlkit.rl.bodies import authors_ant, load, quiet
 from mamlkit.rl.env import State
 from mamlkit.rl.gym import register
 from mamlkit.rl.locomotion import Locomotion, ant_dir, ant_vel, half_cheetah_dir, half_cheetah_vel
@@ -73,7 +73,7 @@ def authors(name, place, actions, goal):
 def gymnasiums(name, place, actions, goal):
     """One episode in Gymnasium's own environment, its forward reward replaced by the task's: the oracle of variant "gym"."""
     cheetah = name.startswith("Half")
-    with warnings.catch_warnings(action="ignore"):
+    with warnings.catch_warnings(action="ignore"), quiet():
         env = gymnasium.make("HalfCheetah-v5" if cheetah else "Ant-v5", disable_env_checker=True).unwrapped
     env.reset(seed=0)
     env.model.opt.disableflags |= mujoco.mjtDisableBit.mjDSBL_WARMSTART
