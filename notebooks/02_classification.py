@@ -109,7 +109,7 @@ beta: float = 0.001  # the meta step size of Adam; above 0
 where = choose_device(device)
 every_seed = range(seed, seed + seeds)
 run = claims.begin("02_classification", profile, [*every_seed], where)
-test_tasks = budget(profile, smoke=6, quick=400, paper=10_000 if where.type == "cuda" else 2_000)  # ten thousand take a CPU half an hour
+test_tasks = budget(profile, smoke=6, quick=200, paper=10_000 if where.type == "cuda" else 2_000)  # ten thousand take a CPU half an hour
 kind = budget(profile, smoke="glyphs", quick=images, paper=images)
 
 
