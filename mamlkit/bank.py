@@ -18,9 +18,10 @@ from pathlib import Path
 from types import ModuleType
 from typing import NamedTuple
 
-from mamlkit.machine import ROOT
+from mamlkit.machine import ROOT, choose_device
 
 SKIPPED = {"figure", "widget"}  # tags of cells that need IPython or matplotlib
+ESTIMATE = "seconds_of"  # what a notebook calls its function that tells how long an experiment takes
 PATIENCE = 30.0  # seconds to save and end after an interrupt; one that came within an import can be lost, and is repeated
 BYSTANDERS = {"literate", "plots", "widgets", "claims", "machine", "checkpoint"}  # they show and keep results, and decide none
 
@@ -86,11 +87,12 @@ def cells(text: str) -> list[Cell]:
     return found
 
 
-def plain(path: Path, values: Mapping[str, object]) -> dict:
+def plain(path: Path, values: Mapping[str, object], until: str = "") -> dict:
     """Runs a notebook's source as a script: cells tagged `figure` or `widget` are skipped, `values` replace parameters.
 
     A cell's last value is printed, as Jupyter would show it; tracebacks name the lines of the `.py`. Returns the
-    script's namespace. Raises ValueError for a value whose name the parameters cell lacks.
+    script's namespace. until: a name; the cell that would define it is the last one of which anything runs, and nothing
+    after the definition does. Raises ValueError for a value whose name the parameters cell lacks.
     """
     code = cells(path.read_text())
     known = {line.target.id for cell in code if "parameters" in cell.tags for line in ast.parse(cell.source).body
@@ -104,6 +106,10 @@ def plain(path: Path, values: Mapping[str, object]) -> dict:
         if cell.tags & SKIPPED:
             continue
         body = ast.parse("\n" * (cell.line - 1) + cell.source, str(path)).body
+        place = next((i for i, node in enumerate(body) if isinstance(node, ast.FunctionDef) and node.name == until), None)
+        if place is not None:
+            exec(compile(ast.Module(body[: place + 1], []), str(path), "exec"), namespace)
+            break
         last = body.pop() if body and isinstance(body[-1], ast.Expr) and not cell.source.rstrip().endswith(";") else None
         exec(compile(ast.Module(body, []), str(path), "exec"), namespace)
         if last:
@@ -154,11 +160,14 @@ def bank(every: list[Unit], *, values: Mapping[str, object], minutes: float | No
     Returns the exit status: 0 if all is banked, 1 if a unit failed, 3 if time ran out.
     """
     deadline = time.monotonic() + minutes * 60 if minutes else None
-    waiting = []
+    waiting = [(unit, why) for unit in every if (why := missing(unit, values, results))]
+    on_cpu = choose_device(values.get("device", "auto")).type == "cpu"
+    slow = {unit.path for unit, _ in waiting if unit.only} if on_cpu else ()  # on a GPU none takes a day
+    seconds = {name: s for path in slow for name, s in estimates(path, values).items()}
+    whys = {unit: why for unit, why in waiting}
     for unit in every:
-        why = missing(unit, values, results)
-        waiting += [(unit, why)] if why else []
-        print(f"{unit.name}: {why or 'up to date'}", flush=True)
+        takes = f"; about {_in_words(seconds[unit.only])} on this machine" if unit in whys and unit.only in seconds else ""
+        print(f"{unit.name}: {whys.get(unit, 'up to date')}{takes}", flush=True)
     waiting.sort(key=lambda entry: entry[1].startswith("changed since"))  # a record too few weighs more than one of older code
     failed = []
     while waiting:
@@ -177,6 +186,28 @@ def bank(every: list[Unit], *, values: Mapping[str, object], minutes: float | No
     if failed:
         print(f"Failed: {', '.join(failed)}. The traceback is above.", flush=True)
     return 1 if failed else 3 if waiting else 0
+
+
+def estimates(path: Path, values: Mapping[str, object]) -> dict[str, float]:
+    """The seconds that each experiment of a notebook would take on this machine, by its function `seconds_of(experiment)`.
+
+    The notebook runs in a process of its own, up to that function. Empty if it has none, or if it cannot say.
+    """
+    if f"def {ESTIMATE}(" not in path.read_text():
+        return {}
+    words = [sys.executable, "-m", "mamlkit.bank", str(path), json.dumps(dict(values)), ESTIMATE]
+    environment = os.environ | {"MAMLKIT_HEADLESS": "1"}
+    process = subprocess.run(words, env=environment, cwd=path.parent, capture_output=True, text=True)
+    said = process.stdout.rstrip().rpartition("\n")[2]
+    return {name: s for name, s in json.loads(said).items() if s} if process.returncode == 0 else {}
+
+
+def _in_words(seconds: float) -> str:
+    """A duration to one digit or so, in the unit that fits."""
+    for unit, size in (("days", 86_400), ("hours", 3_600), ("minutes", 60)):
+        if seconds >= 1.5 * size:
+            return f"{seconds / size:.0f} {unit}"
+    return f"{seconds:.0f} seconds"
 
 
 def _run(unit: Unit, values: Mapping[str, object], results: Path, command: str, deadline: float | None) -> str:
@@ -221,5 +252,11 @@ def _main(path: Path, values: dict) -> None:
     fresh.replace(target)
 
 
+def _estimate(path: Path, values: dict) -> None:
+    """What the process of `estimates` does: prints them as its last line."""
+    seconds_of = plain(path, values, until=ESTIMATE)[ESTIMATE]
+    print(json.dumps({unit.only: seconds_of(unit.only) for unit in units(path)}))
+
+
 if __name__ == "__main__":
-    _main(Path(sys.argv[1]), json.loads(sys.argv[2]))
+    (_estimate if ESTIMATE in sys.argv[3:] else _main)(Path(sys.argv[1]), json.loads(sys.argv[2]))

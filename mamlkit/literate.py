@@ -15,6 +15,8 @@ from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
 from typing import TypeVar
 
+from mamlkit.plots import tidy
+
 T = TypeVar("T")
 
 
@@ -57,6 +59,7 @@ def _picture(fig, alt):
 
     from PIL import Image
 
+    tidy(fig)
     large, small = io.BytesIO(), io.BytesIO()
     fig.savefig(large, format="png", dpi=110)
     plt.close(fig)

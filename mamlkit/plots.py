@@ -8,6 +8,7 @@ from textwrap import fill
 from typing import NamedTuple
 
 GROUND, INK, QUIET = "#fdfdfb", "#222222", "#8a8a8a"
+END = "line end"  # marks the labels that `tidy` may move
 
 
 class Look(NamedTuple):
@@ -41,7 +42,7 @@ def draw(ax, method: str, x, y, *, label: str | None = None, interval=None, **st
         ax.fill_between(x, *interval, color=look.color, alpha=0.18, linewidth=0)
     text = look.label if label is None else label
     if text:
-        ax.annotate(text, (x[-1], y[-1]), xytext=(5, 0), textcoords="offset points", va="center", color=look.color, fontsize=9, annotation_clip=False)
+        ax.annotate(text, (x[-1], y[-1]), xytext=(5, 0), textcoords="offset points", va="center", color=look.color, fontsize=9, annotation_clip=False, gid=END)
     return line
 
 
@@ -73,3 +74,34 @@ def style(ax) -> None:
     for text in (ax.title, ax.xaxis.label, ax.yaxis.label):
         text.set_color(INK)
         text.set_fontsize(9.5)
+
+
+def tidy(fig) -> None:
+    """Breaks axis labels that are longer than their axis, and moves labels at line ends apart until none covers another."""
+    fig.canvas.draw()
+    for ax in fig.axes:
+        for label, room in ((ax.xaxis.label, ax.bbox.width), (ax.yaxis.label, ax.bbox.height)):
+            extent = label.get_window_extent()
+            if (longer := max(extent.width, extent.height) / room) > 1 and "\n" not in label.get_text():
+                label.set_text(fill(label.get_text(), int(len(label.get_text()) / longer)))
+    fig.canvas.draw()
+    for ax in fig.axes:
+        ends = [text for text in ax.texts if text.get_gid() == END and text.get_text()]
+        for x in {float(text.xy[0]) for text in ends}:
+            column = sorted((text for text in ends if float(text.xy[0]) == x), key=lambda text: float(text.xy[1]))
+            extents = [text.get_window_extent() for text in column]
+            middles = [(e.y0 + e.y1) / 2 for e in extents]
+            for text, old, new in zip(column, middles, apart(middles, max(e.height for e in extents) + 1)):
+                text.set_position((text.get_position()[0], text.get_position()[1] + (new - old) * 72 / fig.dpi))
+
+
+def apart(places: list[float], least: float) -> list[float]:
+    """The rising numbers nearest to `places`, in the sense of least squares, whose distances are all at least `least`."""
+    pools = []  # [sum, count] of numbers that touch: their mean, each less the room that those below it take
+    for i, place in enumerate(places):
+        pools.append([place - i * least, 1])
+        while len(pools) > 1 and pools[-2][0] / pools[-2][1] >= pools[-1][0] / pools[-1][1]:
+            total, count = pools.pop()
+            pools[-1] = [pools[-1][0] + total, pools[-1][1] + count]
+    means = [total / count for total, count in pools for _ in range(count)]
+    return [mean + i * least for i, mean in enumerate(means)]

@@ -67,16 +67,18 @@ from torch.func import jvp, vmap
 
 from mamlkit import claims
 from mamlkit.archive import split_classes
-from mamlkit.baselines.fine_tune import HEAD
+from mamlkit.baselines.fine_tune import HEAD, fine_tune, fresh_head
 from mamlkit.baselines.mann import mann, shuffled
 from mamlkit.baselines.matching import full_context, matching
 from mamlkit.baselines.nearest_neighbour import nearest_neighbour, pixels
+from mamlkit.baselines.pretrain import all_classes, pretrain
 from mamlkit.baselines.prototypical import prototypical
 from mamlkit.baselines.siamese import siamese, verification
 from mamlkit.budget import budget
 from mamlkit.checkpoint import keep, kept, place, resumable
 from mamlkit.claims import Table, record
-from mamlkit.episodic import episodic
+from mamlkit.cost import flops, speed, without_numbers
+from mamlkit.episodic import cosine as by_angle, episodic, remembering
 from mamlkit.evaluate import evaluate, on_query, validated
 from mamlkit.families import glyphs, mini_imagenet, omniglot
 from mamlkit.few_shot import few_shot
@@ -102,7 +104,7 @@ seed: int = 0  # the first seed; 0 or more
 seeds: int = 1  # how many seeds; from 1 to 10
 device: str = "auto"  # where it runs; one of auto, cpu, cuda, cuda:N
 images: str = "auto"  # Omniglot, or invented glyphs where it cannot be had; one of auto, omniglot, glyphs
-only: str = "all"  # which experiment is run; one of all, none, omniglot-5w1s-cpu, omniglot-5w1s-cpu-first-order, omniglot-5w1s, omniglot-noconv-5w1s, omniglot-5w5s, omniglot-20w1s, mini-5w1s, mini-5w5s, omniglot-20w5s, omniglot-noconv-5w5s
+only: str = "all"  # which experiment is run; one of all, none, omniglot-5w1s-cpu, omniglot-5w1s-cpu-first-order, omniglot-5w1s, omniglot-noconv-5w1s, omniglot-5w5s, omniglot-20w1s, mini-5w1s, mini-5w5s, omniglot-20w5s, omniglot-noconv-5w5s, mini-5w1s-64-filters
 beta: float = 0.001  # the meta step size of Adam; above 0
 
 # %%
@@ -148,11 +150,11 @@ show(few_shot, strided_convnet, strided_body)
 # drawings.
 
 # %%
-NETS = {"strided": strided_convnet, "pooled": pooled_convnet, "no conv": lambda way: mlp(784, 256, 128, 64, 64, way, norm=True)}
+NETS = {"strided": strided_convnet, "pooled": pooled_convnet, "pooled, 64": lambda way: pooled_convnet(way, filters=64), "no conv": lambda way: mlp(784, 256, 128, 64, 64, way, norm=True)}
 BODIES = {"strided": strided_body(), "pooled": pooled_body(), "no conv": None}
 SETTINGS = {  # the paper's: ways, shots, net, alpha as printed, inner steps in training and at test, meta-batch, queries in training
-    "omniglot-5w1s-cpu": dict(way=5, shots=1, net="strided", alpha=0.4, steps=1, test=3, tasks=8, queries=1, iterations=30_000),
-    "omniglot-5w1s-cpu-first-order": dict(way=5, shots=1, net="strided", alpha=0.4, steps=1, test=3, tasks=8, queries=1, iterations=30_000),
+    "omniglot-5w1s-cpu": dict(way=5, shots=1, net="strided", alpha=0.4, steps=1, test=3, tasks=8, queries=1, iterations=20_000),
+    "omniglot-5w1s-cpu-first-order": dict(way=5, shots=1, net="strided", alpha=0.4, steps=1, test=3, tasks=8, queries=1, iterations=20_000),
     "omniglot-5w1s": dict(way=5, shots=1, net="strided", alpha=0.4, steps=1, test=3, tasks=32, queries=1, iterations=60_000),
     "omniglot-noconv-5w1s": dict(way=5, shots=1, net="no conv", alpha=0.4, steps=1, test=3, tasks=32, queries=1, iterations=60_000),
     "omniglot-5w5s": dict(way=5, shots=5, net="strided", alpha=0.4, steps=1, test=3, tasks=32, queries=5, iterations=60_000),
@@ -161,14 +163,15 @@ SETTINGS = {  # the paper's: ways, shots, net, alpha as printed, inner steps in 
     "mini-5w5s": dict(way=5, shots=5, net="pooled", alpha=0.01, steps=5, test=10, tasks=2, queries=15, iterations=60_000),
     "omniglot-20w5s": dict(way=20, shots=5, net="strided", alpha=0.1, steps=5, test=5, tasks=16, queries=5, iterations=60_000),
     "omniglot-noconv-5w5s": dict(way=5, shots=5, net="no conv", alpha=0.4, steps=1, test=3, tasks=32, queries=5, iterations=60_000),
+    "mini-5w1s-64-filters": dict(way=5, shots=1, net="pooled, 64", alpha=0.01, steps=5, test=10, tasks=4, queries=15, iterations=60_000),
 }
 SMALLER = {  # what a shorter profile trains: iterations of each method, and the meta-batch
-    "smoke": {"omniglot-5w1s": (2, dict(printed=4, maml=2, prototypical=2, matching=2, siamese=2, context=2)), "omniglot-noconv-5w1s": (2, dict(maml=2, mann=2))},
-    "quick": {"omniglot-5w1s": (8, dict(printed=8_000, maml=400, prototypical=500, matching=500, siamese=500)),
+    "smoke": {"omniglot-5w1s": (2, dict(printed=4, maml=2, prototypical=2, matching=2, siamese=2, context=2, **{"fine-tuned": 2, "features": 2})), "omniglot-noconv-5w1s": (2, dict(maml=2, mann=2))},
+    "quick": {"omniglot-5w1s": (8, dict(printed=5_000, maml=400, prototypical=500, matching=500, siamese=500, **{"fine-tuned": 500, "features": 500})),
               "omniglot-noconv-5w1s": (8, dict(maml=1_000, mann=200))},
-    "paper": {"omniglot-5w1s-cpu": (8, {"printed": 30_000}), "omniglot-5w1s-cpu-first-order": (8, {"first order, printed": 30_000})},
+    "paper": {"omniglot-5w1s-cpu": (8, {"printed": 20_000}), "omniglot-5w1s-cpu-first-order": (8, {"first order, printed": 20_000})},
 }
-STEPS = 10
+STEPS, FASTER = 10, 3  # steps at test; where Adam's step falls to 0 it begins this many times higher, chosen on validation characters
 
 
 @cache
@@ -200,6 +203,32 @@ def with_channels(way):
     return Net(lambda g: net.init(g) | {"context": torch.zeros(3, 28, 28, device=g.device)}, lambda params, x, **how: net.forward(params, told(params, x), **how))
 
 
+def every_class(s):
+    """All training images; a quarter turn of a character is a class of its own."""
+    mini = s["net"].startswith("pooled")
+    images = pictures("mini" if mini else "omniglot", "train")
+    return images if mini else torch.cat([images.rot90(quarter, (-2, -1)) for quarter in range(4)])
+
+
+def classifier(s):
+    """What Table 1's two baselines train: one classifier of all training classes."""
+    net = NETS[s["net"]](len(every_class(s)))
+    return net, pretrain(cross_entropy(net.forward), alpha=0.0, steps=0)
+
+
+def fine_tuned(s, names, alpha):
+    """Fifty Adam steps from a fresh head, of the parameters called names (None: all)."""
+    path = fine_tune(cross_entropy(NETS[s["net"]](s["way"]).forward), alpha=alpha, steps=50, names=names)
+    return Learner(dict, lambda theta, support: path(fresh_head(theta, s["way"]), support)[-1:], None)
+
+
+def nearest_features(s):
+    """The classifier's last hidden layer, compared by angle."""
+    net, learner = classifier(s)
+    forward = nearest_neighbour(BODIES[s["net"]], ways=s["way"], distance=lambda a, b: -by_angle(a, b)).forward
+    return Net(net.init, forward), learner, Learner(dict, remembering(lambda theta, support: [theta]), None)
+
+
 def in_context(s):
     net, alpha = with_channels(s["way"]), {"context": s["way"] * s["alpha"]}
     learner = lambda steps: maml(cross_entropy(net.forward), alpha=alpha, steps=steps)
@@ -214,12 +243,15 @@ METHODS = {
     "matching": lambda s: comparing(matching(BODIES[s["net"]], ways=s["way"])),
     "siamese": lambda s: comparing(siamese(BODIES[s["net"]], features=64, ways=s["way"]), verification(BODIES[s["net"]])),
     "mann": lambda s: comparing(mann(784, ways=s["way"])),
+    "fine-tuned": lambda s: (*classifier(s), [fine_tuned(s, names, alpha) for names in (HEAD, None) for alpha in (0.003, 0.03)]),
+    "features": nearest_features,
     "first order, printed": lambda s: gradient(fomaml, s, s["alpha"]),
     "context": in_context,
     "pixels": lambda s: comparing(nearest_neighbour(pixels, ways=s["way"])),
 }
 NAMES = {"maml": "MAML, the authors' step (alpha times N)", "printed": "MAML, alpha on the mean loss", "fomaml": "first-order MAML", "prototypical": "prototypical nets",
-         "matching": "matching nets", "siamese": "Siamese nets", "mann": "MANN", "first order, printed": "first-order MAML, alpha on the mean loss", "context": "MAML of a context vector only",
+         "matching": "matching nets", "siamese": "Siamese nets", "mann": "MANN",
+         "fine-tuned": "classifier, fine-tuned", "features": "nearest neighbour, classifier's features", "first order, printed": "first-order MAML, alpha on the mean loss", "context": "MAML of a context vector only",
          "pixels": "nearest neighbour, pixels"}
 
 # %% [markdown]
@@ -232,6 +264,8 @@ def training(setting, method):
     s = SETTINGS[setting]
     tasks, iterations = SMALLER[profile].get(setting, (s["tasks"], {}))
     drawn_from = family(setting, "train", s["queries"])
+    if method in ("fine-tuned", "features"):  # as many images as MAML sees
+        drawn_from = all_classes(every_class(s), examples=s["way"] * (s["shots"] + s["queries"]))
     return dict(tasks=tasks, iterations=iterations.get(method, s["iterations"])), shuffled(drawn_from) if method == "mann" else drawn_from
 
 
@@ -241,12 +275,12 @@ def in_parts(learner, meta, tasks_of, metric, seed, n):
     return torch.cat([evaluate(learner, meta, sample(tasks_of, g, each), metric, chunk=25) for _ in range(n // each)])
 
 
-def validation_score(setting, method):
-    """Accuracy on validation tasks after the steps of the paper's evaluation: what the best checkpoint is chosen by."""
-    s, (net, _, adapts) = SETTINGS[setting], METHODS[method](SETTINGS[setting])
+def validation_score(setting, net, adapts):
+    """Accuracy on validation tasks after the steps of the paper's evaluation: what checkpoints and tunings are chosen by."""
+    s = SETTINGS[setting]
     tasks_of, n = family(setting, "validation", budget(profile, smoke=2, quick=15, paper=15)), budget(profile, smoke=3, quick=100, paper=200)
-    few = Learner(adapts.init, lambda meta, support: adapts.adapt(meta, support)[: s["test"] + 1], None)
-    return lambda meta: in_parts(few, meta, tasks_of, on_query(accuracy(net.forward)), 20_000, n)[:, -1].mean()
+    at_test = Learner(adapts.init, lambda meta, support: adapts.adapt(meta, support)[: s["test"] + 1][-1:], None)
+    return lambda meta: in_parts(at_test, meta, tasks_of, on_query(accuracy(net.forward)), 20_000, n).mean()
 
 
 loss_now = lambda step: f"loss {step.losses[-100:].mean():.3f}" + (f", validation {step.scores[-1, 1]:.1%}" if len(step.scores) else "")
@@ -254,11 +288,13 @@ last = lambda items: deque(items, maxlen=1).pop()
 
 
 def meta_train(setting, method, seed):
-    net, learner, _ = METHODS[method](SETTINGS[setting])
+    net, learner, adapts = METHODS[method](SETTINGS[setting])
     size, drawn_from = training(setting, method)
-    g, score, every = seeded(seed, where), validation_score(setting, method), max(100, size["iterations"] // 2000 * 100)
-    about = dict(name=f"{setting} {method}", images=alphabet, seed=seed, beta=beta, **SETTINGS[setting] | size, code=source_key(learner, drawn_from, net))
-    meta, rule = learner.init(net.init(g)), annealed(adam(beta), cosine(size["iterations"])) if setting in SMALLER[profile] else adam(beta)
+    g, score = seeded(seed, where), validation_score(setting, net, adapts[0] if isinstance(adapts, list) else adapts)
+    every = max(100, size["iterations"] // 2000 * 100)
+    short = setting in SMALLER[profile]
+    about = dict(name=f"{setting} {method}", images=alphabet, seed=seed, beta=FASTER * beta if short else beta, **SETTINGS[setting] | size, code=source_key(learner, drawn_from, net))
+    meta, rule = learner.init(net.init(g)), annealed(adam(FASTER * beta), cosine(size["iterations"])) if short else adam(beta)
     go = lambda resume: validated(train(learner, meta, drawn_from, rule, generator=g, **size, resume=resume), score, every=every)
     return last(progress(resumable(place(about), go, about=about, device=where), size["iterations"], f"{setting}, {method}, seed {seed}", done=lambda s: s.iteration, note=loss_now))
 
@@ -280,23 +316,29 @@ PROTOCOLS = {  # which examples normalise the queries, queries per class, tasks
 GRADIENT = ("maml", "printed", "fomaml", "first order, printed", "context")
 
 
-def measured(setting, method, meta, name):
+def measured(setting, net, adapts, meta, name, split="test"):
     """How many queries are named rightly under a protocol, after each step: (tasks, steps + 1)."""
-    s, (net, _, adapts) = SETTINGS[setting], METHODS[method](SETTINGS[setting])
-    protocol, queries, n = PROTOCOLS[name][0], PROTOCOLS[name][1](s), PROTOCOLS[name][2]
-    share = in_parts(adapts, meta, family(setting, "test", queries), under(protocol, accuracy, net.forward), 10_000, n)
-    return (share * s["way"] * queries).round().short()
+    s, (protocol, queries, n) = SETTINGS[setting], PROTOCOLS[name]
+    share = in_parts(adapts, meta, family(setting, split, queries(s)), under(protocol, accuracy, net.forward), 10_000, n)
+    return (share * s["way"] * queries(s)).round().short()
 
 
 def train_and_measure(setting, method, seed):
-    step = meta_train(setting, method, seed)
-    best, names = step.best or step.meta, PROTOCOLS if method in GRADIENT else ("paper", "together")
-    return best | {"scores": step.scores} | {f"right.{name}": measured(setting, method, best, name) for name in progress(names, len(names), "measuring")}
+    step = meta_train(setting, "fine-tuned" if method == "features" else method, seed)  # one classifier for both
+    (net, _, adapts), best, names = METHODS[method](SETTINGS[setting]), step.best or step.meta, PROTOCOLS if method in GRADIENT else ("paper", "together")
+    if isinstance(adapts, list): adapts = max(adapts, key=lambda tuning: validation_score(setting, net, tuning)(best))
+    right = {f"right.{name}": measured(setting, net, adapts, best, name) for name in progress(names, len(names), "measuring")}
+    if setting.startswith("mini"): right["right.training classes"] = measured(setting, net, adapts, best, "together", "train")
+    return best | {"scores": step.scores} | right
+
+
+def file(setting, method, seed):
+    return claims.results() / "checkpoints" / f"{setting}-{method.replace(', ', '-').replace(' ', '-')}-{seed}.safetensors"
 
 
 def result(setting, method, seed):
     """Trained and measured once for each profile and seed; then read from where it is kept, at the paper's budget the bank."""
-    path = claims.results() / "checkpoints" / f"{setting}-{method.replace(', ', '-').replace(' ', '-')}-{seed}.safetensors"
+    path = file(setting, method, seed)
     if not (profile == "paper" and path.exists()):
         about = dict(setting=setting, method=method, seed=seed, profile=profile, images=alphabet, device=str(where), commit=commit(), **training(setting, method)[0])
         keep(path, train_and_measure(setting, method, seed), about)
@@ -311,10 +353,35 @@ def here(setting):
         return say(f"{setting} is left out: {missing}")
 
 
-chosen = [name for name in SETTINGS if only in ("all", name) and only != "none"] if profile == "paper" else [*SMALLER[profile]]
-ROWS = {"strided": ("maml", "fomaml", "printed", "prototypical", "matching", "siamese"), "no conv": ("maml", "mann"), "pooled": ("maml", "fomaml", "prototypical", "matching")}
+chosen = [name for name in SETTINGS if only in ("all", name)] if profile == "paper" else [*SMALLER[profile]]
+judged = [*SETTINGS] if only == "none" else chosen  # after an interrupt: what was finished before it
+ROWS = {"strided": ("maml", "fomaml", "printed", "prototypical", "matching", "siamese", "fine-tuned", "features"), "no conv": ("maml", "mann"),
+        "pooled": ("maml", "fomaml", "prototypical", "matching", "fine-tuned", "features"), "pooled, 64": ("maml",)}
 full = {name: [*ROWS[s["net"]], *(("context",) if name == "omniglot-5w1s" else ())] for name, s in SETTINGS.items()}
-plan = {name: [*SMALLER[profile][name][1]] if name in SMALLER[profile] else full[name] for name in chosen if here(name)}
+methods = lambda name: [*SMALLER[profile][name][1]] if name in SMALLER[profile] else full[name]
+
+
+def meta_gradient(setting, method):
+    """The meta-gradient of one training task, and what it is a function of."""
+    net, learner, _ = METHODS[method](SETTINGS[setting])
+    task = tree_map(lambda t: t[0], sample(training(setting, method)[1], seeded(0, where), 1))
+    return learner.meta_grad, learner.init(net.init(seeded(0, where))), task
+
+
+def operations(setting, method):
+    """Floating-point operations of one training run."""
+    size, (gradient, *of) = training(setting, method)[0], meta_gradient(setting, method)
+    return size["tasks"] * size["iterations"] * flops(gradient, *without_numbers(of))
+
+
+def seconds_of(setting):
+    """About how long an experiment trains here, if it reaches a third of a matrix product's speed. `bank` says it."""
+    return len(every_seed) * sum(operations(setting, m) for m in methods(setting)) / (speed(where) / 3) if here(setting) else None
+
+
+finished = lambda name, m: profile == "paper" and all(file(name, m, sd).exists() for sd in every_seed)
+plan = {name: [m for m in methods(name) if name in chosen or finished(name, m)] for name in SETTINGS if name in chosen or any(finished(name, m) for m in methods(name))}
+plan = {name: those for name, those in plan.items() if those and here(name)}
 results = {(name, m, sd): result(name, m, sd) for name in plan for m in plan[name] for sd in every_seed}
 
 # %% [markdown]
@@ -334,16 +401,21 @@ TABLE1 = {  # quoted: Table 1 of the paper; prototypical nets from Snell et al. 
 PLUS_MINUS = {"maml": dict(zip(TABLE1, (0.4, 0.1, 0.3, 0.2, 1.1, 0.6, 1.84, 0.92))), "meta-learner LSTM": {"mini-5w1s": 0.77, "mini-5w5s": 0.71}}
 LSTM = {"mini-5w1s": 43.44, "mini-5w5s": 60.60}
 nearest = {name: in_parts(METHODS["pixels"](SETTINGS[name])[2], {}, family(name, "test", SETTINGS[name]["shots"]), on_query(accuracy(METHODS["pixels"](SETTINGS[name])[0].forward)), 10_000, PROTOCOLS["paper"][2])
-           for name in plan}
+           for name in plan if name in chosen}
+
+
+def present(setting, *methods):
+    return all((setting, m, sd) in results for m in methods for sd in every_seed)
 
 
 def have(setting, *methods):
-    return all((setting, m, sd) in results for m in methods for sd in every_seed)
+    """Are these results here, and are they what this run is to judge?"""
+    return setting in judged and present(setting, *methods)
 
 
 def shares(setting, method, protocol="paper", step=None):
     """Accuracy on each test task, in percent: (seeds, tasks). step: after so many steps, as the paper's evaluation by default."""
-    s, queries = SETTINGS[setting], PROTOCOLS[protocol][1](SETTINGS[setting])
+    s, queries = SETTINGS[setting], PROTOCOLS["together" if protocol == "training classes" else protocol][1](SETTINGS[setting])
     right = torch.stack([results[setting, method, sd][0][f"right.{protocol}"] for sd in every_seed]).float()
     return 100 * right[..., min(s["test"] if step is None else step, right.shape[-1] - 1)] / (s["way"] * queries)
 
@@ -356,7 +428,7 @@ def interval(values):
 
 of_seeds = lambda values: ", ".join(f"{v:.2f}" for v in values.mean(1))
 means = {(name, m): interval(shares(name, m)) for name in plan for m in plan[name]}
-means |= {(name, "pixels"): interval(100 * nearest[name].T) for name in plan}
+means |= {(name, "pixels"): interval(100 * nearest[name].T) for name in nearest}
 rows = sorted(means, key=lambda row: ([*SETTINGS].index(row[0]), -means[row].value))
 best = max(rows, key=lambda row: means[row].value)
 
@@ -388,7 +460,7 @@ say("\n".join(["| setting | method | quoted | here, the paper's protocol | here,
 # when training took one?
 
 # %%
-shown = next(((name, m) for m in ("printed", "maml") for name in plan if m in plan[name]), None)
+shown = next(((name, m) for m in ("printed", "maml") for name in chosen if m in plan.get(name, ())), None)
 after = {p: [shares(*shown, p, step).mean().item() for step in range(STEPS + 1)] for p in PROTOCOLS} if shown else {}
 
 # %% tags=["figure"]
@@ -483,7 +555,7 @@ both = torch.cat([vmap(linear_and_real(*shown, seed), chunk_size=20)(part) for p
 # %%
 real = alphabet == "omniglot" or profile == "smoke"
 recorded = lambda *records: Table([r for r in records if r]) if any(records) else say("No experiment that these claims need has run.")
-where_of = lambda name, m: f"{training(name, m)[0]['tasks']} tasks x {training(name, m)[0]['iterations']:,} iterations, Adam {beta:g}{' annealed' if name in SMALLER[profile] else ''}, best of validation; {PROTOCOLS['paper'][2]} test tasks"
+where_of = lambda name, m: f"{training(name, m)[0]['tasks']} tasks x {training(name, m)[0]['iterations']:,} iterations, Adam {f'{FASTER * beta:g} annealed' if name in SMALLER[profile] else f'{beta:g}'}, best of validation; {PROTOCOLS['paper'][2]} test tasks"
 
 # %% tags=["claim"]
 LEAST = {"C050": ("omniglot-5w1s", 98.3), "C051": ("omniglot-5w5s", 99.6), "C052": ("omniglot-20w1s", 95.5), "C053": ("omniglot-20w5s", 98.7),
@@ -507,8 +579,8 @@ PRIOR = ("prototypical", "matching", "siamese")
 COLUMNS = {"5-way 1-shot": "omniglot-5w1s", "5-way 5-shot": "omniglot-5w5s", "20-way 1-shot": "omniglot-20w1s", "20-way 5-shot": "omniglot-20w5s"}
 margin = lambda name, m, other, protocol="together": interval(shares(name, m, protocol) - shares(name, other, protocol))
 strongest = lambda name: max(PRIOR, key=lambda m: shares(name, m, "together").mean())
-over_prior = {column: margin(name, "maml", strongest(name)) for column, name in COLUMNS.items() if have(name, "maml", *PRIOR)}
-over_mann = {shot: margin(name, "maml", "mann") for shot, name in (("1-shot", "omniglot-noconv-5w1s"), ("5-shot", "omniglot-noconv-5w5s")) if have(name, "maml", "mann")}
+over_prior = {column: margin(name, "maml", strongest(name)) for column, name in COLUMNS.items() if present(name, "maml", *PRIOR) and {*COLUMNS.values()} & {*judged}}
+over_mann = {shot: margin(name, "maml", "mann") for shot, name in (("1-shot", "omniglot-noconv-5w1s"), ("5-shot", "omniglot-noconv-5w5s")) if present(name, "maml", "mann") and any("noconv" in n for n in judged)}
 everyone = [name for name in TABLE1 if set(TABLE1[name]) & {"matching", "mann"}]
 above_own = all(TABLE1[n]["maml"] > max(v for m, v in TABLE1[n].items() if m not in ("maml", "fomaml", "prototypical")) for n in everyone)
 above_proto = all(TABLE1[n]["maml"] > v["prototypical"] for n, v in TABLE1.items() if "prototypical" in v)
@@ -516,6 +588,7 @@ by_step = {name: [shares(name, "maml", "together", step) for step in range(STEPS
 better_step = {name: max(range(1, STEPS + 1), key=lambda step: steps[step].mean()) for name, steps in by_step.items()}
 printed_minus = {name: margin(name, "printed", "maml") for name in plan if have(name, "printed", "maml")}
 PRINTED = {"C130": "omniglot-5w1s", "C131": "omniglot-20w1s"}
+overfit = {n: (shares(n, "maml", "training classes") - shares(n, "maml", "together")).mean().item() for n in ("mini-5w1s", "mini-5w1s-64-filters") if present(n, "maml") and any("mini" in n for n in judged)}
 quoted = {shot: (TABLE1[n]["maml"] - LSTM[n], PLUS_MINUS["maml"][n] + PLUS_MINUS["meta-learner LSTM"][n]) for shot, n in (("1-shot", "mini-5w1s"), ("5-shot", "mini-5w5s"))}
 
 # %% tags=["claim"]
@@ -538,8 +611,14 @@ recorded(
              why=f"alpha as printed on the mean loss is {printed_minus[PRINTED[c]].value:+.2f} points from the authors' N times larger step.") for c in ("C130", "C131") if real and PRINTED[c] in printed_minus and profile != "quick"],
     record(run, "S211", checks={"one step": shares("omniglot-5w1s", "maml", "paper", 1).mean().item() >= 98.5}, here={"accuracy after one step": interval(shares("omniglot-5w1s", "maml", "paper", 1))}, protocol=where_of("omniglot-5w1s", "maml"),
            why=f"{shares('omniglot-5w1s', 'maml', 'paper', 1).mean():.2f} % after one step; the paper's 98.7 is after three.") if real and have("omniglot-5w1s", "maml") else None,
+    record(run, "C065", checks={"fine-tuning": abs(means["mini-5w1s", "fine-tuned"].value - 28.86) <= 3, "nearest neighbour": abs(means["mini-5w1s", "features"].value - 41.08) <= 3},
+           here={"fine-tuning, 1-shot": means["mini-5w1s", "fine-tuned"], "nearest neighbour, 1-shot": means["mini-5w1s", "features"]}, protocol=where_of("mini-5w1s", "fine-tuned"),
+           why=f"{means['mini-5w1s', 'fine-tuned'].value:.2f} % fine-tuned and {means['mini-5w1s', 'features'].value:.2f} % by the nearest neighbour.") if have("mini-5w1s", "fine-tuned", "features") else None,
+    record(run, "C067", checks={"overfits more": overfit["mini-5w1s-64-filters"] > overfit["mini-5w1s"], "worse": shares("mini-5w1s-64-filters", "maml", "together").mean() < shares("mini-5w1s", "maml", "together").mean()},
+           here={f"training classes minus test classes, {n}": g for n, g in overfit.items()} | {f"test classes, {n}": interval(shares(n, "maml", "together")) for n in overfit}, protocol=where_of("mini-5w1s", "maml"),
+           why="accuracy falls from training to test classes by " + " and ".join(f"{g:.2f} points ({n})" for n, g in overfit.items()) + ".") if len(overfit) == 2 else None,
     record(run, "C064", checks={"1-shot": shares("mini-5w1s", "fomaml").mean().item() >= 46.3, "5-shot": shares("mini-5w5s", "fomaml").mean().item() >= 62.2}, protocol=where_of("mini-5w1s", "fomaml"),
-           here={n: interval(shares(n, "fomaml")) for n in ("mini-5w1s", "mini-5w5s")}, why=f"{shares('mini-5w1s', 'fomaml').mean():.2f} and {shares('mini-5w5s', 'fomaml').mean():.2f} %.") if have("mini-5w1s", "fomaml") and have("mini-5w5s", "fomaml") else None,
+           here={n: interval(shares(n, "fomaml")) for n in ("mini-5w1s", "mini-5w5s")}, why=f"{shares('mini-5w1s', 'fomaml').mean():.2f} and {shares('mini-5w5s', 'fomaml').mean():.2f} %.") if present("mini-5w1s", "fomaml") and present("mini-5w5s", "fomaml") and any("mini" in n for n in judged) else None,
 )
 
 # %% tags=["claim"]

@@ -149,6 +149,17 @@ def test_a_notebook_with_experiments_is_banked_one_by_one_in_their_order(tmp_pat
     assert not (tmp_path / "banked" / "02_rows.smoke.json").exists()
 
 
+def test_experiments_say_how_long_they_would_take(tmp_path, capfd, monkeypatch):
+    monkeypatch.setattr(bank, "PATIENCE", 2.0)
+    telling = "\n# %%\ndef seconds_of(name):\n    return {'fast': 7200.0 + seed, 'slow': None}[name]\n\nraise SystemExit('nothing after it runs')\n"
+    text = EXPERIMENTS.replace("00_good", "02_rows").replace("\n# %%\nimport json", telling + "\n# %%\nimport json", 1)
+    path = write(tmp_path / "book", _02_rows=text) / "02_rows.py"
+    assert bank.estimates(path, {"profile": "smoke", "seed": 3}) == {"fast": 7203.0}
+    assert bank.bank([Unit(path, "fast")], values={"profile": "smoke", "device": "cpu"}, minutes=None, results=tmp_path, command="test") == 1
+    assert "fast: not banked yet; about 2 hours on this machine" in capfd.readouterr().out
+    assert bank.estimates(write(tmp_path / "other", _00_banked=SOURCE) / "00_banked.py", {"profile": "smoke"}) == {}
+
+
 def test_what_is_missing_comes_before_what_is_stale(tmp_path, capfd):
     folder = write(tmp_path / "book", _00_banked=SOURCE, _02_rows=SOURCE.replace("00_banked", "02_rows").replace("C001", "C002"))
     stale, new = map(Unit, book.notebooks(folder))

@@ -1,10 +1,12 @@
 """Operations and bytes against counts made by hand, and against the closed form of the meta-gradient's cost."""
 
+import time
+
 import pytest
 import torch
 from torch.func import grad
 
-from mamlkit.cost import flops, kept_bytes, peak_bytes, without_numbers
+from mamlkit.cost import flops, kept_bytes, peak_bytes, speed, without_numbers
 from mamlkit.losses import cross_entropy
 from mamlkit.machine import seeded
 from mamlkit.nets import all_but_norms, pooled_convnet, strided_convnet
@@ -86,3 +88,12 @@ def test_counting_is_the_same_with_and_without_numbers():
     learner = meta_grads(build(5).forward, params, 2)[0]
     for count in (flops, peak_bytes):
         assert count(learner.meta_grad, params, task) == count(learner.meta_grad, *without_numbers((params, task)))
+
+
+def test_the_speed_is_that_of_a_matrix_product():
+    a = torch.rand(512, 512)
+    begin = time.perf_counter()
+    for _ in range(10):
+        a @ a
+    at_least = flops(torch.matmul, a, a) * 10 / (time.perf_counter() - begin)
+    assert at_least / 10 < speed(size=512) < 1e13

@@ -4,7 +4,7 @@ from itertools import combinations
 
 import pytest
 
-from mamlkit.plots import GROUND, INK, LOOKS, QUIET, canvas, draw
+from mamlkit.plots import GROUND, INK, LOOKS, QUIET, apart, canvas, draw, tidy
 
 plt = pytest.importorskip("matplotlib.pyplot")
 from matplotlib.colors import to_rgb  # noqa: E402
@@ -118,3 +118,35 @@ def test_a_long_message_stays_on_its_figure(width):
     fig.canvas.draw()
     box = fig._suptitle.get_window_extent()
     assert box.x0 >= 0 and box.x1 <= fig.bbox.x1
+
+
+def test_labels_at_line_ends_never_cover_each_other():
+    fig, ax = canvas("title")
+    for i, method in enumerate(("maml", "fomaml", "pretrained", "random")):
+        draw(ax, method, [0, 1], [i, 10 * (i == 3) + 0.01 * i])
+    fig.canvas.draw()
+    before = [text.get_window_extent() for text in ax.texts]
+    assert before[0].overlaps(before[1])
+    tidy(fig)
+    extents = [text.get_window_extent() for text in ax.texts]
+    assert not any(a.overlaps(b) for a, b in combinations(extents, 2))
+    assert extents[3].y0 == pytest.approx(before[3].y0, abs=1)  # what stands free stays
+
+
+def test_numbers_are_moved_apart_and_as_little_as_can_be():
+    assert apart([0.0, 5.0], 2) == [0, 5] and apart([1.0, 1.0], 2) == [0, 2]
+    assert apart([0.0, 1.0, 7.0], 3) == pytest.approx([-1, 2, 7])
+    assert apart([0.0, 0.0, 4.0], 3) == pytest.approx([-5 / 3, 4 / 3, 13 / 3]) and apart([], 1) == []
+
+
+@pytest.mark.parametrize("columns", [1, 3])
+def test_long_axis_labels_are_broken_to_fit(columns):
+    fig, axes = canvas("title", columns=columns, squeeze=False)
+    for ax in axes.flat:
+        ax.set(xlabel="a word and another one, " * 5, ylabel="a word and another one, " * 3)
+    tidy(fig)
+    fig.canvas.draw()
+    for ax in axes.flat:
+        for label in (ax.xaxis.label, ax.yaxis.label):
+            box = label.get_window_extent()
+            assert box.x0 > -2 and box.y0 > -2 and box.x1 < fig.bbox.width + 2 and box.y1 < fig.bbox.height + 2, label
