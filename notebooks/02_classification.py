@@ -167,11 +167,11 @@ SETTINGS = {  # the paper's: ways, shots, net, alpha as printed, inner steps in 
 }
 SMALLER = {  # what a shorter profile trains: iterations of each method, and the meta-batch
     "smoke": {"omniglot-5w1s": (2, dict(printed=4, maml=2, prototypical=2, matching=2, siamese=2, context=2, **{"fine-tuned": 2, "features": 2})), "omniglot-noconv-5w1s": (2, dict(maml=2, mann=2))},
-    "quick": {"omniglot-5w1s": (8, dict(printed=5_000, maml=400, prototypical=500, matching=500, siamese=500, **{"fine-tuned": 500, "features": 500})),
+    "quick": {"omniglot-5w1s": (8, dict(printed=8_000, maml=400, prototypical=500, matching=500, siamese=500)),
               "omniglot-noconv-5w1s": (8, dict(maml=1_000, mann=200))},
     "paper": {"omniglot-5w1s-cpu": (8, {"printed": 20_000}), "omniglot-5w1s-cpu-first-order": (8, {"first order, printed": 20_000})},
 }
-STEPS, FASTER = 10, 3  # steps at test; where Adam's step falls to 0 it begins this many times higher, chosen on validation characters
+STEPS, FASTER = 10, budget(profile, smoke=1, quick=1, paper=3)  # steps at test; where Adam's step falls to 0 it begins this many times higher
 
 
 @cache
