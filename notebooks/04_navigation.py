@@ -182,13 +182,13 @@ meta = dict(env=world, policy=policy, alpha=alpha, adapts="all", steps=1, every=
 joint = meta | dict(env=Mixed(world), tasks=1, steps=0)
 equal = 2 * meta["tasks"] * meta["rollouts"]  # as many environment steps in an update as MAML takes before and after its inner step
 METHODS = {  # where it learns and what; the last numbers are its meta-updates at smoke, quick and paper
-    "maml": (meta, (2, 30, 100)),
-    "pretrained": (joint | dict(rollouts=equal), (2, 30, 100)),
+    "maml": (meta, (2, 20, 100)),
+    "pretrained": (joint | dict(rollouts=equal), (2, 20, 100)),
     "pretrained, 100 paths": (joint | dict(rollouts=budget(profile, smoke=5, quick=100, paper=100)), (0, 0, 100)),
-    "oracle": (joint | dict(env=Mixed(Informed(world)), policy=gaussian(4, 2), rollouts=budget(profile, smoke=5, quick=100, paper=100)), (2, 60, 100)),
-    "context": (meta | dict(policy=in_context(policy, 5), alpha=10 * alpha, adapts="context"), (2, 20, 100)),
-    "alpha 0.5": (meta | dict(alpha=0.5), (2, 20, 100)),
-    "squared": (meta | dict(env=Navigation(reward="squared")), (2, 20, 100)),
+    "oracle": (joint | dict(env=Mixed(Informed(world)), policy=gaussian(4, 2), rollouts=budget(profile, smoke=5, quick=100, paper=100)), (2, 40, 100)),
+    "context": (meta | dict(policy=in_context(policy, 5), alpha=10 * alpha, adapts="context"), (2, 15, 100)),
+    "alpha 0.5": (meta | dict(alpha=0.5), (2, 15, 100)),
+    "squared": (meta | dict(env=Navigation(reward="squared")), (2, 15, 100)),
     "exact curvature": (meta | dict(every=1), (0, 0, 100)),
 }
 EXPERIMENTS = {"navigation": ("maml", "pretrained", "pretrained, 100 paths", "oracle"), "navigation-context": ("context",),
