@@ -58,6 +58,7 @@ figure(fig, "Four panels with the walks of one policy towards four goals, twenty
 
 # %% tags=["imports"]
 from collections import deque
+from itertools import chain
 
 import torch
 from torch.func import vmap
@@ -256,7 +257,8 @@ def meta_train(method, seed):
     about = dict(name=f"navigation {method}", seed=seed, alpha=m["alpha"], iterations=iterations, **size, score_every=score_every,
                  code=source_key(train_policy, maml, type(m["env"]), m["policy"].init))
     learners = stepping(reinforce(m["policy"]), sizes(method, m["alpha"], 1))
-    go = lambda resume: validated(train_policy(m["env"], m["policy"], learners, theta, generator=g, **size, iterations=iterations, resume=resume), score(method), every=score_every)
+    further = lambda resume: train_policy(m["env"], m["policy"], learners, theta, generator=g, **size, iterations=iterations, resume=resume)
+    go = lambda resume: validated(chain([resume] if resume else [], further(resume)), score(method), every=score_every)
     steps = watch(resumable(place(about), go, about=about, device=where), rising, f"The returns of {method} so far.")
     return last(progress(steps, iterations, f"{method}, seed {seed}", done=lambda s: s.iteration, note=returns_now))
 
