@@ -39,7 +39,7 @@ value = [mean_return(t, point.horizon).mean().item() for t in seen]
 fig, axes = canvas(f"Twenty walks and one update: the return on four new goals goes from {value[0]:.0f} to {value[1]:.0f}", columns=4, height=2.5, sharex=True, sharey=True)
 for k, (ax, played) in enumerate(zip(axes, seen)):
     for i in range(len(corners)):
-        ax.plot(*paths(played, i)[0].T, color=LOOKS["maml"].color, linewidth=0.7, alpha=0.5)
+        ax.plot(*paths(played, i)[0].T, color=LOOKS["maml"].color, linewidth=0.6, alpha=0.35)
     ax.plot(*corners.T, "*", color=LOOKS["truth"].color, markersize=11, markerfacecolor="#fdfdfb")
     ax.set(title=f"{('before', 'one update', 'two updates', 'three updates')[k]}: {value[k]:.1f}", xlim=(-0.7, 0.7), ylim=(-0.7, 0.7), aspect="equal", xticks=[-0.5, 0, 0.5], xlabel="x")
 axes[0].set_ylabel("y")
@@ -250,35 +250,52 @@ def budgeted(method):
     return budget(profile, **dict(zip(("smoke", "quick", "paper"), METHODS[method][1])))
 
 
+def size_of(method):
+    return {k: METHODS[method][0][k] for k in ("tasks", "rollouts", "steps", "every")} | dict(iterations=budgeted(method))
+
+
+def description(method, seed):
+    """All that decides a run's numbers."""
+    m = METHODS[method][0]
+    return dict(name=f"navigation {method}", seed=seed, alpha=m["alpha"], **size_of(method), score_every=max(1, min(10, budgeted(method) // 2)),
+                code=source_key(train_policy, maml, type(m["env"]), m["policy"].init))
+
+
+def going(method, seed):
+    """Where to resume, or None -> the Steps of a run, each with the best snapshot so far."""
+    m, g = METHODS[method][0], seeded(seed, where)
+    theta, learners = m["policy"].init(g), stepping(reinforce(m["policy"]), sizes(method, m["alpha"], 1))
+    further = lambda resume: train_policy(m["env"], m["policy"], learners, theta, generator=g, **size_of(method), resume=resume)
+    return lambda resume: validated(chain([resume] if resume else [], further(resume)), score(method), every=description(method, seed)["score_every"])
+
+
 def meta_train(method, seed):
-    m, iterations = METHODS[method][0], budgeted(method)
-    size, g = {k: m[k] for k in ("tasks", "rollouts", "steps", "every")}, seeded(seed, where)
-    theta, score_every = m["policy"].init(g), max(1, min(10, iterations // 2))
-    about = dict(name=f"navigation {method}", seed=seed, alpha=m["alpha"], iterations=iterations, **size, score_every=score_every,
-                 code=source_key(train_policy, maml, type(m["env"]), m["policy"].init))
-    learners = stepping(reinforce(m["policy"]), sizes(method, m["alpha"], 1))
-    further = lambda resume: train_policy(m["env"], m["policy"], learners, theta, generator=g, **size, iterations=iterations, resume=resume)
-    go = lambda resume: validated(chain([resume] if resume else [], further(resume)), score(method), every=score_every)
-    steps = watch(resumable(place(about), go, about=about, device=where), rising, f"The returns of {method} so far.")
-    return last(progress(steps, iterations, f"{method}, seed {seed}", done=lambda s: s.iteration, note=returns_now))
+    about = description(method, seed)
+    steps = watch(resumable(place(about), going(method, seed), about=about, device=where), rising, f"The returns of {method} so far.")
+    return last(progress(steps, about["iterations"], f"{method}, seed {seed}", done=lambda s: s.iteration, note=returns_now))
+
+
+def stacked(ends):
+    """The best policies and the histories of runs, by name, seed first."""
+    history = {"returns": [e.optimizer["returns"] for e in ends], "accepted": [e.optimizer["accepted"] for e in ends], "scores": [e.scores for e in ends]}
+    return tree_map(lambda *t: torch.stack(t), *[e.best for e in ends]) | {f"history.{k}": torch.stack(v) for k, v in history.items()}
+
+
+place_of = lambda method: claims.results() / "checkpoints" / f"navigation-{method.replace(', ', '-').replace(' ', '-')}.safetensors"
 
 
 def learned(method):
     """The best policies by seed and the runs' history: trained once, then read from where they are kept, at the paper's budget the bank."""
-    path = claims.results() / "checkpoints" / f"navigation-{method.replace(', ', '-').replace(' ', '-')}.safetensors"
-    if not (profile == "paper" and path.exists()):
-        ends = [meta_train(method, s) for s in (seeds[:1] if method == "exact curvature" else seeds)]
-        stack = lambda trees: tree_map(lambda *t: torch.stack(t), *trees)
-        history = {"returns": [e.optimizer["returns"] for e in ends], "accepted": [e.optimizer["accepted"] for e in ends], "scores": [e.scores for e in ends]}
-        about = dict(method=method, profile=profile, seeds=[*seeds], iterations=budgeted(method), device=str(where), commit=commit(), axes="seed first")
-        keep(path, stack([e.best for e in ends]) | {f"history.{k}": torch.stack(v) for k, v in history.items()}, about)
-    return kept(path, where)[0]
+    if not (profile == "paper" and place_of(method).exists()):
+        its_seeds = [*seeds[:1]] if method == "exact curvature" else [*seeds]
+        about = dict(method=method, profile=profile, seeds=its_seeds, **size_of(method), device=str(where), commit=commit(), axes="seed first")
+        keep(place_of(method), stacked([meta_train(method, s) for s in its_seeds]), about)
+    return kept(place_of(method), where)[0]
 
 
 # %%
-banked = lambda m: profile == "paper" and (claims.results() / "checkpoints" / f"navigation-{m.replace(', ', '-').replace(' ', '-')}.safetensors").exists()
 chosen = [m for e, ms in EXPERIMENTS.items() if only in ("all", e) for m in ms if budgeted(m)]
-results = {m: learned(m) for m in METHODS if m in chosen or banked(m)}
+results = {m: learned(m) for m in METHODS if m in chosen or (profile == "paper" and place_of(m).exists())}
 policies = lambda found: [{k: p[i] for k, p in found.items() if not k.startswith("history.")} for i in range(len(found["history.returns"]))]
 theta = {m: policies(found) for m, found in results.items()} | {"random": [policy.init(seeded(s, where)) for s in seeds]}
 METHODS["random"] = (meta, (0, 0, 0))
@@ -418,7 +435,7 @@ fig, axes = canvas(f"After three updates MAML's walks end {end['maml'].value:.2f
 for row, (m, played) in zip(axes, seen.items()):
     for k, ax in enumerate(row):
         for i in range(len(shown)):
-            ax.plot(*paths(played[k], i)[0][: 10 * (world.horizon + 1)].T, color=LOOKS[m].color, linewidth=0.7, alpha=0.5)
+            ax.plot(*paths(played[k], i)[0][: 10 * (world.horizon + 1)].T, color=LOOKS[m].color, linewidth=0.6, alpha=0.35)
         ax.plot(*shown.T.cpu(), "*", color=LOOKS["truth"].color, markersize=10, markerfacecolor="#fdfdfb")
         ax.set(xlim=(-0.75, 0.75), ylim=(-0.75, 0.75), aspect="equal", xticks=[-0.5, 0, 0.5], yticks=[-0.5, 0, 0.5], title=f"{LOOKS[m].label}, {k} update{'s' * (k != 1)}")
 figure(fig, "Walks towards three goals before and after one, two and three updates, MAML's above and the pretrained policy's below. "
