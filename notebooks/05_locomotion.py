@@ -66,8 +66,8 @@ say(f"Running at **{profile}** on **{where}**, MuJoCo on {torch.get_num_threads(
 
 # %%
 SETTINGS = {  # tasks in a meta-batch, rollouts of each before and after the step, TRPO's radius, meta-iterations, curvature from each how-manieth step
-    "cheetah-direction-cpu": dict(tasks=10, rollouts=10, radius=0.02, iterations=80, every=10, seeds=3, others=1, goals=40, practice=8),
-    "cheetah-velocity-cpu": dict(tasks=10, rollouts=10, radius=0.02, iterations=60, every=10, seeds=3, others=1, goals=40, practice=8),
+    "cheetah-direction-cpu": dict(tasks=10, rollouts=10, radius=0.02, iterations=60, every=10, seeds=3, others=1, goals=20, practice=4),
+    "cheetah-velocity-cpu": dict(tasks=10, rollouts=10, radius=0.02, iterations=100, every=10, seeds=3, others=1, goals=40, practice=4),
     "ant-direction-cpu": dict(tasks=6, rollouts=10, radius=0.02, iterations=50, every=10, seeds=1, others=1, goals=20, practice=2),
     "ant-velocity-cpu": dict(tasks=6, rollouts=10, radius=0.02, iterations=50, every=10, seeds=1, others=1, goals=20, practice=2),
     "cheetah-direction": dict(tasks=40, rollouts=20, radius=0.02, iterations=500, every=1, seeds=3, others=3, goals=40, practice=20),
