@@ -65,15 +65,15 @@ STEPS, GRID = 3, (0.02, 0.1, 0.2, 0.5, 1.0)  # gradient steps at test, step size
 say(f"Running at **{profile}** on **{where}**, MuJoCo on {torch.get_num_threads()} thread{'s' * (torch.get_num_threads() > 1)}.")
 
 # %%
-SETTINGS = {  # tasks in a meta-batch, rollouts of each before and after the step, TRPO's radius, meta-iterations, curvature from each how-manieth step
-    "cheetah-direction-cpu": dict(tasks=10, rollouts=10, radius=0.02, iterations=60, every=10, seeds=3, others=1, goals=20, practice=4),
-    "cheetah-velocity-cpu": dict(tasks=10, rollouts=10, radius=0.02, iterations=100, every=10, seeds=3, others=1, goals=40, practice=4),
-    "ant-direction-cpu": dict(tasks=6, rollouts=10, radius=0.02, iterations=50, every=10, seeds=1, others=1, goals=20, practice=2),
-    "ant-velocity-cpu": dict(tasks=6, rollouts=10, radius=0.02, iterations=50, every=10, seeds=1, others=1, goals=20, practice=2),
-    "cheetah-direction": dict(tasks=40, rollouts=20, radius=0.02, iterations=500, every=1, seeds=3, others=3, goals=40, practice=20),
-    "cheetah-velocity": dict(tasks=40, rollouts=20, radius=0.01, iterations=500, every=1, seeds=3, others=3, goals=40, practice=20),
-    "ant-direction": dict(tasks=40, rollouts=40, radius=0.01, iterations=500, every=1, seeds=3, others=3, goals=40, practice=20),
-    "ant-velocity": dict(tasks=40, rollouts=20, radius=0.01, iterations=500, every=1, seeds=3, others=3, goals=40, practice=20),
+SETTINGS = {  # tasks in a meta-batch, rollouts of each before and after the step, TRPO's radius, meta-iterations, curvature from each how-manieth step, are goals spread evenly
+    "cheetah-direction-cpu": dict(tasks=10, rollouts=10, radius=0.02, iterations=60, every=10, seeds=3, others=1, goals=20, practice=4, even=True),
+    "cheetah-velocity-cpu": dict(tasks=10, rollouts=10, radius=0.02, iterations=100, every=10, seeds=3, others=1, goals=40, practice=4, even=True),
+    "ant-direction-cpu": dict(tasks=6, rollouts=10, radius=0.02, iterations=50, every=10, seeds=1, others=1, goals=20, practice=2, even=True),
+    "ant-velocity-cpu": dict(tasks=6, rollouts=10, radius=0.02, iterations=50, every=10, seeds=1, others=1, goals=20, practice=2, even=True),
+    "cheetah-direction": dict(tasks=40, rollouts=20, radius=0.02, iterations=500, every=1, seeds=3, others=3, goals=40, practice=20, even=False),
+    "cheetah-velocity": dict(tasks=40, rollouts=20, radius=0.01, iterations=500, every=1, seeds=3, others=3, goals=40, practice=20, even=False),
+    "ant-direction": dict(tasks=40, rollouts=40, radius=0.01, iterations=500, every=1, seeds=3, others=3, goals=40, practice=20, even=False),
+    "ant-velocity": dict(tasks=40, rollouts=20, radius=0.01, iterations=500, every=1, seeds=3, others=3, goals=40, practice=20, even=False),
 }
 SMALLER = {  # what a shorter profile changes
     "smoke": {"cheetah-direction-cpu": dict(tasks=2, rollouts=2, iterations=2, seeds=1, goals=2, practice=2), "ant-velocity-cpu": dict(tasks=2, rollouts=1, iterations=1, seeds=1, goals=2, practice=2)},
@@ -90,7 +90,7 @@ def sizes(setting):
 
 def parts(setting, method):
     """(what it trains on, where it is tested, its policy, inner steps in training)."""
-    env = Locomotion(*setting.split("-")[:2], threads=torch.get_num_threads())
+    env = Locomotion(*setting.split("-")[:2], even=sizes(setting)["even"], threads=torch.get_num_threads())
     shown = Informed(env) if method == "oracle" else env
     return shown if method == "maml" else Mixed(shown), shown, gaussian(shown.observations, shown.actions), int(method == "maml")
 

@@ -26,7 +26,7 @@ def frames(model: Any, positions: Tensor, *, size: tuple[int, int] = (240, 320))
     return np.stack(drawn)
 
 
-def _rendered(model, size):
+def _rendered(model, size, detail=False):
     """How MuJoCo draws through EGL, and how to stop; None where EGL does not work."""
     import mujoco
 
@@ -39,7 +39,10 @@ def _rendered(model, size):
         return None
     model = copy(model)
     model.vis.global_.offwidth, model.vis.global_.offheight = width, height
+    model.vis.quality.offsamples = 4 if detail else 0
     scene, context = mujoco.MjvScene(model, 1000), mujoco.MjrContext(model, mujoco.mjtFontScale.mjFONTSCALE_100)
+    for flag in (mujoco.mjtRndFlag.mjRND_SHADOW, mujoco.mjtRndFlag.mjRND_REFLECTION):
+        scene.flags[flag] = detail
     mujoco.mjr_setBuffer(mujoco.mjtFramebuffer.mjFB_OFFSCREEN, context)
     camera, place = mujoco.MjvCamera(), mujoco.MjrRect(0, 0, width, height)
     camera.type, camera.fixedcamid = mujoco.mjtCamera.mjCAMERA_FIXED, model.camera("track").id
