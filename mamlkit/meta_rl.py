@@ -15,6 +15,7 @@ from mamlkit.rl.trpo import Outcome, trpo_step
 from mamlkit.train import Step
 from mamlkit.trees import Params
 
+WINDOW = 5  # iterations whose mean return decides which parameters were the best
 
 def train_policy(env: Env, policy: Policy, learner: Callable[[int], Learner], theta: Params, *, generator: Generator, tasks: int,
                  rollouts: int, steps: int, iterations: int, discount: float = 0.99, radius: float = 0.01, every: int = 1,
@@ -29,16 +30,18 @@ def train_policy(env: Env, policy: Policy, learner: Callable[[int], Learner], th
 
     `Step.losses` is minus the mean return after adaptation. `Step.optimizer` holds the run's history: "returns"
     (iterations, steps + 1), as the authors count them ("finished", see `mean_return`); "broken", how many episodes met a
-    number that was not finite (a warning says so too); and TRPO's before, after, kl, tries and accepted.
+    number that was not finite (the first time a warning says so too); and TRPO's before, after, kl, tries and accepted.
+    `Step.best` is where the mean return of WINDOW iterations was highest, `Step.scores` those means (appendix A.2: "the
+    model with the best average return during training was used").
     Raises ValueError for settings out of range, FloatingPointError if a meta-gradient is not finite.
     Source: section 5.3, Algorithm 3.
     """
     for name, value in {"tasks": tasks, "rollouts": rollouts, "iterations": iterations}.items():
         if value < 1:
             raise ValueError(f"{name} is {value}: it must be 1 or more")
-    done, history = 0, _history(steps)
+    done, history, best, scores = 0, _history(steps), {}, torch.empty(0, 2)
     if resume is not None:
-        done, theta, history = resume.iteration, resume.meta, resume.optimizer
+        done, theta, history, best, scores = resume.iteration, resume.meta, resume.optimizer, resume.best, resume.scores
         generator.set_state(resume.generator)
     while done < iterations:
         goals = env.sample_goals(generator, tasks)
@@ -46,12 +49,16 @@ def train_policy(env: Env, policy: Policy, learner: Callable[[int], Learner], th
         theta, outcome = trpo_step(learner(steps), policy, theta, batch, radius=radius, every=every, chunk=chunk)
         done += 1
         broken = sum(int(t.broken.sum()) for t in played)
-        if broken:
+        if broken and not history["broken"].any():
             warnings.warn(f"iteration {done}: {broken} episodes met a number that is not finite and were ended there", stacklevel=2)
         returns = torch.stack([mean_return(t, env.horizon, "finished").mean() for t in played])
         news = {"returns": returns, "broken": torch.tensor(broken), **outcome._asdict()}
         history = {k: torch.cat([h, news[k].to(h)[None]]) for k, h in history.items()}
-        yield Step(done, theta, history, generator.get_state(), -history["returns"][:, -1])
+        if done % WINDOW == 0:
+            score = history["returns"][-WINDOW:, -1].mean()
+            best = theta if not len(scores) or score > scores[:, 1].max() else best
+            scores = torch.cat([scores, torch.tensor([[done, score]])])
+        yield Step(done, theta, history, generator.get_state(), -history["returns"][:, -1], best, scores)
 
 
 def returns_after(env: Env, policy: Policy, learner: Callable[[int], Learner], theta: Params, goals: Tensor, *, steps: int, rollouts: int,

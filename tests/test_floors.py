@@ -13,7 +13,7 @@ FLOOR = {
     **dict.fromkeys(["inner", "learner", "nets", "sequence", "losses", "optimizer", "runners", "few_shot", "archive", "episodic",
                      "protocols", "solve", "numerics", "kernel", "quadratic", "second_order", "cost"], 1),
     **dict.fromkeys(["variants", "families", "baselines", "rl"], 2),
-    **dict.fromkeys(["train", "evaluate", "checkpoint", "claims", "plots", "literate", "page", "book", "parameters", "knobs", "widgets", "walks",
+    **dict.fromkeys(["train", "evaluate", "checkpoint", "claims", "plots", "literate", "page", "book", "parameters", "knobs", "widgets", "walks", "gaits",
                      "curvature", "pads", "meta_rl", "scoreboard", "sweep", "bank", "headless", "__main__"], 3),
 }
 RECEIVES = {"train", "evaluate", "checkpoint"}  # learners and families are handed to these

@@ -1,18 +1,42 @@
-"""Pictures of a moving robot, on machines with and without OpenGL."""
+"""A robot on its way, and pictures of it, on machines with and without OpenGL."""
 
 from copy import copy
 from typing import Any
 
 import numpy as np
-from torch import Tensor
+import torch
+from torch import Generator, Tensor
+
+from mamlkit.rl.locomotion import Locomotion
+from mamlkit.rl.policy import Policy
+from mamlkit.trees import Params
+
+
+def walk(env: Locomotion, policy: Policy, params: Params, goal: Tensor, *, generator: Generator) -> tuple[Tensor, Tensor]:
+    """One episode: the joints at its start and after every step, (steps + 1, nq), and the rewards, (steps,).
+
+    goal: (1,). It is shorter than H where the robot falls or a number is not finite; what broke is left out.
+    """
+    state, positions, rewards = env.reset(goal[None], generator), [], []
+    positions.append(state.hidden[0][0])
+    while len(rewards) < env.horizon:
+        action = policy.draw(policy.forward(params, state.observation), generator)
+        state, reward, done = env.step(state, action, goal[None])
+        if not reward.isfinite():
+            break
+        positions.append(state.hidden[0][0])
+        rewards.append(reward[0])
+        if done:
+            break
+    return torch.stack(positions), torch.stack(rewards) if rewards else torch.empty(0)
 
 
 def frames(model: Any, positions: Tensor, *, size: tuple[int, int] = (240, 320)) -> np.ndarray:
     """One picture for each place on a robot's way, (time, height, width, 3), uint8, the camera beside it.
 
     model: `Locomotion(...).robot.model`; positions: its joints, (time, nq), `state.hidden[0]` of one episode after
-    another step. MuJoCo renders them through EGL (some 0.1 s a picture without a GPU); where EGL is missing,
-    matplotlib draws the robot's bones from the side.
+    another step. MuJoCo renders them through EGL (some 0.02 s a picture without a GPU); where EGL is missing,
+    matplotlib draws the robot's bones from the side. Without shadows and mirrors, which cost most of the time.
     """
     import mujoco
 
@@ -40,6 +64,8 @@ def _rendered(model, size):
     model = copy(model)
     model.vis.global_.offwidth, model.vis.global_.offheight = width, height
     scene, context = mujoco.MjvScene(model, 1000), mujoco.MjrContext(model, mujoco.mjtFontScale.mjFONTSCALE_100)
+    for flag in (mujoco.mjtRndFlag.mjRND_SHADOW, mujoco.mjtRndFlag.mjRND_REFLECTION):
+        scene.flags[flag] = 0
     mujoco.mjr_setBuffer(mujoco.mjtFramebuffer.mjFB_OFFSCREEN, context)
     camera, place = mujoco.MjvCamera(), mujoco.MjrRect(0, 0, width, height)
     camera.type, camera.fixedcamid = mujoco.mjtCamera.mjCAMERA_FIXED, model.camera("track").id

@@ -1,4 +1,4 @@
-"""Environments made of another: with a new goal for every episode, and with the goal in sight. Section 5.3's baselines."""
+"""Environments made of another: a new goal for every episode, the goal in sight, one goal only. What section 5.3 compares with."""
 
 import torch
 from torch import Generator, Tensor
@@ -47,6 +47,18 @@ class Informed:
     def step(self, state: State, action: Tensor, goals: Tensor) -> tuple[State, Tensor, Tensor]:
         inner, reward, done = self.env.step(state.hidden, action, goals)
         return _told(inner, goals), reward, done
+
+
+class Fixed:
+    """One task only: every goal that is drawn is this one, (...) or a number. What learning a new task from scratch sees."""
+
+    def __init__(self, env: Env, goal: Tensor | float):
+        self.env, self.horizon, self.observations, self.actions = env, env.horizon, env.observations, env.actions
+        self.goal = torch.as_tensor(goal, dtype=torch.get_default_dtype()).reshape(env.sample_goals(torch.Generator(), 1).shape[1:])
+        self.reset, self.step = env.reset, env.step
+
+    def sample_goals(self, generator: Generator, tasks: int) -> Tensor:
+        return self.goal.to(generator.device).expand(tasks, *self.goal.shape)
 
 
 def _told(state, goals):

@@ -38,13 +38,16 @@ class Locomotion:
 
     robot: "cheetah" or "ant"; task: "velocity" or "direction"; goals are (batch, 1). variant: "paper", what the authors'
     code does (frames of one step, the velocity of the centre of mass, their costs, bonus and start), or "gym", what
-    Gymnasium's HalfCheetah-v5 and Ant-v5 do, the task in the place of their forward reward. threads: MuJoCo's, which
-    change no number. The ant's episode is over where its torso leaves the heights 0.2 to 1 m; the cheetah's never is.
+    Gymnasium's HalfCheetah-v5 and Ant-v5 do, the task in the place of their forward reward. even: the goals of one draw
+    are spread evenly (one in each of as many equal parts of p(T), in random order), not independent: each alone is still
+    distributed as p(T), and an even number of directions is half forward. threads: MuJoCo's, which change no number.
+    The ant's episode is over where its torso leaves the heights 0.2 to 1 m; the cheetah's never is.
     Where MuJoCo's numbers or the reward are not finite, observation and reward are NaN and the episode is over.
     Raises ValueError for other settings and for goals that are none. Source: section 5.3, "Locomotion", appendix A.2.
     """
 
-    def __init__(self, robot: str, task: str, *, variant: str = "paper", threads: int = 1, horizon: int = 200):
+    def __init__(self, robot: str, task: str, *, variant: str = "paper", even: bool = False, threads: int = 1,
+                 horizon: int = 200):
         if robot not in TOP or task not in ("velocity", "direction"):
             raise ValueError(f'robot is "{robot}" and task is "{task}": there are "cheetah" and "ant", "velocity" and "direction"')
         if variant not in ("paper", "gym"):
@@ -53,14 +56,17 @@ class Locomotion:
             raise ValueError(f"threads is {threads}: simulating takes 1 or more")
         if horizon < 1:
             raise ValueError(f"horizon is {horizon}: an episode takes 1 step or more")
-        self.name, self.task, self.horizon = robot, task, horizon
+        self.name, self.task, self.even, self.horizon = robot, task, even, horizon
         self.bonus = BONUS if (robot, task, variant) == ("ant", "velocity", "paper") else 0.0
         self.robot = ROBOTS[robot, variant](threads)
         self.observations, self.actions = self.robot.observations, self.robot.model.nu
 
     def sample_goals(self, generator: Generator, tasks: int) -> Tensor:
         """Velocities uniform between 0 and the robot's most, or directions 1 and -1 with equal odds, (tasks, 1)."""
-        return self._goals(torch.rand(tasks, 1, generator=generator, device=generator.device))
+        u = torch.rand(tasks, 1, generator=generator, device=generator.device)
+        if self.even:
+            u = (torch.randperm(tasks, generator=generator, device=generator.device)[:, None] + u) / tasks
+        return self._goals(u)
 
     def authors_goals(self, tasks: int = 40) -> Tensor:
         """The goals of the authors' evaluation, (tasks, 1), so that returns compare goal by goal with theirs.
