@@ -14,7 +14,40 @@
 # which **one** policy-gradient step, on twenty tries, makes it run the right way. Below: does it, how much of that is
 # meta-learning, and what do the published curves rest on?
 
+# %% tags=["figure"]
+import torch
+
+from mamlkit.checkpoint import kept
+from mamlkit.claims import BANK
+from mamlkit.literate import figure
+from mamlkit.machine import seeded
+from mamlkit.plots import canvas
+from mamlkit.rl.collect import collect
+from mamlkit.rl.frames import frames, walk
+from mamlkit.rl.locomotion import half_cheetah_dir
+from mamlkit.rl.objectives import reinforce
+from mamlkit.rl.policy import gaussian
+from mamlkit.variants.maml import maml
+
+env, policy = half_cheetah_dir(), gaussian(20, 6)
+theta = {k: p for k, p in kept(BANK / "checkpoints" / "cheetah-direction-cpu-maml-2.safetensors")[0].items() if k.startswith("layer") or k == "log_std"}
+goals, stepped = torch.tensor([[1.0], [-1.0]]), lambda k: maml(reinforce(policy), alpha=0.1, steps=k)
+task, played = collect(env, policy, stepped, theta, goals, steps=1, rollouts=20, generator=seeded(0))
+adapted = [stepped(1).adapt(theta, tuple(type(b)(*(t[i] if torch.is_tensor(t) else type(t)(*(u[i] for u in t)) for t in b)) for b in task.support))[-1] for i in (0, 1)]
+walks = {"before": walk(env, policy, theta, goals[0], generator=seeded(1))[0], "after, forward pays": walk(env, policy, adapted[0], goals[0], generator=seeded(1))[0],
+         "after, backward pays": walk(env, policy, adapted[1], goals[1], generator=seeded(1))[0]}
+mean = [[(t.reward[i].sum() / t.first[i].sum()).item() for t in played] for i in (0, 1)]
+fig, axes = canvas(f"One step on twenty tries: the return goes from {mean[0][0]:.0f} to {mean[0][1]:.0f} where forward pays, from {mean[1][0]:.0f} to {mean[1][1]:.0f} where backward does", rows=3, columns=5, height=4.6)
+for row, (name, walked) in zip(axes, walks.items()):
+    for ax, when, picture in zip(row, range(0, 201, 50), frames(env.robot.model, walked[::50], size=(132, 176))):
+        ax.imshow(picture), ax.set(xticks=[], yticks=[], title=f"{when / 100:.1f} s: {walked[when, 0] - walked[0, 0]:+.2f} m"), ax.grid(False)
+    row[0].set_ylabel(name)
+figure(fig, "Pictures of a half-cheetah every half second, before a step and after one step towards forward and towards backward. It ends at "
+            + ", ".join(f"{w[-1, 0] - w[0, 0]:+.2f} m ({n})" for n, w in walks.items()) + ".")
+
 # %% [markdown]
+# *Meta-trained on one core, with a small part of the authors' experience (Figure 5 below says how small); one episode of each, not chosen.*
+#
 # **What this takes.** At `quick`, a minute or two: the first iterations of the half-cheetah's meta-training. What is drawn
 # from the bank took minutes of one core for each robot; the authors' own sizes want a machine with many cores and hours:
 # `python -m mamlkit bank --only cheetah-direction`.
@@ -253,7 +286,7 @@ evidence = banked if profile == "paper" else results
 def largest(pool, env):
     """The largest size of an environment whose MAML seeds are all there, or None."""
     wanted = SETTINGS if pool is banked else {name: sizes(name) for name in SETTINGS}
-    return next((name for name in (env, f"{env}-half", f"{env}-cpu") if all(w in pool for w in plan(name, wanted[name]) if w[1] == "maml")), None)
+    return next((name for name in (env, f"{env}-half", f"{env}-cpu") if name in SETTINGS and all(w in pool for w in plan(name, wanted[name]) if w[1] == "maml")), None)
 
 
 def returns(pool, setting, method, step=None):
@@ -310,6 +343,17 @@ rows = [f"| {env.replace('-', ' ')} | {n} | {SETTINGS[panels[env]]['tasks']} x {
         + " | ".join(f"{v:.0f}" for v in returns(pool[env], panels[env], "maml").mean((0, 1))) + f" | {fractions.get(env, [float('nan')] * 4)[1]:.0%}, {fractions.get(env, [float('nan')] * 4)[3]:.0%} | {theirs[env][1]:.0%}, {theirs[env][3]:.0%} |"
         for env in panels for n, r in [(f"{played_here[env]:.1f} M of {played_there[env]:.0f} M", next(v for k, v in pool[env].items() if k[:2] == (panels[env], "maml"))["returns"])]]
 say("\n".join(["| environment | steps played, of the authors' | tasks x rollouts x iterations | return after 0 | 1 | 2 | 3 | part of the oracle's gain after 1 and 3 steps | the authors' |", "|---|---|---|---|---|---|---|---|---|", *rows]))
+
+# %% [markdown]
+# **Turn it.** Choose a robot and what pays, then a gradient step, and press play. Look at the way before and after: is it
+# the gait that changes, or only the lean?
+
+# %% tags=["widget"]
+from mamlkit.gaits import Start, gait_knobs
+
+shown = {f"cheetah, {task}": Start(Locomotion("cheetah", task), {k: p for k, p in kept(BANK / "checkpoints" / f"cheetah-{task}-cpu-maml-2.safetensors")[0].items() if k.startswith("layer") or k == "log_std"}, 0.1)
+         for task in ("direction", "velocity")}
+gait_knobs(shown)
 
 # %% [markdown]
 # ## What the bands rest on
