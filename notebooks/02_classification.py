@@ -287,14 +287,17 @@ loss_now = lambda step: f"loss {step.losses[-100:].mean():.3f}" + (f", validatio
 last = lambda items: deque(items, maxlen=1).pop()
 
 
-def meta_train(setting, method, seed):
-    net, learner, adapts = METHODS[method](SETTINGS[setting])
-    size, drawn_from = training(setting, method)
-    g, score = seeded(seed, where), validation_score(setting, net, adapts[0] if isinstance(adapts, list) else adapts)
-    every = max(100, size["iterations"] // 2000 * 100)
+def outer(setting, iterations):
+    """Adam's step at first, and Adam: the step falls to 0 where the budget is smaller than the paper's."""
     short = setting in SMALLER[profile]
-    about = dict(name=f"{setting} {method}", images=alphabet, seed=seed, beta=FASTER * beta if short else beta, **SETTINGS[setting] | size, code=source_key(learner, drawn_from, net))
-    meta, rule = learner.init(net.init(g)), annealed(adam(FASTER * beta), cosine(size["iterations"])) if short else adam(beta)
+    return (FASTER * beta, annealed(adam(FASTER * beta), cosine(iterations))) if short else (beta, adam(beta))
+
+
+def meta_train(setting, method, seed):
+    (net, learner, adapts), (size, drawn_from) = METHODS[method](SETTINGS[setting]), training(setting, method)
+    g, score = seeded(seed, where), validation_score(setting, net, adapts[0] if isinstance(adapts, list) else adapts)
+    meta, (first, rule), every = learner.init(net.init(g)), outer(setting, size["iterations"]), max(100, size["iterations"] // 2000 * 100)
+    about = dict(name=f"{setting} {method}", images=alphabet, seed=seed, beta=first, **SETTINGS[setting] | size, code=source_key(learner, drawn_from, net))
     go = lambda resume: validated(train(learner, meta, drawn_from, rule, generator=g, **size, resume=resume), score, every=every)
     return last(progress(resumable(place(about), go, about=about, device=where), size["iterations"], f"{setting}, {method}, seed {seed}", done=lambda s: s.iteration, note=loss_now))
 
