@@ -171,7 +171,7 @@ loaded = {split: invented(size) if kind == "glyphs" else characters(split, size)
 alphabet, drawn = next(iter({name for name, _ in loaded.values()})), {split: x for split, (_, x) in loaded.items()}
 real = alphabet == "omniglot" or profile == "smoke"
 chunk = 1 if where.type == "cpu" else None  # uncompiled on a CPU, one task at a time is several times faster: their convolutions are not grouped
-LENGTH = budget(profile, smoke=2, quick=20, paper=240)  # meta-iterations of each training on images
+LENGTH = budget(profile, smoke=2, quick=20, paper=120)  # meta-iterations of each training on images
 SHOWN = budget(profile, smoke=2, quick=20, paper=100)  # test tasks
 WAYS = {5: dict(tasks=budget(profile, smoke=1, quick=4, paper=4), queries=15, test=3, n=SHOWN), 20: dict(tasks=budget(profile, smoke=1, quick=2, paper=2), queries=5, test=5, n=SHOWN // 2)}
 IMAGE = {  # inner steps in training and step size on the mean loss: 5-way, 20-way
@@ -249,7 +249,7 @@ equal = banked("variants-omniglot", wanted, image_result)
 
 # %%
 CLASSES = budget(profile, smoke=(5, 10), quick=(25, 1100), paper=(25, 200, 1100))
-PLAIN = budget(profile, smoke=2, quick=20, paper=200)  # meta-iterations, and batches of plain pretraining
+PLAIN = budget(profile, smoke=2, quick=20, paper=100)  # meta-iterations, and batches of plain pretraining
 KINDS = {alphabet: drawn, "glyphs": {"train": glyphs.load(max(CLASSES), seed=1, device=where), "test": glyphs.load(100, seed=2, device=where)}}
 quarter_turns = lambda x: torch.cat([x.rot90(q, (-2, -1)) for q in range(4)])
 
@@ -297,7 +297,7 @@ by_alpha = banked("variants-alpha", [(name, m, k, sd) for sd in two for m, k in 
 
 # %%
 PUBLISHED = dict(step=0.001, examples=10, steps=5, shots=10, tasks=5, test=50, iterations=100_000)  # of Reptile, 5-way 1-shot, transductive: the authors' commands
-REPTILE = budget(profile, smoke=2, quick=20, paper=1_000)
+REPTILE = budget(profile, smoke=2, quick=20, paper=400)
 
 
 def published(sd):
