@@ -38,17 +38,15 @@ def on_support(loss: Callable) -> Callable[[Params, Task], Tensor]:
     return lambda params, task: loss(params, task.support)
 
 
-def validated(steps: Iterable[Step], score: Callable[[Params], Tensor], *, every: int) -> Iterator[Step]:
+def validated(steps: Iterable[Step], score: Callable[[Params], Tensor], *, every: int, resume: Step | None = None) -> Iterator[Step]:
     """Passes a run's Steps on and keeps in each `best`, the meta-parameters with the highest score so far, and all `scores`.
 
     score: meta-parameters -> scalar on validation tasks, higher is better; asked at Steps whose iteration is a multiple
-    of `every`. A resumed run goes on from what its Step kept. Source: the authors stop early by validation tasks
-    (cbfinn/maml#8).
+    of `every`. resume: the Step from which the run goes on; its `best` and `scores` are gone on from too. Source: the
+    authors stop early by validation tasks (cbfinn/maml#8).
     """
-    best, scores = {}, torch.empty(0, 2)
+    best, scores = ({}, torch.empty(0, 2)) if resume is None else (resume.best, resume.scores)
     for step in steps:
-        if len(step.scores) > len(scores):  # resumed
-            best, scores = step.best, step.scores
         if step.iteration % every == 0 and step.iteration not in scores[:, 0]:
             found = torch.tensor([[step.iteration, float(score(step.meta))]])
             best = best if len(scores) and found[0, 1] <= scores[:, 1].max() else step.meta

@@ -298,7 +298,7 @@ def meta_train(setting, method, seed):
     g, score = seeded(seed, where), validation_score(setting, net, adapts[0] if isinstance(adapts, list) else adapts)
     meta, (first, rule), every = learner.init(net.init(g)), outer(setting, size["iterations"]), max(100, size["iterations"] // 2000 * 100)
     about = dict(name=f"{setting} {method}", images=alphabet, seed=seed, beta=first, **SETTINGS[setting] | size, code=source_key(learner, drawn_from, net))
-    go = lambda resume: validated(train(learner, meta, drawn_from, rule, generator=g, **size, resume=resume), score, every=every)
+    go = lambda resume: validated(train(learner, meta, drawn_from, rule, generator=g, **size, resume=resume), score, every=every, resume=resume)
     return last(progress(resumable(place(about), go, about=about, device=where), size["iterations"], f"{setting}, {method}, seed {seed}", done=lambda s: s.iteration, note=loss_now))
 
 

@@ -229,7 +229,7 @@ def meta_train(name, method, s, a, seed):
     score = lambda meta: right(s, meta, a, [s["test"]], "validation", 20_000, budget(profile, smoke=2, quick=20, paper=100)).mean() / 100
     about = s | dict(name=f"{name} {method}", images=alphabet, seed=seed, alpha=a, beta=beta, code=source_key(learner, family, net))
     size, meta = dict(tasks=s["tasks"], iterations=s["iterations"]), net.init(g)
-    go = lambda resume: validated(train(learner, meta, family, rule, generator=g, **size, resume=resume), score, every=max(100, s["iterations"] // 2000 * 100))
+    go = lambda resume: validated(train(learner, meta, family, rule, generator=g, **size, resume=resume), score, every=max(100, s["iterations"] // 2000 * 100), resume=resume)
     return last(progress(resumable(place(about), go, about=about, device=where), s["iterations"], f"{name}, {NAMES[method]}, seed {seed}", done=lambda s: s.iteration))
 
 

@@ -58,7 +58,6 @@ figure(fig, "Four panels with the walks of one policy towards four goals, twenty
 
 # %% tags=["imports"]
 from collections import deque
-from itertools import chain
 
 import torch
 from torch.func import vmap
@@ -266,7 +265,7 @@ def going(method, seed):
     m, g = METHODS[method][0], seeded(seed, where)
     theta, learners = m["policy"].init(g), stepping(reinforce(m["policy"]), sizes(method, m["alpha"], 1))
     further = lambda resume: train_policy(m["env"], m["policy"], learners, theta, generator=g, **size_of(method), resume=resume)
-    return lambda resume: validated(chain([resume] if resume else [], further(resume)), score(method), every=description(method, seed)["score_every"])
+    return lambda resume: validated(further(resume), score(method), every=description(method, seed)["score_every"], resume=resume)
 
 
 def meta_train(method, seed):
@@ -296,6 +295,8 @@ def learned(method):
 # %%
 chosen = [m for e, ms in EXPERIMENTS.items() if only in ("all", e) for m in ms if budgeted(m)]
 results = {m: learned(m) for m in METHODS if m in chosen or (profile == "paper" and place_of(m).exists())}
+if missing := [m for m in EXPERIMENTS["navigation"] if budgeted(m) and m not in results]:
+    raise FileNotFoundError(f"nothing is kept of {', '.join(missing)}: `python -m mamlkit bank --only navigation` trains what this page compares with")
 policies = lambda found: [{k: p[i] for k, p in found.items() if not k.startswith("history.")} for i in range(len(found["history.returns"]))]
 theta = {m: policies(found) for m, found in results.items()} | {"random": [policy.init(seeded(s, where)) for s in seeds]}
 METHODS["random"] = (meta, (0, 0, 0))

@@ -88,10 +88,10 @@ def test_a_model_of_another_output_shape_is_refused():
         evaluate(maml(loss, alpha=alpha, steps=0), theta, tasks, on_query(loss))
 
 
-def run_of(iterations, scored=None):
-    """Steps 10 apart whose only meta-parameter is the iteration; `scored` is a Step to go on from."""
-    start = scored.iteration + 10 if scored else 10
-    return ([scored] if scored else []) + [Step(i, {"p": torch.tensor(float(i))}, {}, torch.empty(0), torch.empty(0)) for i in range(start, iterations + 1, 10)]
+def run_of(iterations, resume=None, scores=torch.empty(0, 2)):
+    """Steps 10 apart whose only meta-parameter is the iteration, from after `resume` on, with scores of their own."""
+    start = resume.iteration + 10 if resume else 10
+    return [Step(i, {"p": torch.tensor(float(i))}, {}, torch.empty(0), torch.empty(0), {"p": torch.tensor(-1.0)}, scores) for i in range(start, iterations + 1, 10)]
 
 
 def test_the_best_on_validation_is_kept_and_every_score_with_it():
@@ -111,9 +111,14 @@ def test_a_resumed_run_goes_on_with_its_best_and_asks_nothing_twice():
     for cut in (40, 50):
         first = list(validated(run_of(cut), score, every=20))[-1]
         asked.clear()
-        rest = list(validated(run_of(90, first), score, every=20))
-        assert rest[0] == first and asked == [60, 80]
+        rest = list(validated(run_of(90, first), score, every=20, resume=first))
+        assert rest[0].iteration == cut + 10 and asked == [60, 80]
         assert rest[-1].best == whole.best and torch.equal(rest[-1].scores, whole.scores)
+
+
+def test_what_a_run_itself_scored_is_not_mixed_in():
+    steps = validated(run_of(60, scores=torch.tensor([[10.0, 99.0]] * 9)), lambda meta: -meta["p"], every=20)
+    assert list(steps)[-1].scores.tolist() == [[20, -20], [40, -40], [60, -60]]
 
 
 def test_the_first_of_equals_is_the_best():
