@@ -153,8 +153,8 @@ show(few_shot, strided_convnet, strided_body)
 NETS = {"strided": strided_convnet, "pooled": pooled_convnet, "pooled, 64": lambda way: pooled_convnet(way, filters=64), "no conv": lambda way: mlp(784, 256, 128, 64, 64, way, norm=True)}
 BODIES = {"strided": strided_body(), "pooled": pooled_body(), "no conv": None}
 SETTINGS = {  # the paper's: ways, shots, net, alpha as printed, inner steps in training and at test, meta-batch, queries in training
-    "omniglot-5w1s-cpu": dict(way=5, shots=1, net="strided", alpha=0.4, steps=1, test=3, tasks=8, queries=1, iterations=20_000),
-    "omniglot-5w1s-cpu-first-order": dict(way=5, shots=1, net="strided", alpha=0.4, steps=1, test=3, tasks=8, queries=1, iterations=20_000),
+    "omniglot-5w1s-cpu": dict(way=5, shots=1, net="strided", alpha=0.4, steps=1, test=3, tasks=8, queries=5, iterations=20_000),
+    "omniglot-5w1s-cpu-first-order": dict(way=5, shots=1, net="strided", alpha=0.4, steps=1, test=3, tasks=8, queries=5, iterations=20_000),
     "omniglot-5w1s": dict(way=5, shots=1, net="strided", alpha=0.4, steps=1, test=3, tasks=32, queries=1, iterations=60_000),
     "omniglot-noconv-5w1s": dict(way=5, shots=1, net="no conv", alpha=0.4, steps=1, test=3, tasks=32, queries=1, iterations=60_000),
     "omniglot-5w5s": dict(way=5, shots=5, net="strided", alpha=0.4, steps=1, test=3, tasks=32, queries=5, iterations=60_000),
@@ -165,13 +165,13 @@ SETTINGS = {  # the paper's: ways, shots, net, alpha as printed, inner steps in 
     "omniglot-noconv-5w5s": dict(way=5, shots=5, net="no conv", alpha=0.4, steps=1, test=3, tasks=32, queries=5, iterations=60_000),
     "mini-5w1s-64-filters": dict(way=5, shots=1, net="pooled, 64", alpha=0.01, steps=5, test=10, tasks=4, queries=15, iterations=60_000),
 }
-SMALLER = {  # what a shorter profile trains: iterations of each method, and the meta-batch
-    "smoke": {"omniglot-5w1s": (2, dict(printed=4, maml=2, prototypical=2, matching=2, siamese=2, context=2, **{"fine-tuned": 2, "features": 2})), "omniglot-noconv-5w1s": (2, dict(maml=2, mann=2))},
-    "quick": {"omniglot-5w1s": (8, dict(printed=8_000, maml=400, prototypical=500, matching=500, siamese=500)),
-              "omniglot-noconv-5w1s": (8, dict(maml=1_000, mann=200))},
-    "paper": {"omniglot-5w1s-cpu": (8, {"printed": 20_000}), "omniglot-5w1s-cpu-first-order": (8, {"first order, printed": 20_000})},
+SMALLER = {  # what a shorter profile changes in a setting, and the iterations of each method; five queries a class teach more a second than one
+    "smoke": {"omniglot-5w1s": (dict(tasks=2), dict(printed=4, maml=2, prototypical=2, matching=2, siamese=2, context=2, **{"fine-tuned": 2, "features": 2})), "omniglot-noconv-5w1s": (dict(tasks=2), dict(maml=2, mann=2))},
+    "quick": {"omniglot-5w1s": (dict(tasks=4, queries=5), dict(printed=5_000, maml=400, prototypical=500, matching=500, siamese=500)),
+              "omniglot-noconv-5w1s": (dict(tasks=8), dict(maml=1_000, mann=200))},
+    "paper": {"omniglot-5w1s-cpu": ({}, {"printed": 20_000}), "omniglot-5w1s-cpu-first-order": ({}, {"first order, printed": 20_000})},
 }
-STEPS, FASTER = 10, budget(profile, smoke=1, quick=1, paper=3)  # steps at test; where Adam's step falls to 0 it begins this many times higher
+STEPS, FASTER = 10, budget(profile, smoke=1, quick=3, paper=3)  # steps at test; where Adam's step falls to 0 it begins this many times higher
 
 
 @cache
@@ -260,13 +260,13 @@ NAMES = {"maml": "MAML, the authors' step (alpha times N)", "printed": "MAML, al
 
 # %%
 def training(setting, method):
-    """The size of one training run, and the tasks that it draws."""
-    s = SETTINGS[setting]
-    tasks, iterations = SMALLER[profile].get(setting, (s["tasks"], {}))
+    """A setting as one method trains in it at this profile, and the tasks that are drawn."""
+    changed, iterations = SMALLER[profile].get(setting, ({}, {}))
+    s = SETTINGS[setting] | changed
     drawn_from = family(setting, "train", s["queries"])
     if method in ("fine-tuned", "features"):  # as many images as MAML sees
         drawn_from = all_classes(every_class(s), examples=s["way"] * (s["shots"] + s["queries"]))
-    return dict(tasks=tasks, iterations=iterations.get(method, s["iterations"])), shuffled(drawn_from) if method == "mann" else drawn_from
+    return s | dict(iterations=iterations.get(method, s["iterations"])), shuffled(drawn_from) if method == "mann" else drawn_from
 
 
 def in_parts(learner, meta, tasks_of, metric, seed, n):
@@ -294,12 +294,12 @@ def outer(setting, iterations):
 
 
 def meta_train(setting, method, seed):
-    (net, learner, adapts), (size, drawn_from) = METHODS[method](SETTINGS[setting]), training(setting, method)
+    (s, drawn_from), (net, learner, adapts) = training(setting, method), METHODS[method](SETTINGS[setting])
     g, score = seeded(seed, where), validation_score(setting, net, adapts[0] if isinstance(adapts, list) else adapts)
-    meta, (first, rule), every = learner.init(net.init(g)), outer(setting, size["iterations"]), max(100, size["iterations"] // 2000 * 100)
-    about = dict(name=f"{setting} {method}", images=alphabet, seed=seed, beta=first, **SETTINGS[setting] | size, code=source_key(learner, drawn_from, net))
-    go = lambda resume: validated(train(learner, meta, drawn_from, rule, generator=g, **size, resume=resume), score, every=every, resume=resume)
-    return last(progress(resumable(place(about), go, about=about, device=where), size["iterations"], f"{setting}, {method}, seed {seed}", done=lambda s: s.iteration, note=loss_now))
+    meta, size, (first, rule) = learner.init(net.init(g)), dict(tasks=s["tasks"], iterations=s["iterations"]), outer(setting, s["iterations"])
+    about = dict(name=f"{setting} {method}", images=alphabet, seed=seed, beta=first, **s, code=source_key(learner, drawn_from, net))
+    go = lambda resume: validated(train(learner, meta, drawn_from, rule, generator=g, **size, resume=resume), score, every=max(100, s["iterations"] // 1000 * 100), resume=resume)
+    return last(progress(resumable(place(about), go, about=about, device=where), s["iterations"], f"{setting}, {method}, seed {seed}", done=lambda step: step.iteration, note=loss_now))
 
 
 # %% [markdown]
