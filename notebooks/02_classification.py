@@ -150,8 +150,9 @@ show(few_shot, strided_convnet, strided_body)
 # drawings.
 
 # %%
-NETS = {"strided": strided_convnet, "pooled": pooled_convnet, "pooled, 64": lambda way: pooled_convnet(way, filters=64), "no conv": lambda way: mlp(784, 256, 128, 64, 64, way, norm=True)}
-BODIES = {"strided": strided_body(), "pooled": pooled_body(), "no conv": None}
+NETS = {"strided": strided_convnet, "pooled": pooled_convnet, "pooled, 64": lambda way: pooled_convnet(way, filters=64), "no conv": lambda way: mlp(784, 256, 128, 64, 64, way, norm=True),
+        "pooled, quiet": lambda way: Net(lambda g: fresh_head(pooled_convnet(way).init(g), way), pooled_convnet(way).forward)}
+BODIES = {"strided": strided_body(), "pooled": pooled_body(), "pooled, quiet": pooled_body(), "no conv": None}
 SETTINGS = {  # the paper's: ways, shots, net, alpha as printed, inner steps in training and at test, meta-batch, queries in training
     "omniglot-5w1s-cpu": dict(way=5, shots=1, net="strided", alpha=0.4, steps=1, test=3, tasks=8, queries=5, iterations=20_000),
     "omniglot-5w1s-cpu-first-order": dict(way=5, shots=1, net="strided", alpha=0.4, steps=1, test=3, tasks=8, queries=5, iterations=20_000),
@@ -168,9 +169,11 @@ SETTINGS = {  # the paper's: ways, shots, net, alpha as printed, inner steps in 
 SMALLER = {  # what a shorter profile changes in a setting, and the iterations of each method; five queries a class teach more a second than one
     "smoke": {"omniglot-5w1s": (dict(tasks=2), dict(printed=4, maml=2, prototypical=2, matching=2, siamese=2, context=2, **{"fine-tuned": 2, "features": 2})), "omniglot-noconv-5w1s": (dict(tasks=2), dict(maml=2, mann=2))},
     "quick": {"omniglot-5w1s": (dict(tasks=4, queries=5), dict(printed=5_000, maml=400, prototypical=500, matching=500, siamese=500)),
-              "omniglot-noconv-5w1s": (dict(tasks=8), dict(maml=1_000, mann=200))},
+              "omniglot-noconv-5w1s": (dict(tasks=8), dict(maml=1_000, mann=200)),
+              "mini-5w1s": (dict(net="pooled, quiet", steps=1, test=3, queries=5, test_tasks=50), dict(maml=300, prototypical=100))},
     "paper": {"omniglot-5w1s-cpu": ({}, {"printed": 20_000}), "omniglot-5w1s-cpu-first-order": ({}, {"first order, printed": 20_000})},
 }
+AS_TRAINED = {name: s | SMALLER[profile].get(name, ({}, {}))[0] for name, s in SETTINGS.items()}
 STEPS, FASTER = 10, budget(profile, smoke=1, quick=3, paper=3)  # steps at test; where Adam's step falls to 0 it begins this many times higher
 
 
@@ -261,8 +264,7 @@ NAMES = {"maml": "MAML, the authors' step (alpha times N)", "printed": "MAML, al
 # %%
 def training(setting, method):
     """A setting as one method trains in it at this profile, and the tasks that are drawn."""
-    changed, iterations = SMALLER[profile].get(setting, ({}, {}))
-    s = SETTINGS[setting] | changed
+    s, iterations = AS_TRAINED[setting], SMALLER[profile].get(setting, ({}, {}))[1]
     drawn_from = family(setting, "train", s["queries"])
     if method in ("fine-tuned", "features"):  # as many images as MAML sees
         drawn_from = all_classes(every_class(s), examples=s["way"] * (s["shots"] + s["queries"]))
@@ -294,9 +296,10 @@ def outer(setting, iterations):
 
 
 def meta_train(setting, method, seed):
-    (s, drawn_from), (net, learner, adapts) = training(setting, method), METHODS[method](SETTINGS[setting])
+    (s, drawn_from), (net, learner, adapts) = training(setting, method), METHODS[method](AS_TRAINED[setting])
     g, score = seeded(seed, where), validation_score(setting, net, adapts[0] if isinstance(adapts, list) else adapts)
-    meta, size, (first, rule) = learner.init(net.init(g)), dict(tasks=s["tasks"], iterations=s["iterations"]), outer(setting, s["iterations"])
+    at_once = 1 if where.type == "cpu" and setting.startswith("mini") else None  # large maps of several tasks leave a CPU's cache
+    meta, size, (first, rule) = learner.init(net.init(g)), dict(tasks=s["tasks"], iterations=s["iterations"], chunk=at_once), outer(setting, s["iterations"])
     about = dict(name=f"{setting} {method}", images=alphabet, seed=seed, beta=first, **s, code=source_key(learner, drawn_from, net))
     go = lambda resume: validated(train(learner, meta, drawn_from, rule, generator=g, **size, resume=resume), score, every=max(100, s["iterations"] // 1000 * 100), resume=resume)
     return last(progress(resumable(place(about), go, about=about, device=where), s["iterations"], f"{setting}, {method}, seed {seed}", done=lambda step: step.iteration, note=loss_now))
@@ -322,13 +325,14 @@ GRADIENT = ("maml", "printed", "fomaml", "first order, printed", "context")
 def measured(setting, net, adapts, meta, name, split="test"):
     """How many queries are named rightly under a protocol, after each step: (tasks, steps + 1)."""
     s, (protocol, queries, n) = SETTINGS[setting], PROTOCOLS[name]
+    n = min(n, AS_TRAINED[setting].get("test_tasks", n))
     share = in_parts(adapts, meta, family(setting, split, queries(s)), under(protocol, accuracy, net.forward), 10_000, n)
     return (share * s["way"] * queries(s)).round().short()
 
 
 def train_and_measure(setting, method, seed):
     step = meta_train(setting, "fine-tuned" if method == "features" else method, seed)  # one classifier for both
-    (net, _, adapts), best, names = METHODS[method](SETTINGS[setting]), step.best or step.meta, PROTOCOLS if method in GRADIENT else ("paper", "together")
+    (net, _, adapts), best, names = METHODS[method](AS_TRAINED[setting]), step.best or step.meta, PROTOCOLS if method in GRADIENT else ("paper", "together")
     if isinstance(adapts, list): adapts = max(adapts, key=lambda tuning: validation_score(setting, net, tuning)(best))
     right = {f"right.{name}": measured(setting, net, adapts, best, name) for name in progress(names, len(names), "measuring")}
     if setting.startswith("mini"): right["right.training classes"] = measured(setting, net, adapts, best, "together", "train")
@@ -366,7 +370,7 @@ methods = lambda name: [*SMALLER[profile][name][1]] if name in SMALLER[profile] 
 
 def meta_gradient(setting, method):
     """The meta-gradient of one training task, and what it is a function of."""
-    net, learner, _ = METHODS[method](SETTINGS[setting])
+    net, learner, _ = METHODS[method](AS_TRAINED[setting])
     task = tree_map(lambda t: t[0], sample(training(setting, method)[1], seeded(0, where), 1))
     return learner.meta_grad, learner.init(net.init(seeded(0, where))), task
 
@@ -403,7 +407,7 @@ TABLE1 = {  # quoted: Table 1 of the paper; prototypical nets from Snell et al. 
 }
 PLUS_MINUS = {"maml": dict(zip(TABLE1, (0.4, 0.1, 0.3, 0.2, 1.1, 0.6, 1.84, 0.92))), "meta-learner LSTM": {"mini-5w1s": 0.77, "mini-5w5s": 0.71}}
 LSTM = {"mini-5w1s": 43.44, "mini-5w5s": 60.60}
-nearest = {name: in_parts(METHODS["pixels"](SETTINGS[name])[2], {}, family(name, "test", SETTINGS[name]["shots"]), on_query(accuracy(METHODS["pixels"](SETTINGS[name])[0].forward)), 10_000, PROTOCOLS["paper"][2])
+nearest = {name: in_parts(METHODS["pixels"](AS_TRAINED[name])[2], {}, family(name, "test", SETTINGS[name]["shots"]), on_query(accuracy(METHODS["pixels"](AS_TRAINED[name])[0].forward)), 10_000, PROTOCOLS["paper"][2])
            for name in plan if name in chosen}
 
 
@@ -485,7 +489,7 @@ if shown:
 # %%
 def head_only(setting, method, protocol, seed):
     """Accuracy after the paper's steps when only the last layer adapts: (tasks,)."""
-    s, (net, _, _) = SETTINGS[setting], METHODS[method](SETTINGS[setting])
+    s, (net, _, _) = SETTINGS[setting], METHODS[method](AS_TRAINED[setting])
     a = s["alpha"] * (1 if "printed" in method else s["way"])
     alone = maml(cross_entropy(net.forward), alpha={name: a for name in HEAD}, steps=s["test"])
     metric, n = under(PROTOCOLS[protocol][0], accuracy, net.forward), min(1_000, PROTOCOLS[protocol][2])
@@ -498,7 +502,7 @@ def weights(setting, method, seed):
 
 def moved(setting, method, seed):
     """How far each layer moves in the paper's steps, relative to its length, averaged over 50 tasks."""
-    theta, (_, _, adapts) = weights(setting, method, seed), METHODS[method](SETTINGS[setting])
+    theta, (_, _, adapts) = weights(setting, method, seed), METHODS[method](AS_TRAINED[setting])
     tasks = sample(family(setting, "test", 1), seeded(10_000, where), 50)
     far = lambda support: torch.stack([(adapts.adapt(theta, support)[SETTINGS[setting]["test"]][f"layer{i}.weight"] - theta[f"layer{i}.weight"]).norm() / theta[f"layer{i}.weight"].norm() for i in range(5)])
     return vmap(far, chunk_size=10)(tasks.support).mean(0)
@@ -537,7 +541,7 @@ drawing_pads(strided_convnet(5).forward, banked_theta, alpha=all_but_norms(banke
 # %%
 def linear_and_real(setting, method, seed):
     """One task's accuracy after the linearisation of one step and after the step itself, in percent, as a function of the task."""
-    net, theta = METHODS[method](SETTINGS[setting])[0], weights(setting, method, seed)
+    net, theta = METHODS[method](AS_TRAINED[setting])[0], weights(setting, method, seed)
     a = all_but_norms(theta, SETTINGS[setting]["alpha"] * (1 if "printed" in method else SETTINGS[setting]["way"]))
     step = lambda task: inner_step(theta, lambda p: cross_entropy(net.forward)(p, task.support), a)
     linear = lambda task: sum(jvp(lambda p: net.forward(p, task.query.x), (theta,), (tree_map(torch.sub, step(task), theta),)))
