@@ -53,7 +53,9 @@ def verdict(entry: Mapping, checks: Mapping[str, bool], *, profile: str, seeds: 
 
     All checks passed: reproduced; a decisive one failed, or all failed: what the ledger says (`otherwise`); some
     passed: partial. With fewer seeds than the criterion asks for it is at best partial. A budget smaller than the one
-    it asks for can support a claim, which is then partial, and never refute it; a smoke run tests nothing. Raises ValueError if `checks` are not exactly those of the criterion.
+    it asks for can support a claim, which is then partial, and never refute it: a smaller profile, or, where the criterion
+    has a check of the budget itself (`enough`), that check. A smoke run tests nothing. Raises ValueError if `checks` are
+    not exactly those of the criterion.
     """
     if entry["kind"] in ("opinion", "history", "metadata"):
         return "not testable"
@@ -61,7 +63,8 @@ def verdict(entry: Mapping, checks: Mapping[str, bool], *, profile: str, seeds: 
         raise ValueError(f"{entry['id']} is decided by {list(entry['checks'])}, got {list(checks)}")
     if profile == "smoke" or not checks:
         return "not tested"
-    reduced = entry["budget"] == "paper" and profile != "paper"
+    reduced = entry["budget"] == "paper" and profile != "paper" or not checks.get(entry.get("enough"), True)
+    checks = {name: passed for name, passed in checks.items() if name != entry.get("enough")}
     if not all(checks.values()):
         if reduced:
             return "not tested"

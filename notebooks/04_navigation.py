@@ -81,8 +81,10 @@ from mamlkit.rl.goals import Informed, Mixed
 from mamlkit.rl.navigation import Navigation, authors_goals
 from mamlkit.rl.objectives import divergence, reinforce, surrogate
 from mamlkit.rl.policy import gaussian
-from mamlkit.rl.rollout import mean_return, rollout
+from mamlkit.rl.rl2 import rl2
+from mamlkit.rl.rollout import episodes, mean_return, rollout
 from mamlkit.rl.trpo import trpo_step
+from mamlkit.train import Step
 from mamlkit.trees import ravel, tree_map
 from mamlkit.variants.maml import maml
 from mamlkit.walks import paths
@@ -91,7 +93,7 @@ from mamlkit.walks import paths
 profile: str = "quick"  # how much is run; one of smoke, quick, paper
 seed: int = 0  # the first seed; 0 or more
 device: str = "auto"  # where it runs; one of auto, cpu, cuda, cuda:N
-only: str = "all"  # which experiment is run; one of all, none, navigation, navigation-context, navigation-alpha, navigation-squared, navigation-exact
+only: str = "all"  # which experiment is run; one of all, none, navigation, navigation-context, navigation-alpha, navigation-squared, navigation-exact, navigation-rl2
 alpha: float = 0.1  # the inner step size; above 0
 tasks: int = 20  # tasks in a meta-batch; 1 or more
 rollouts: int = 20  # rollouts of a task before and after the inner step, of 100 environment steps each; 1 or more
@@ -192,7 +194,7 @@ METHODS = {  # where it learns and what; the last numbers are its meta-updates a
     "exact curvature": (meta | dict(every=1), (0, 0, 100)),
 }
 EXPERIMENTS = {"navigation": ("maml", "pretrained", "pretrained, 100 paths", "oracle"), "navigation-context": ("context",),
-               "navigation-alpha": ("alpha 0.5",), "navigation-squared": ("squared",), "navigation-exact": ("exact curvature",)}
+               "navigation-alpha": ("alpha 0.5",), "navigation-squared": ("squared",), "navigation-exact": ("exact curvature",), "navigation-rl2": ()}  # RL^2 is trained in its own way, see below
 GRID = budget(profile, smoke=(0.1, 0.5), quick=(0.05, 0.1, 0.2, 0.5, 1.0, 2.0), paper=(0.05, 0.1, 0.2, 0.5, 1.0, 2.0))  # step sizes that the pretrained and the random policy choose from, on validation goals
 validation_goals = world.sample_goals(seeded(20_000, where), 40)
 
@@ -291,6 +293,41 @@ def learned(method):
         keep(place_of(method), stacked([meta_train(method, s) for s in its_seeds]), about)
     return kept(place_of(method), where)[0]
 
+
+# %% [markdown]
+# And one of another kind: *RL$^2$* (Duan et al. 2016), which the paper cites and never runs. Its policy has a memory, fed
+# with what it did and what that brought; the memory outlives an episode. It is trained, by the same TRPO and on as many environment steps as
+# MAML, for what a few episodes with one goal bring together. More of it further down.
+
+# %%
+RECALL = dict(trials=budget(profile, smoke=4, quick=40, paper=80), episodes=budget(profile, smoke=2, quick=3, paper=3), iterations=budget(profile, smoke=2, quick=40, paper=330))
+memory = rl2(world, episodes=RECALL["episodes"], every=10)
+
+
+def remembering(g, resume):
+    """The Steps of RL^2's training from where it stands, one for each update."""
+    params, done, history = (memory.policy.init(g), 0, torch.empty(0, RECALL["episodes"])) if resume is None else (resume.meta, resume.iteration, resume.optimizer["returns"])
+    g.set_state(g.get_state() if resume is None else resume.generator)
+    for i in range(done, RECALL["iterations"]):
+        played = memory.play(params, world.sample_goals(g, RECALL["trials"]), g)
+        params, history = memory.update(params, played)[0], torch.cat([history, by_episode(played, RECALL["episodes"]).mean(0, keepdim=True)])
+        yield Step(i + 1, params, {"returns": history}, g.get_state(), -history[:, -1])
+
+
+by_episode = lambda played, number: episodes(played)[0][:, :number].cpu()  # the returns of a trial's first episodes, (trials, number)
+
+
+def recalling():
+    """RL^2's parameters and its history, trained once."""
+    if not (profile == "paper" and place_of("rl2").exists()):
+        about = dict(name="navigation rl2", seed=seed, **RECALL, code=source_key(rl2, Navigation))
+        steps = resumable(place(about), lambda resume: remembering(seeded(seed, where), resume), about=about, device=where)
+        end = last(progress(steps, RECALL["iterations"], f"RL^2, seed {seed}", done=lambda s: s.iteration, note=lambda s: "returns " + " ".join(f"{r:.1f}" for r in s.optimizer["returns"][-5:].mean(0))))
+        keep(place_of("rl2"), end.meta | {"history.returns": end.optimizer["returns"]}, about | dict(device=str(where), commit=commit()))
+    return kept(place_of("rl2"), where)[0]
+
+
+recalled = recalling() if only in ("all", "navigation-rl2") or (profile == "paper" and place_of("rl2").exists()) else None
 
 # %%
 chosen = [m for e, ms in EXPERIMENTS.items() if only in ("all", e) for m in ms if budgeted(m)]
@@ -628,6 +665,55 @@ say(in_words)
 record(run, "C140", checks={"like MAML": behind.value <= 3, "above pretrained": ahead.low > 0}, protocol=protocol + "; context of 5, alpha " + f"{METHODS['context'][0]['alpha']:g}",
        here={"minus the return before": minus(mean["context"][0])} | {f"minus the return after {k} update{'s' * (k > 1)}": minus(mean["context"][k]) for k in (1, 2, 3)} | {"MAML minus context after 3": behind, "context minus pretrained after 1": ahead},
        why=f"adapting five numbers returns {mean['context'][1].value:.1f} after one update and {mean['context'][3].value:.1f} after three, {behind.value:+.1f} behind MAML.") if "context" in R else None
+
+# %% [markdown]
+# ## RL$^2$: to remember instead of to step
+#
+# A memory can do what a gradient step does, and more: nothing says that it must learn from its rewards by a gradient. It may
+# as well have found out that three distances from known places tell where the goal is. **What do you expect**, with as much
+# training as MAML had: does it need twenty walks?
+
+# %%
+show(rl2)
+
+# %%
+WALKS, TRIALS = budget(profile, smoke=2, quick=20, paper=20), budget(profile, smoke=2, quick=20, paper=20)
+
+
+def recall(params):
+    """RL^2's mean return on each test goal in each of WALKS + 1 successive episodes: (goals, WALKS + 1). It was trained for the first few."""
+    goals = test_goals.repeat_interleave(TRIALS, 0)
+    played = rl2(world, episodes=WALKS + 1).play(params, goals, seeded(70_000, where))
+    return {"returns": by_episode(played, WALKS + 1).unflatten(0, (len(test_goals), TRIALS)).mean(1)}
+
+
+by_memory, in_trials = None, f"Not trained at {profile} yet: `python -m mamlkit bank --only navigation-rl2`."
+if recalled:
+    weights = {k: p for k, p in recalled.items() if not k.startswith("history.")}
+    by_memory = remembered(dict(name="navigation rl2 walks", goals=len(test_goals), walks=WALKS, trials=TRIALS, of=ravel(weights)[0].double().sum().item(), code=source_key(rl2, Navigation)), lambda: recall(weights), where)["returns"].cpu()
+    stepped = measured("maml", alpha, walks=WALKS)["begun"][:1]  # one seed of each
+    trained_for = RECALL["episodes"]
+    apart = {n: bootstrap(by_memory[None, :, n - 1] - stepped[..., 1], seeded(0)) for n in (trained_for, WALKS + 1)}
+    in_trials = (f"RL$^2$ returns {', '.join(f'{r:.1f}' for r in by_memory[:, :trained_for].mean(0))} in its first {trained_for} episodes and {by_memory[:, -1].mean():.1f} in episode {WALKS + 1}, when it has played "
+                 f"what one update of MAML on {WALKS} walks takes: after that update MAML returns {stepped[..., 1].mean():.1f}. It was trained on {RECALL['trials'] * trained_for * world.horizon * RECALL['iterations'] / 1e6:.1f} million environment steps at most.")
+say(in_trials)
+
+# %% tags=["figure"]
+if recalled:
+    fig, ax = canvas(f"Episode {trained_for} with a memory returns {by_memory[:, trained_for - 1].mean():.1f}; MAML returns {stepped[..., 1].mean():.1f} after one update on {WALKS} walks", height=3.0)
+    draw(ax, "oracle", [world.horizon * i for i in range(WALKS + 1)], by_memory.mean(0), label="RL$^2$, episode by episode")
+    draw(ax, "maml", [world.horizon * WALKS * k for k in range(UPDATES + 1)], stepped.mean((0, 1)), label="MAML, update by update")
+    ax.axvline(world.horizon * trained_for, color=LOOKS["truth"].color, linewidth=0.8, linestyle=":")
+    ax.annotate("RL$^2$ was trained up to here", (world.horizon * trained_for, 0.04), xycoords=("data", "axes fraction"), xytext=(4, 0), textcoords="offset points", fontsize=8.5)
+    ax.set(xlabel="environment steps played with the goal, at most", ylabel="mean return of an episode", xlim=(0, 1.35 * world.horizon * WALKS * UPDATES))
+    figure(fig, f"The mean return on the authors' goals against the environment steps played with a goal: of RL^2 in {WALKS + 1} successive episodes, from {by_memory[:, 0].mean():.1f} to {by_memory[:, -1].mean():.1f}, and of MAML before and after "
+                f"each of {UPDATES} updates on {WALKS} walks: {', '.join(f'{r:.1f}' for r in stepped.mean((0, 1)))}.")
+
+# %% tags=["claim"]
+record(run._replace(seeds=[seed]), "X021", checks={"as good after as many steps": apart[WALKS + 1].low > -1, "as good in its last episode": apart[trained_for].low > -1},
+       protocol=f"{RECALL['iterations']} TRPO updates of {RECALL['trials']} trials of {trained_for} episodes, curvature from each tenth trial; {len(test_goals)} goals of the authors, {TRIALS} trials of each",
+       here={f"RL^2's return in episode {n}": by_memory[:, n - 1].mean().item() for n in (1, *apart)} | {"MAML's return after 1 update": stepped[..., 1].mean().item()} | {f"RL^2 in episode {n} minus MAML": i for n, i in apart.items()},
+       why=f"RL^2 returns {by_memory[:, trained_for - 1].mean():.1f} in episode {trained_for} and {by_memory[:, -1].mean():.1f} in episode {WALKS + 1}, {signed(apart[WALKS + 1])} above MAML after one update on {WALKS} walks.") if recalled else None
 
 # %% [markdown]
 # ## What it cost

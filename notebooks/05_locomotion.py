@@ -34,16 +34,16 @@ theta = {k: p for k, p in kept(BANK / "checkpoints" / "cheetah-direction-cpu-mam
 goals, stepped = torch.tensor([[1.0], [-1.0]]), lambda k: maml(reinforce(policy), alpha=0.1, steps=k)
 task, played = collect(env, policy, stepped, theta, goals, steps=1, rollouts=20, generator=seeded(0))
 adapted = [stepped(1).adapt(theta, tuple(type(b)(*(t[i] if torch.is_tensor(t) else type(t)(*(u[i] for u in t)) for t in b)) for b in task.support))[-1] for i in (0, 1)]
-walks = {"before": walk(env, policy, theta, goals[0], generator=seeded(1))[0], "after, forward pays": walk(env, policy, adapted[0], goals[0], generator=seeded(1))[0],
-         "after, backward pays": walk(env, policy, adapted[1], goals[1], generator=seeded(1))[0]}
+walks = {"before\nany step": walk(env, policy, theta, goals[0], generator=seeded(1))[0], "forward\npays": walk(env, policy, adapted[0], goals[0], generator=seeded(1))[0],
+         "backward\npays": walk(env, policy, adapted[1], goals[1], generator=seeded(1))[0]}
 mean = [[(t.reward[i].sum() / t.first[i].sum()).item() for t in played] for i in (0, 1)]
-fig, axes = canvas(f"One step on twenty tries: the return goes from {mean[0][0]:.0f} to {mean[0][1]:.0f} where forward pays, from {mean[1][0]:.0f} to {mean[1][1]:.0f} where backward does", rows=3, columns=5, height=4.6)
+fig, axes = canvas(f"One step on twenty tries: from {mean[0][0]:.0f} to {mean[0][1]:.0f} where forward pays, {mean[1][0]:.0f} to {mean[1][1]:.0f} where backward", rows=3, columns=5, height=4.6)
 for row, (name, walked) in zip(axes, walks.items()):
     for ax, when, picture in zip(row, range(0, 201, 50), frames(env.robot.model, walked[::50], size=(132, 176))):
         ax.imshow(picture), ax.set(xticks=[], yticks=[], title=f"{when / 100:.1f} s: {walked[when, 0] - walked[0, 0]:+.2f} m"), ax.grid(False)
-    row[0].set_ylabel(name)
+    row[0].set_ylabel(name, fontsize=8.5)
 figure(fig, "Pictures of a half-cheetah every half second, before a step and after one step towards forward and towards backward. It ends at "
-            + ", ".join(f"{w[-1, 0] - w[0, 0]:+.2f} m ({n})" for n, w in walks.items()) + ".")
+            + ", ".join(f"{w[-1, 0] - w[0, 0]:+.2f} m ({' '.join(n.split())})" for n, w in walks.items()) + ".")
 
 # %% [markdown]
 # *Meta-trained on one core, with a small part of the authors' experience (Figure 5 below says how small); one episode of each, not chosen.*
@@ -243,7 +243,7 @@ banked = {which: kept(file(folder, *which))[0] for name in SETTINGS for which in
 
 # %% tags=["figure"]
 trained_here = [which for which in results if which[1] == "maml"] or [which for which in banked if which[1] == "maml"][:2]
-fig, axes = canvas("Return in training, before and after the step: " + ", ".join(f"{name.split('-')[0]}'s {name.split('-')[1]} {r[0]:.0f} to {r[1]:.0f} in the end" for name, r in
+fig, axes = canvas("In the end of training a step takes the return from " + " and ".join(f"{r[0]:.0f} to {r[1]:.0f} ({name.split('-')[1]})" for name, r in
                    ((which[0], (results | banked if profile == "paper" else banked | results)[which]["returns"][-5:].mean(0)) for which in trained_here[:2])), columns=2, height=2.6)
 for ax, which in zip(axes, trained_here):
     history = (banked | results)[which]["returns"]
@@ -319,8 +319,7 @@ played_there = {env: millions(m["iteration"], m["tasks"], m["rollouts"]) for env
 lead = next(iter(panels), None)
 if lead:
     now_gain, share = {env: gain(pool[env], panels[env]).value for env in panels}, {env: played_here[env] / played_there[env] for env in panels}
-    fig, axes = canvas("One step gains " + ", ".join(f"{now_gain[env]:.0f} ({env.replace('-', ' ')}; authors {AUTHORS[env]['maml'][1] - AUTHORS[env]['maml'][0]:.0f})" for env in panels)
-                       + f", with {min(share.values()):.1%} to {max(share.values()):.0%} of their experience", rows=2, columns=2, height=6.0, sharey="row", sharex=True)
+    fig, axes = canvas(f"One step gains here a part of what it gained the authors, with {min(share.values()):.1%} to {max(share.values()):.0%} of their experience", rows=2, columns=2, height=6.4, sharey="row", sharex=True)
     for ax, env in zip(axes.flat, ENVS):
         for m, values in AUTHORS[env].items():
             ax.plot(range(STEPS + 1), values, color=LOOKS[m].color, linestyle=LOOKS[m].line, marker="D", markersize=5, markerfacecolor="none", alpha=0.45, linewidth=1)
@@ -328,7 +327,7 @@ if lead:
             if (found := returns(pool[env], panels[env], m)) is not None:
                 band = (found.mean(1).amin(0), found.mean(1).amax(0)) if len(found) > 1 else None
                 draw(ax, m, range(STEPS + 1), found.mean((0, 1)), interval=band, label="", linewidth=2.4).set_label(LOOKS[m].label)
-        ax.set(xticks=range(STEPS + 1), title=f"{env.replace('-', ' ')}: " + (f"{played_here[env]:.1f} M steps played, authors {played_there[env]:.0f} M" if env in panels else "nothing is banked yet"))
+        ax.set(xticks=range(STEPS + 1), title=f"{env.replace('-', ' ')}: " + (f"one step {now_gain[env]:+.0f}, authors {AUTHORS[env]['maml'][1] - AUTHORS[env]['maml'][0]:+.0f}\nplayed {played_here[env]:.1f} M steps, authors {played_there[env]:.0f} M" if env in panels else "nothing is banked yet"))
     for row in axes: row[0].set_ylabel("mean return of an episode")
     for ax in axes[1]: ax.set_xlabel("gradient steps")
     fig.legend(*axes[0, 0].get_legend_handles_labels(), loc="outside lower center", ncols=4, frameon=False, fontsize=9)
@@ -351,9 +350,8 @@ say("\n".join(["| environment | steps played, of the authors' | tasks x rollouts
 # %% tags=["widget"]
 from mamlkit.gaits import Start, gait_knobs
 
-shown = {f"cheetah, {task}": Start(Locomotion("cheetah", task), {k: p for k, p in kept(BANK / "checkpoints" / f"cheetah-{task}-cpu-maml-2.safetensors")[0].items() if k.startswith("layer") or k == "log_std"}, 0.1)
-         for task in ("direction", "velocity")}
-gait_knobs(shown)
+start_of = lambda robot, task, seed: {k: p for k, p in kept(BANK / "checkpoints" / f"{robot}-{task}-cpu-maml-{seed}.safetensors")[0].items() if k.startswith("layer") or k == "log_std"}
+gait_knobs({f"{robot}, {task}": Start(Locomotion(robot, task), start_of(robot, task, seed), 0.1) for robot, seed in (("cheetah", 2), ("ant", 0)) for task in ("direction", "velocity")})
 
 # %% [markdown]
 # ## What the bands rest on
@@ -398,16 +396,17 @@ lead_over = {(env, m, k): over_seeds(returns(evidence, judged[env], "maml", k).m
 wins = {env: env in judged and three(env) and len(rivals[env]) == 2 and all(sure(i) for (e, _, _), i in lead_over.items() if e == env) for env in ENVS}
 below = lambda a: all(p < r for p, r in zip(a["pretrained"][1:], a["random"][1:]))
 worse = {env: len(rivals[env]) == 2 and all(returns(evidence, judged[env], "pretrained", k).mean() < returns(evidence, judged[env], "random", k).mean() for k in (1, 2, 3)) for env in judged}
+played_of = lambda name: millions(*(settings[name][k] for k in ("iterations", "tasks", "rollouts")))
 longest = with_seeds(*[env for env in judged if env.startswith("cheetah")])
 listed = lambda values: ", ".join(f"{words(env)} {v:+.1f}" for env, v in values.items())
 
 # %% tags=["claim"]
 recorded(
-    record(longest, "C107", checks={words(env): env in judged and three(env) and sure(gains[env]) for env in ("cheetah-direction", "cheetah-velocity", "ant-direction", "ant-velocity")} | {"the authors' size": all(enough.values())},
+    record(longest, "C107", checks={words(env): env in judged and three(env) and sure(gains[env]) for env in ("cheetah-direction", "cheetah-velocity", "ant-direction", "ant-velocity")} | {"the authors' size": all(enough.values()), "the authors' experience": all(judged.get(env) == env for env in ENVS)},
            here={f"gain of one step, {words(env)}": i for env, i in gains.items()}, protocol=protocol, why=f"one step gains {listed({e: i.value for e, i in gains.items()})}; the authors' 343.9, 490.5, 51.0, 66.2 come from ten to a hundred times the experience.") if judged else None,
     record(longest, "C108", checks={words(env): env in judged and three(env) and sure(later[env]) for env in ("cheetah-direction", "cheetah-velocity", "ant-direction", "ant-velocity")},
            here={f"three steps minus one, {words(env)}": i for env, i in later.items()}, protocol=protocol, why=f"steps two and three add {listed({e: i.value for e, i in later.items()})}.") if judged else None,
-    record(longest, "C109", checks={words(env): wins[env] for env in ("cheetah-direction", "cheetah-velocity", "ant-direction", "ant-velocity")},
+    record(longest, "C109", checks={words(env): wins[env] for env in ("cheetah-direction", "cheetah-velocity", "ant-direction", "ant-velocity")} | {"the authors' experience": all(judged.get(env) == env for env in ENVS)},
            here={f"MAML minus {m}, step {k}, {words(env)}": i for (env, m, k), i in lead_over.items()}, protocol=protocol,
            why="after one step MAML is above pretrained and random by " + "; ".join(f"{words(env)} " + ", ".join(f"{lead_over[env, m, 1].value:+.0f}" for m in rivals[env]) for env in judged if rivals[env]) + ".") if judged and any(rivals.values()) else None,
     record(longest, "C111", checks={"as quoted": any(below(a) for a in AUTHORS.values()), "here": any(worse.values())}, protocol=protocol,
@@ -427,6 +426,64 @@ recorded(
     record(run, "X012", checks={env.split("-")[1]: sure(i) for env, i in ants.items()}, here={f"gain of one step, {words(env)}": i for env, i in ants.items()} | {f"oracle, {words(env)}": returns(evidence, f"{env}-cpu", "oracle", 0).mean().item() for env in ants if returns(evidence, f"{env}-cpu", "oracle") is not None},
            protocol="; ".join(at_size(f"{env}-cpu") for env in ants), why="one step gains " + ", ".join(f"{i} ({words(env)})" for env, i in ants.items()) + "; the intervals are over goals, not trainings.") if len(ants) == 2 else None,
 )
+
+# %% [markdown]
+# ## How little experience?
+#
+# Section 3.2 promises a policy for a new task from "only a small amount of experience", and one source of ours says "a handful of
+# episodes". So two counts, on the cheetah's directions. How many episodes does plain TRPO need, from random parameters and with nothing but the
+# one task, to reach what MAML has after its step on twenty? And what is left of that step if it is taken on fewer?
+
+# %%
+TRIES, fresh = budget(profile, smoke=(1, 2), quick=(5, 20), paper=(1, 2, 5, 10, 20)), dict(iterations=budget(profile, smoke=2, quick=12, paper=25), rollouts=budget(profile, smoke=2, quick=20, paper=20))
+runs = lambda setting: [(which[2], r) for which, r in sorted(evidence.items(), key=lambda item: item[0]) if which[:2] == (setting, "maml")]
+
+
+def from_scratch(goal, seed):
+    """TRPO's mean return on one task in each iteration, from random parameters: (iterations,)."""
+    about = dict(name="cheetah from scratch", goal=goal, seed=seed, **fresh, code=source_key(train_policy, Locomotion, Fixed, maml))
+    env, policy, g = Fixed(Locomotion("cheetah", "direction"), goal), gaussian(20, 6), seeded(seed, where)
+    go = lambda: train_policy(env, policy, lambda k: maml(reinforce(policy), alpha=alpha, steps=k), policy.init(g), generator=g, tasks=1, steps=0, every=10, **fresh)
+    return remembered(about, lambda: {"returns": last(go()).optimizer["returns"][:, 0]}, where)["returns"].cpu()
+
+
+def episodes_until(returned, wanted):
+    """After how many episodes the return first reaches what is wanted; infinitely many where it never does."""
+    reached = (returned >= wanted).nonzero().flatten()
+    return fresh["rollouts"] * int(reached[0]) if len(reached) else float("inf")
+
+
+def step_on(tries, setting, theta, seed):
+    """What a start gains on twenty goals by one step on so many episodes: the mean."""
+    parameters, goals = {k: p for k, p in theta.items() if k.startswith("layer") or k == "log_std"}, parts(setting, "maml")[1].authors_goals(20)
+    about = dict(name=f"{setting} step", tries=tries, seed=seed, alpha=alpha, of=ravel(parameters)[0].double().sum().item(), code=source_key(train_policy, Locomotion, maml))
+    go = lambda: {"gain": mean_returns(*episodes_of(setting, "maml", parameters, alpha, goals, 1, seed, rollouts=tries)).diff(dim=1).mean()[None]}
+    return remembered(about, go, where)["gain"].item()
+
+
+# %%
+first = largest(evidence, "cheetah-direction")
+if first:
+    there = runs(first)[0][1]["goals"][:, 0]
+    wanted = {goal: torch.stack([r["finished"][there == goal, 1].mean() for _, r in runs(first)]).mean().item() for goal in (1.0, -1.0) if (there == goal).any()}
+    needed = {goal: sorted(episodes_until(from_scratch(goal, s), value) for s, _ in runs(first)) for goal, value in wanted.items()}
+    usual = {goal: values[len(values) // 2] for goal, values in needed.items()}
+    by_tries = {k: [step_on(k, first, r, s) for s, r in runs(first)] for k in TRIES}
+    few, many = TRIES[-3] if len(TRIES) > 2 else TRIES[0], TRIES[-1]
+    kept_share = sum(by_tries[few]) / sum(by_tries[many]) if sum(by_tries[many]) > 0 else float("nan")  # of no gain there is no share
+    in_words = lambda n: f"{n:.0f}" if n < float("inf") else f"over {fresh['rollouts'] * (fresh['iterations'] - 1)}"
+    say("\n".join(["| episodes in the step | mean gain of one step | of each training |", "|---|---|---|", *[f"| {k} | {sum(v) / len(v):.1f} | {', '.join(f'{x:.1f}' for x in v)} |" for k, v in by_tries.items()]])
+        + "\n\nTRPO from random parameters reaches MAML's return after one step in " + " and ".join(f"**{in_words(usual[goal])}** episodes (that return is {wanted[goal]:.1f}, where {'forward' if goal > 0 else 'backward'} pays)" for goal in wanted) + ".")
+
+# %% tags=["claim"]
+at_home = {"the authors' experience": first == "cheetah-direction"}
+recorded(
+    record(run._replace(seeds=[s for s, _ in runs(first)]), "C120", checks={"ten times fewer": min(usual.values()) >= 200} | at_home, protocol=at_size(first) + f"; from scratch {fresh['iterations']} updates of {fresh['rollouts']} episodes",
+           here={f"return after MAML's step, {'forward' if g > 0 else 'backward'}": wanted[g] for g in wanted} | {f"episodes from scratch, {'forward' if g > 0 else 'backward'}": ", ".join(map(in_words, needed[g])) for g in wanted} | {"episodes in meta-training, thousands": played_of(first) * 5},
+           why="TRPO from random parameters needs " + " and ".join(f"{in_words(usual[g])} episodes where {'forward' if g > 0 else 'backward'} pays" for g in wanted) + f" (MAML's step: 20, after {played_of(first) * 5:.0f} thousand in meta-training)."),
+    record(run._replace(seeds=[s for s, _ in runs(first)]), "S213", checks={"a handful": kept_share >= 0.8} | at_home, protocol=at_size(first), here={f"gain of one step on {k} episode{'s' * (k > 1)}": sum(v) / len(v) for k, v in by_tries.items()} | {f"{few} of {many}": kept_share},
+           why=f"one step on {few} episodes gains {kept_share:.0%} of what it gains on {many}; the paper's own tests take 20 to 40."),
+) if first else say("No meta-training of the cheetah's direction is here.")
 
 # %% [markdown]
 # ## What can be counted
@@ -455,6 +512,83 @@ Table([
     record(run, "C136", checks={words(env): MODELS[env]["iteration"] <= 500 for env in ORDER}, here={words(env): MODELS[env]["iteration"] for env in ORDER}, why=f"by the names of the published files; the ant's direction was tested at iteration {MODELS['ant-direction']['iteration']}."),
     record(run, "C137", checks={"navigation": True, "locomotion": all(m["tasks"] == 40 for m in MODELS.values())}, here={"navigation": 20, "locomotion": 40}, why="by the names of the published files (mbs20, mbs40)."),
     record(run, "S110", checks={"often": often > 2.5}, here={"environments, of five, as quoted": often}, why=f"as quoted, pretraining is below the random start at steps 1 to 3 in {often} of five environments."),
+])
+
+# %% [markdown]
+# Others need untrained policies, and a few minutes of the paper's own machinery: what a random start returns, what the reward is besides
+# its name, why the ant has a bonus, what a baseline shares between tasks, and what finite differences do to TRPO's direction.
+
+# %%
+def untrained(name, seed):
+    """An untrained policy on the authors' goals: mean returns by goal, and every episode's return and length."""
+    setting, goals = f"{name}-velocity-cpu", bodies[f"{name}-velocity"].authors_goals(budget(profile, smoke=2, quick=40, paper=40))
+    theta = parts(setting, "random")[2].init(seeded(seed, where))
+    horizon, played = episodes_of(setting, "random", theta, 0.1, goals, 0, seed, rollouts=budget(profile, smoke=1, quick=5, paper=5))
+    total, length, end = (t.flatten() for t in episodes(played[0]))
+    over = end.isfinite() & (length > 0)
+    return {"returns": mean_returns(horizon, played)[:, 0], "total": total[over].float().cpu(), "length": length[over].float().cpu()}
+
+
+def besides(name):
+    """What a step's reward holds besides the goal's part and the bonus, in 20 steps of 100 robots: (steps, robots)."""
+    env, g = bodies[f"{name}-velocity"], seeded(0)
+    policy, goals = gaussian(env.observations, env.actions), env.sample_goals(g, 100)
+    params, state, found = policy.init(g), env.reset(goals, g), []
+    for _ in range(20):
+        action, place = policy.draw(policy.forward(params, state.observation), g), state.hidden
+        found, state = [*found, torch.tensor(env.robot.move(tuple(t.double().numpy() for t in place), action.clamp(-1, 1).double().numpy()).extra)], env.step(state, action, goals)[0]
+    return torch.stack(found)
+
+
+# %%
+asked = dict(name="untrained robots", profile=profile, code=source_key(train_policy, Locomotion, maml))
+walked = {(name, s): remembered(asked | dict(robot=name, seed=s), lambda: untrained(name, s)) for name in ("cheetah", "ant") for s in (range(seed, seed + 3) if profile != "smoke" else [seed])}
+start = {name: over_seeds([r["returns"].mean() for (n, _), r in walked.items() if n == name]) for name in ("cheetah", "ant")}
+extra = {name: besides(name) for name in ("cheetah", "ant")}
+lasting = walked["ant", seed]
+correlation = {bonus: torch.corrcoef(torch.stack([lasting["total"] + (bonus - 1) * lasting["length"], lasting["length"]]))[0, 1].item() for bonus in (0, 1)}
+
+
+# %%
+def two_tasks():
+    """Trajectories of two tasks, as one step of meta-training sees them, in double precision."""
+    env, policy, g = Locomotion("cheetah", "direction", horizon=budget(profile, smoke=10, quick=200, paper=200)), gaussian(20, 6), seeded(0)
+    theta, learner = policy.init(g), lambda k: maml(reinforce(policy), alpha=alpha, steps=k)
+    batch, played = collect(env, policy, learner, theta, torch.tensor([[1.0], [-1.0]]), steps=1, rollouts=4, generator=g)
+    double = lambda tree: tree_map(lambda t: t.double() if t.is_floating_point() else t, tree)
+    return policy, learner(1), double(theta), double(batch), double(played[0])
+
+
+def direction(product, slope):
+    """TRPO's direction: ten steps of conjugate gradient on (F + 1e-5) x = -g."""
+    return conjugate_gradient(lambda v: product(v) + 1e-5 * v, -slope, iterations=10)
+
+
+policy, learner, theta, tasks, played = two_tasks()
+vector, unravel = ravel(theta)
+after = lambda v, task: policy.forward(learner.adapt(unravel(v), task.support)[-1], task.query.observation)
+slope = torch.func.grad(lambda v: vmap(lambda task: surrogate(policy, after(v, task), task.query))(tasks).mean())(vector)
+half = fisher(linearised(after, vector, tasks), policy, tasks)  # summed over the two tasks
+exact = direction(lambda v: half(v) / 2, slope)
+coarse = {name: direction(lambda v: finite_difference_product(learner, policy, theta, tasks, v, base=base), slope) for name, base in (("as meant", 1e-5), ("as released", 1.0))}
+cosine = {name: torch.cosine_similarity(v, exact, 0).item() for name, v in coarse.items()}
+other = played._replace(reward=played.reward.clone())
+other.reward[1] *= 1 + torch.rand(other.reward[1].shape, generator=seeded(1))
+same = [torch.equal(a, b) for a, b in zip(experience(played).advantage, experience(other).advantage)]
+fitted = [linear_baseline(tree_map(lambda t: t[0], played), k * played.reward[0]) for k in (1, 2)]
+linear = ((fitted[1] - 2 * fitted[0]).abs().max() / fitted[0].abs().max()).item()
+
+# %% tags=["claim"]
+Table([
+    record(run._replace(seeds=sorted({s for _, s in walked})), "C112", checks={"as quoted": max(AUTHORS["cheetah-velocity"]["random"]) < -200 and max(AUTHORS["ant-velocity"]["random"]) < -25, "cheetah, here": start["cheetah"].value < -200, "ant, here": start["ant"].value < -25},
+           here={f"return of untrained policies, {name}": i for name, i in start.items()}, why=f"as quoted, at most {max(AUTHORS['cheetah-velocity']['random']):.0f} and {max(AUTHORS['ant-velocity']['random']):.0f}; here untrained policies return {start['cheetah'].value:.0f} and {start['ant'].value:.0f}."),
+    record(run, "C115", checks={"cheetah": not extra["cheetah"].any(), "ant": not extra["ant"].any()}, here={f"besides, a step, {name}": e.mean().item() for name, e in extra.items()},
+           why=f"control costs the cheetah {-extra['cheetah'].mean():.2f} a step; the ant gets 0.05 for not falling and pays for control and contacts, {extra['ant'].mean():+.3f} together."),
+    record(run, "C118", checks={name: c > 0.99 for name, c in cosine.items()}, here={f"cosine with the exact direction, {name}": c for name, c in cosine.items()}, protocol="2 tasks, 4 rollouts, untrained policy, double precision",
+           why="the cosine with the direction of exact products is " + ", ".join(f"{c:.4f} ({name})" for name, c in cosine.items()) + "."),
+    record(run, "C119", checks={"separately": same == [True, False], "linear": linear < 1e-6}, here={"error of doubled predictions": f"{linear:.0e}"}, why=f"other rewards in one task leave the other's advantages bit for bit; doubled rewards double the predictions (to {linear:.0e})."),
+    record(run, "C138", checks={"without it, ending early pays": correlation[0] < 0, "with it, lasting pays": correlation[1] > 0}, here={"correlation of length and return, without the bonus": correlation[0], "with it": correlation[1], "mean length": lasting["length"].mean().item()},
+           why=f"an untrained ant's episodes last {lasting['length'].mean():.0f} steps on average; length and return correlate by {correlation[0]:+.2f} without the bonus, {correlation[1]:+.2f} with it."),
 ])
 
 # %% [markdown]

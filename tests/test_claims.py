@@ -54,6 +54,15 @@ def checks(a=True, b=True, c=True):
     ({"budget": "any"}, checks(), "quick", 4, "partial"),
     ({"budget": "any", "seeds": 1}, checks(), "quick", 1, "reproduced"),
     ({}, checks(False, False, False), "quick", 1, "not tested"),
+    # a check of the budget itself: too little of it supports and never refutes
+    ({"enough": "c"}, checks(), "paper", 5, "reproduced"),
+    ({"enough": "c"}, checks(c=False), "paper", 5, "partial"),
+    ({"enough": "c"}, checks(b=False, c=False), "paper", 5, "not tested"),
+    ({"enough": "c"}, checks(False, False, False), "paper", 5, "not tested"),
+    ({"enough": "c"}, checks(a=False), "paper", 5, "partial"),
+    ({"enough": "c"}, checks(False, False), "paper", 5, "refuted as stated"),
+    ({"enough": "c", "decisive": ["a"]}, checks(a=False), "paper", 5, "refuted as stated"),
+    ({"enough": "c"}, checks(), "quick", 5, "partial"),
     # what tests nothing
     ({}, checks(), "smoke", 5, "not tested"),
     ({"budget": "any", "seeds": 1}, checks(), "smoke", 1, "not tested"),
@@ -303,10 +312,10 @@ def test_the_ledger_holds_the_claims_that_the_issue_asks_for():
 @pytest.mark.parametrize("claim", ledger())
 def test_an_entry_of_the_ledger_is_well_formed(claim):
     e = ledger()[claim]
-    assert set(e) - {"reason", "amended", "experiment"} == {"id", "section", "where", "quote", "kind", "paper", "criterion", "checks", "decisive", "otherwise", "seeds", "budget", "notebook"}
+    assert set(e) - {"reason", "amended", "experiment", "enough"} == {"id", "section", "where", "quote", "kind", "paper", "criterion", "checks", "decisive", "otherwise", "seeds", "budget", "notebook"}
     assert all(e[k].strip() for k in ("section", "where", "quote", "kind"))
     assert e["otherwise"] in ("not reproduced", "refuted as stated") and e["budget"] in ("any", "paper") and e["seeds"] >= 1
-    assert set(e["decisive"]) <= set(e["checks"])
+    assert {*e["decisive"], *([e["enough"]] if "enough" in e else [])} <= set(e["checks"])
     assert all(isinstance(v, (int, float)) and v > 0 for v in e["paper"].values()), "the forest plot divides by them"
     assert (NOTEBOOKS / f"{e['notebook']}.py").exists()
     if e["kind"] in UNTESTABLE:
