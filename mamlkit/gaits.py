@@ -30,7 +30,7 @@ def gait_knobs(starts: dict[str, Start], *, steps: int = 1) -> None:
     """A robot before and after gradient steps towards a goal: a live figure, or its first state.
 
     starts: by the name that a reader chooses from, one or more. steps: gradient steps shown, 0 to 3, each on 20 fresh
-    episodes, the later ones half as large. Raises ValueError for what is out of range.
+    episodes, the later ones half as large. Raises ValueError for what is out of range, and for parameters of another robot.
     """
     present(lambda: GaitKnobs(starts, steps=steps))
 
@@ -43,6 +43,11 @@ class GaitKnobs(Knobs):
 
         if not starts:
             raise ValueError("no start is given: one or more are needed")
+        for name, (env, theta, alpha) in starts.items():
+            if not 0 < alpha < float("inf"):
+                raise ValueError(f"alpha of {name} is {alpha}: it must be a finite number above 0")
+            if theta["layer0.weight"].shape[1] != env.observations:
+                raise ValueError(f"the parameters of {name} take {theta['layer0.weight'].shape[1]} numbers, its robot shows {env.observations}: they are another robot's")
         self.starts, self.known = starts, None
         first = next(iter(starts))
         controls = {"robot": W.Dropdown(options=[*starts], value=first, description="robot", style={"description_width": "5.8em"}, layout={"width": "270px"}),
@@ -118,8 +123,14 @@ class GaitKnobs(Knobs):
         self.quiet = False
 
     def set(self, **values) -> None:
-        if values.get("robot", self.controls["robot"].value) != self.controls["robot"].value:
-            self.turn(values["robot"])
+        robot = values.get("robot", self.controls["robot"].value)
+        if robot not in self.starts:
+            raise ValueError(f'robot is "{robot}": there are {", ".join(self.starts)}')
+        low, high, _ = _range(self.starts[robot].env)
+        if not low <= values.get("goal", high) <= high:
+            raise ValueError(f"goal is {values['goal']}: for {robot} it must be from {low:g} to {high:g}")
+        if robot != self.controls["robot"].value:
+            self.turn(robot)
         super().set(**values)
 
     def update(self) -> None:

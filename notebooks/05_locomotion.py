@@ -351,7 +351,7 @@ say("\n".join(["| environment | steps played, of the authors' | tasks x rollouts
 from mamlkit.gaits import Start, gait_knobs
 
 start_of = lambda robot, task, seed: {k: p for k, p in kept(BANK / "checkpoints" / f"{robot}-{task}-cpu-maml-{seed}.safetensors")[0].items() if k.startswith("layer") or k == "log_std"}
-gait_knobs({f"{robot}, {task}": Start(Locomotion(robot, task), start_of(robot, task, seed), 0.1) for robot, seed in (("cheetah", 2), ("ant", 0)) for task in ("direction", "velocity")})
+gait_knobs({f"{robot}, {task}": Start(Locomotion(robot, task), start_of(robot, task, seed), 0.1) for robot, seed in (("cheetah", 2), ("ant", 0))[: budget(profile, smoke=1, quick=2, paper=2)] for task in ("direction", "velocity")})
 
 # %% [markdown]
 # ## What the bands rest on

@@ -59,8 +59,36 @@ def test_another_robot_has_another_range_of_goals_and_reset_brings_the_first_bac
     assert (goal.min, goal.max, goal.value) == (-1.0, 1.0, 1.0) and scene.controls["robot"].value == "cheetah"
 
 
+def test_before_stays_and_after_follows_the_step(scene):
+    scene.reset()
+    before = scene.lines["before"].get_ydata().copy()
+    after = {}
+    for k in (0, 1, 3):
+        scene.set(steps=k)
+        assert np.array_equal(scene.lines["before"].get_ydata(), before) and before[0] == 0
+        after[k] = scene.lines["after"].get_ydata().copy()
+        walked = scene.outcome()[1][k][:, 0]
+        assert after[k] == pytest.approx((walked - walked[0]).numpy())
+    assert np.array_equal(after[0], before) and not np.array_equal(after[1], before) and not np.array_equal(after[3], after[1])
+
+
+@pytest.mark.parametrize("values, words", [(dict(robot="dog"), 'robot is "dog": there are cheetah, ant'), (dict(goal=5.0), "goal is 5.0: for cheetah it must be from -1 to 1"),
+                                           (dict(robot="ant", goal=-1.0), "goal is -1.0: for ant it must be from 0 to 3")], ids=str)
+def test_a_wrong_value_is_one_sentence_and_changes_nothing(scene, values, words):
+    scene.reset()
+    title = scene.title.get_text()
+    with pytest.raises(ValueError, match=words):
+        scene.set(**values)
+    assert (scene.controls["robot"].value, scene.controls["goal"].value, scene.title.get_text()) == ("cheetah", 1.0, title)
+
+
 def test_what_cannot_be_shown_is_refused():
     with pytest.raises(ValueError, match="no start is given"):
         GaitKnobs({})
     with pytest.raises(ValueError, match="steps is 4"):
         GaitKnobs({"cheetah": start(half_cheetah_dir(horizon=2))}, steps=4)
+    one = start(half_cheetah_dir(horizon=2))
+    with pytest.raises(ValueError, match="alpha of cheetah is -0.1: it must be a finite number above 0"):
+        GaitKnobs({"cheetah": one._replace(alpha=-0.1)})
+    with pytest.raises(ValueError, match="the parameters of ant take 20 numbers, its robot shows 125: they are another robot's"):
+        GaitKnobs({"ant": one._replace(env=ant_vel(horizon=2))})

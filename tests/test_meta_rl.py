@@ -5,7 +5,7 @@ import torch
 
 from mamlkit.checkpoint import resumable
 from mamlkit.machine import seeded
-from mamlkit.meta_rl import returns_after, train_policy
+from mamlkit.meta_rl import WINDOW, returns_after, train_policy
 from mamlkit.rl.collect import halved
 from mamlkit.rl.goals import Informed, Mixed
 from mamlkit.rl.navigation import Navigation
@@ -55,6 +55,24 @@ def test_a_run_that_is_killed_goes_on_with_the_same_numbers(tmp_path):
     assert resumed.iteration == 4 and same(resumed.meta, straight.meta) and torch.equal(resumed.generator, straight.generator)
     assert torch.equal(resumed.losses, straight.losses) and same(resumed.optimizer, straight.optimizer)
     assert [s.iteration for s in resumable(path, lambda resume: run(iterations=4, resume=resume), about=about)] == [4]
+
+
+def test_the_best_of_a_window_is_kept():
+    steps = list(run(iterations=17, seed=2))
+    returns, last = steps[-1].optimizer["returns"][:, -1], steps[-1]
+    means = returns[:15].view(3, WINDOW).mean(1)
+    assert last.scores[:, 0].tolist() == [5, 10, 15] and torch.allclose(last.scores[:, 1], means)
+    assert not steps[3].best and same(steps[4].best, steps[4].meta), "the first window ends at its fifth"
+    assert same(last.best, steps[5 * int(means.argmax()) + 4].meta) and not same(last.best, last.meta)
+
+
+def test_a_resumed_run_keeps_its_best_and_equals_one_that_was_never_interrupted():
+    straight = list(run(iterations=12, seed=2))
+    for cut in (5, 7):
+        held = straight[cut - 1]
+        *_, resumed = run(iterations=12, seed=99, resume=held)
+        assert same(resumed.meta, straight[-1].meta) and same(resumed.best, straight[-1].best) and torch.equal(resumed.scores, straight[-1].scores)
+        assert same(resumed.optimizer, straight[-1].optimizer) and torch.equal(resumed.generator, straight[-1].generator)
 
 
 def test_plain_trpo_learns_where_the_goal_is_in_sight_and_the_goals_are_mixed():

@@ -2,7 +2,9 @@
 
 Processor time, of this process and its children, so that other work on the machine disturbs ratios little. All
 contestants make the same frames (one step of MuJoCo) with the same random actions, in turn, round after round; what is
-told is the median. The result is printed and written to runs/bench/locomotion.json. Nothing here is a test.
+told is the median. Then the seconds of a whole meta-update of 2D navigation at the paper's sizes, with the curvature of all
+samples and of some, beside those of tristandeleu/pytorch-maml-rl, which are quoted: it needs gym 0.17 and NumPy 1. The result is
+printed and written to runs/bench/locomotion.json. Nothing here is a test. `--navigation` or `--robots` measures one part only.
 """
 
 import json
@@ -25,14 +27,20 @@ import torch
 from mujoco import rollout as mujoco_rollout
 
 from mamlkit.machine import ROOT, commit, describe, installed, seeded
+from mamlkit.meta_rl import train_policy
 from mamlkit.rl.bodies import quiet
 from mamlkit.rl.gym import register
 from mamlkit.rl.locomotion import Locomotion, ant_vel, half_cheetah_vel
+from mamlkit.rl.navigation import Navigation
+from mamlkit.rl.objectives import reinforce
 from mamlkit.rl.policy import gaussian
 from mamlkit.rl.rollout import rollout
+from mamlkit.variants.maml import maml
 
 TASKS, LANES, STEPS, FEW, ROUNDS = 40, 20, 20, 20, 3
 DESCRIPTION = f"one frame is one mj_step; {TASKS} tasks, {LANES} episodes of each, {STEPS} steps; Gymnasium's own: {FEW} robots"
+QUOTED = 18.7  # processor seconds of pytorch-maml-rl, one worker, same net and sizes; measured in 2026 on another machine of two cores (18.4 to 18.9)
+CURVATURE = {1: "all samples", 5: "each 5th sample", 10: "each 10th sample"}
 
 
 class Contestant(NamedTuple):
@@ -44,15 +52,37 @@ class Contestant(NamedTuple):
     close: Callable[[], None] = lambda: None
 
 
-def main() -> None:
+def main(part: str = "") -> None:
+    if part not in ("", "--navigation", "--robots"):
+        raise SystemExit(f'"{part}" is unknown: --navigation, --robots, or nothing for both')
     torch.set_num_threads(1)
     register()
     warnings.simplefilter("ignore")
-    rows = []
+    rows, updates = [], []
+    if part != "--robots":
+        updates = navigation()
+        write(rows, updates)
     for env, name, theirs in ((half_cheetah_vel(), "HalfCheetahVel", "HalfCheetah-v5"), (ant_vel(), "AntVel", "Ant-v5")):
-        with quiet():  # Gymnasium's cheetah has a deprecated attribute, told once for each of its robots
-            rows += measure(env, name, theirs)
-        write(rows)
+        if part != "--navigation":
+            with quiet():  # Gymnasium's cheetah has a deprecated attribute, told once for each of its robots
+                rows += measure(env, name, theirs)
+            write(rows, updates)
+
+
+def navigation() -> list[dict]:
+    """Rows of a meta-update of 2D navigation, 20 tasks and 20 rollouts of 100 steps before and after the inner step."""
+    world, policy, seconds = Navigation(), gaussian(2, 2), {}
+    for every in CURVATURE:
+        generator = seeded(0)
+        updates = train_policy(world, policy, lambda k: maml(reinforce(policy), alpha=0.1, steps=k), policy.init(generator), generator=generator,
+                               tasks=20, rollouts=20, steps=1, iterations=ROUNDS + 1, every=every)
+        clock = [time.process_time()]
+        for step in updates:
+            print(f"[{time.strftime('%H:%M:%S')}] navigation, {CURVATURE[every]}: update {step.iteration} of {ROUNDS + 1}", file=sys.stderr, flush=True)
+            clock.append(time.process_time())
+        seconds[every] = [b - a for a, b in zip(clock[1:], clock[2:])]  # the first warms up
+    return [{"contestant": f"mamlkit, curvature of {CURVATURE[every]}", "seconds": (middle := statistics.median(times)), "quoted_over": QUOTED / middle, "rounds_s": times}
+            for every, times in seconds.items()]
 
 
 def measure(env: Locomotion, name: str, theirs: str) -> list[dict]:
@@ -150,15 +180,18 @@ def vector(envs, steps):
     return Contestant(run, steps * envs.num_envs, lambda: [child.pid for child in getattr(envs.unwrapped, "processes", [])], envs.close)
 
 
-def write(rows) -> None:
-    """Prints the table and writes the record."""
+def write(rows, updates) -> None:
+    """Prints the tables and writes the record."""
+    print(f"\nprocessor seconds of a meta-update of 2D navigation, 20 tasks x 20 rollouts x 100 steps, twice; pytorch-maml-rl, all samples: {QUOTED} (quoted)")
+    for row in updates:
+        print(f"{row['contestant']:56} {row['seconds']:9.2f} s, {row['quoted_over']:.1f} times as fast as quoted")
     print(f"\n{DESCRIPTION}\nprocessor time, median of {ROUNDS} rounds\n\n{'robot':16}{'contestant':40} us a step   steps/s   / mj_step")
     for row in rows:
         print(f"{row['robot']:16}{row['contestant']:40} {row['us_a_step']:9.2f} {row['steps_a_second']:9.0f} {row['over_mj_step']:11.2f}")
     model = re.search(r"model name\s*: (.*)", Path("/proc/cpuinfo").read_text())
     record = {"workload": "locomotion", "description": DESCRIPTION, "date": date.today().isoformat(), "commit": commit(),
               "machine": describe() | {"cpu": model.group(1) if model else "unknown", "cores": os.cpu_count(), "cores used": 1},
-              "versions": {name: installed(name) for name in ("mujoco", "gymnasium")}, "rows": rows}
+              "versions": {name: installed(name) for name in ("mujoco", "gymnasium")}, "rows": rows, "navigation": updates, "navigation_quoted_s": QUOTED}
     path = ROOT / "runs" / "bench" / "locomotion.json"
     path.parent.mkdir(parents=True, exist_ok=True)
     path.write_text(json.dumps(record, indent=1, allow_nan=False) + "\n")
@@ -166,4 +199,4 @@ def write(rows) -> None:
 
 
 if __name__ == "__main__":
-    main()
+    main(*sys.argv[1:])

@@ -5,7 +5,7 @@ import torch
 
 from mamlkit.machine import seeded
 from mamlkit.rl.env import State
-from mamlkit.rl.goals import Informed, Mixed
+from mamlkit.rl.goals import Fixed, Informed, Mixed
 from mamlkit.rl.navigation import Navigation
 from mamlkit.rl.rollout import rollout
 from tests.rl.worlds import shared, still
@@ -29,6 +29,29 @@ def test_mixed_draws_a_goal_for_every_episode():
     short = Mixed(Short())
     done = rollout(short, policy, shared(policy.init(seeded(0)), 2), goals, lanes=5, generator=seeded(2))
     assert done.reward.shape == (2, 5, 4) and len(done.reward.unique()) == 2 * 5 * 4 // 2, "the next episode has another"
+
+
+def test_fixed_draws_one_goal_only_and_changes_nothing_else():
+    env = Navigation(horizon=3)
+    one = Fixed(env, torch.tensor([0.3, -0.1]))
+    assert (one.horizon, one.observations, one.actions) == (3, 2, 2)
+    goals = one.sample_goals(seeded(0), 5)
+    assert goals.shape == (5, 2) and (goals == torch.tensor([0.3, -0.1])).all()
+    assert torch.equal(goals, one.sample_goals(seeded(1), 5)), "no seed changes it"
+    policy = still()
+    params = shared(policy.init(seeded(0)), 2)
+    ours, theirs = (rollout(e, policy, params, goals[:2], lanes=2, generator=seeded(2)) for e in (one, env))
+    assert torch.equal(ours.reward, theirs.reward) and abs(ours.reward + 0.1**0.5).max() < 1e-12
+    assert Fixed(Line(), 1).sample_goals(seeded(0), 2).tolist() == [[1.0], [1.0]], "a number is enough where a goal is one"
+    with pytest.raises(RuntimeError):
+        Fixed(env, torch.tensor([0.3, -0.1, 0.2]))
+
+
+class Line(Navigation):
+    """Goals of one number."""
+
+    def sample_goals(self, generator, tasks):
+        return torch.zeros(tasks, 1)
 
 
 class Short(Navigation):

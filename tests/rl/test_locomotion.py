@@ -197,6 +197,22 @@ def test_goals_are_uniform_or_have_equal_odds():
         assert goals.unique().tolist() == [-1, 1] and abs(goals.mean()) < 4 / 20_000**0.5
 
 
+def test_goals_that_are_spread_evenly_are_each_uniform_and_together_no_accident():
+    for make, top in ((half_cheetah_vel, 2), (ant_vel, 3)):
+        env = make(even=True)
+        draws = torch.stack([env.sample_goals(seeded(i), 10)[:, 0] for i in range(400)])
+        parts = (draws / top * 10).floor().long()
+        assert (parts.sort(1).values == torch.arange(10)).all(), "one goal in each tenth"
+        assert (parts != torch.arange(10)).any(1).all(), "in random order"
+        assert abs(draws[:, 0].mean() - top / 2) < 4 * top / 12**0.5 / 400**0.5 and draws[:, 0].unique().numel() == 400
+    for make in (half_cheetah_dir, ant_dir):
+        draws = torch.stack([make(even=True).sample_goals(seeded(i), 10)[:, 0] for i in range(400)])
+        assert (draws.sum(1) == 0).all() and abs(draws[:, 0].mean()) < 4 / 400**0.5
+        odd = torch.stack([make(even=True).sample_goals(seeded(i), 5).sum() for i in range(400)])
+        assert set(odd.tolist()) == {-1, 1} and abs(odd.mean()) < 4 / 400**0.5
+    assert (half_cheetah_dir().sample_goals(seeded(0), 10).sum() != 0) or (half_cheetah_dir().sample_goals(seeded(1), 10).sum() != 0), "unasked, draws are independent"
+
+
 def test_the_authors_goals_are_those_of_their_seeds():
     for make, seed, top in ((half_cheetah_vel, 1, 2.0), (ant_vel, 1, 3.0)):
         assert np.allclose(make().authors_goals()[:, 0], np.random.RandomState(seed).uniform(0, top, 40), atol=1e-15)
