@@ -462,7 +462,7 @@ def step_on(tries, setting, theta, seed):
 
 
 # %%
-first = largest(evidence, "cheetah-direction")
+first, way = largest(evidence, "cheetah-direction"), {1.0: "forward", -1.0: "backward"}
 if first:
     there = runs(first)[0][1]["goals"][:, 0]
     wanted = {goal: torch.stack([r["finished"][there == goal, 1].mean() for _, r in runs(first)]).mean().item() for goal in (1.0, -1.0) if (there == goal).any()}
@@ -473,14 +473,14 @@ if first:
     kept_share = sum(by_tries[few]) / sum(by_tries[many]) if sum(by_tries[many]) > 0 else float("nan")  # of no gain there is no share
     in_words = lambda n: f"{n:.0f}" if n < float("inf") else f"over {fresh['rollouts'] * (fresh['iterations'] - 1)}"
     say("\n".join(["| episodes in the step | mean gain of one step | of each training |", "|---|---|---|", *[f"| {k} | {sum(v) / len(v):.1f} | {', '.join(f'{x:.1f}' for x in v)} |" for k, v in by_tries.items()]])
-        + "\n\nTRPO from random parameters reaches MAML's return after one step in " + " and ".join(f"**{in_words(usual[goal])}** episodes (that return is {wanted[goal]:.1f}, where {'forward' if goal > 0 else 'backward'} pays)" for goal in wanted) + ".")
+        + "\n\nTRPO from random parameters reaches MAML's return after one step in " + " and ".join(f"**{in_words(usual[goal])}** episodes (that return is {wanted[goal]:.1f}, where {way[goal]} pays)" for goal in wanted) + ".")
 
 # %% tags=["claim"]
 at_home = {"the authors' experience": first == "cheetah-direction"}
 recorded(
     record(run._replace(seeds=[s for s, _ in runs(first)]), "C120", checks={"ten times fewer": min(usual.values()) >= 200} | at_home, protocol=at_size(first) + f"; from scratch {fresh['iterations']} updates of {fresh['rollouts']} episodes",
-           here={f"return after MAML's step, {'forward' if g > 0 else 'backward'}": wanted[g] for g in wanted} | {f"episodes from scratch, {'forward' if g > 0 else 'backward'}": ", ".join(map(in_words, needed[g])) for g in wanted} | {"episodes in meta-training, thousands": played_of(first) * 5},
-           why="TRPO from random parameters needs " + " and ".join(f"{in_words(usual[g])} episodes where {'forward' if g > 0 else 'backward'} pays" for g in wanted) + f" (MAML's step: 20, after {played_of(first) * 5:.0f} thousand in meta-training)."),
+           here={f"return after MAML's step, {way[g]}": wanted[g] for g in wanted} | {f"episodes from scratch, {way[g]}": ", ".join(map(in_words, needed[g])) for g in wanted} | {"episodes in meta-training, thousands": played_of(first) * 5},
+           why="TRPO from random parameters needs " + " and ".join(f"{in_words(usual[g])} episodes where {way[g]} pays" for g in wanted) + f" (MAML's step: 20, after {played_of(first) * 5:.0f} thousand in meta-training)."),
     record(run._replace(seeds=[s for s, _ in runs(first)]), "S213", checks={"a handful": kept_share >= 0.8} | at_home, protocol=at_size(first), here={f"gain of one step on {k} episode{'s' * (k > 1)}": sum(v) / len(v) for k, v in by_tries.items()} | {f"{few} of {many}": kept_share},
            why=f"one step on {few} episodes gains {kept_share:.0%} of what it gains on {many}; the paper's own tests take 20 to 40."),
 ) if first else say("No meta-training of the cheetah's direction is here.")
@@ -529,14 +529,16 @@ def untrained(name, seed):
     return {"returns": mean_returns(horizon, played)[:, 0], "total": total[over].float().cpu(), "length": length[over].float().cpu()}
 
 
+extra_of = lambda env, state, action: torch.tensor(env.robot.move(tuple(part.double().numpy() for part in state.hidden), action.clamp(-1, 1).double().numpy()).extra)
+
+
 def besides(name):
     """What a step's reward holds besides the goal's part and the bonus, in 20 steps of 100 robots: (steps, robots)."""
-    env, g = bodies[f"{name}-velocity"], seeded(0)
+    env, g, found = bodies[f"{name}-velocity"], seeded(0), []
     policy, goals = gaussian(env.observations, env.actions), env.sample_goals(g, 100)
-    params, state, found = policy.init(g), env.reset(goals, g), []
+    params, state = policy.init(g), env.reset(goals, g)
     for _ in range(20):
-        action, place = policy.draw(policy.forward(params, state.observation), g), state.hidden
-        found, state = [*found, torch.tensor(env.robot.move(tuple(t.double().numpy() for t in place), action.clamp(-1, 1).double().numpy()).extra)], env.step(state, action, goals)[0]
+        found, state = [*found, extra_of(env, state, action := policy.draw(policy.forward(params, state.observation), g))], env.step(state, action, goals)[0]
     return torch.stack(found)
 
 
