@@ -243,7 +243,7 @@ show(train)
 
 # %%
 WAVE = {"maml": (1, alpha), "fomaml": (1, alpha), "reptile": (10, alpha), "meta_sgd": (1, alpha), "mamlpp": (5, alpha), "imaml": (16, alpha), "anil": (1, alpha), "cavia": (1, 1.0)}
-iterations = budget(profile, smoke=4, quick=300, paper=10_000)
+iterations = budget(profile, smoke=4, quick=150, paper=10_000)
 waves = sinusoid(shots=10, queries=10)
 falling = lambda n: annealed(adam(beta), cosine(n))
 
@@ -295,7 +295,7 @@ def wave(name, seed, n=iterations, steps=None, step=None):
     return meta_train(f"wave {name}", [(learner, n)], net, family, falling(n), seed, **how)
 
 
-KS, STEPS, test_tasks = (5, 10, 20), 10, budget(profile, smoke=20, quick=500, paper=2_000)
+KS, STEPS, test_tasks = (5, 10, 20), 10, budget(profile, smoke=20, quick=100, paper=2_000)
 test = {k: sample(sinusoid(shots=k, queries=100), seeded(10_000, where), test_tasks) for k in KS}
 without = lambda found, *names: {k: p for k, p in found.items() if k not in names}
 
@@ -386,7 +386,7 @@ variant_knobs({m: Start(NAMES[m], knob_learner(m), meta, net_of(m).forward) for 
 # here is the third curve. **What do you expect** of time?
 
 # %%
-LENGTHS = budget(profile, smoke=(1, 2), quick=(1, 2, 5, 10, 20), paper=(1, 2, 5, 10, 20))
+LENGTHS = budget(profile, smoke=(1, 2), quick=(1, 2, 5, 10), paper=(1, 2, 5, 10, 20))
 THREE = ("maml", "fomaml", "imaml")
 
 
@@ -462,8 +462,8 @@ loaded = {split: invented(size) if kind == "glyphs" else characters(split, size)
 alphabet, drawn = next(iter({name for name, _ in loaded.values()})), {split: x for split, (_, x) in loaded.items()}
 real = alphabet == "omniglot" or profile == "smoke"
 chunk = 1 if where.type == "cpu" else None  # uncompiled on a CPU, one task at a time is several times faster: their convolutions are not grouped
-LENGTH = budget(profile, smoke=2, quick=10, paper=240 if where.type == "cpu" else 60_000)  # meta-iterations of each training on images
-SHOWN = budget(profile, smoke=2, quick=20, paper=100)  # test tasks
+LENGTH = budget(profile, smoke=2, quick=4, paper=240 if where.type == "cpu" else 60_000)  # meta-iterations of each training on images
+SHOWN = budget(profile, smoke=2, quick=10, paper=100)  # test tasks
 WAYS = {5: dict(tasks=budget(profile, smoke=1, quick=4, paper=4), queries=15, test=3, n=SHOWN), 20: dict(tasks=budget(profile, smoke=1, quick=2, paper=2), queries=5, test=5, n=SHOWN // 2)}
 IMAGE = {  # inner steps in training and step size on the mean loss: 5-way, 20-way
     "maml": {5: (1, 0.4), 20: (2, 0.4)}, "fomaml": {5: (1, 0.4), 20: (2, 0.4)}, "reptile": {5: (5, 0.1), 20: (5, 0.1)}, "meta_sgd": {5: (1, 0.4), 20: (2, 0.4)},
@@ -556,7 +556,7 @@ show(minibatched, adapt_with)
 
 # %%
 PUBLISHED = dict(step=0.001, examples=10, steps=5, shots=10, tasks=5, test=50, iterations=100_000)  # of Reptile, 5-way 1-shot, transductive: the authors' commands
-REPTILE = budget(profile, smoke=2, quick=10, paper=1_000 if where.type == "cpu" else PUBLISHED["iterations"])
+REPTILE = budget(profile, smoke=2, quick=4, paper=200 if where.type == "cpu" else PUBLISHED["iterations"])
 
 
 def as_they_did(steps):
@@ -670,9 +670,9 @@ recorded(record(run._replace(seeds=[*three]), "S209", checks={"no more failures"
 # sizes that only start there. **What do you expect** at both ends?
 
 # %%
-TIMES = budget(profile, smoke=(1.0, 2.0), quick=(0.25, 1.0, 4.0), paper=(0.125, 0.25, 0.5, 1.0, 2.0, 4.0, 8.0))
-INNER = budget(profile, smoke=(1,), quick=(1, 2), paper=(1, 2, 5))
-BRIEF = budget(profile, smoke=4, quick=300, paper=5_000)
+TIMES = budget(profile, smoke=(1.0, 2.0), quick=(0.125, 1.0, 8.0), paper=(0.125, 0.5, 1.0, 2.0, 8.0))
+INNER = budget(profile, smoke=(1,), quick=(1, 2), paper=(1, 5))
+BRIEF = budget(profile, smoke=4, quick=150, paper=1_000 if where.type == "cpu" else 10_000)
 
 
 def alpha_result(name, times, steps, sd):
@@ -721,7 +721,7 @@ recorded(record(run._replace(seeds=[*two]), "X062", checks={"less than half": al
 
 # %%
 CLASSES = budget(profile, smoke=(5, 10), quick=(25, 1100), paper=(25, 200, 1100))
-PLAIN = budget(profile, smoke=2, quick=10, paper=200 if where.type == "cpu" else 60_000)  # meta-iterations, and batches of plain pretraining
+PLAIN = budget(profile, smoke=2, quick=4, paper=200 if where.type == "cpu" else 60_000)  # meta-iterations, and batches of plain pretraining
 KINDS = {alphabet: drawn, "glyphs": {"train": glyphs.load(max(CLASSES), seed=1, device=where), "test": glyphs.load(100, seed=2, device=where)}}
 quarter_turns = lambda x: torch.cat([x.rot90(q, (-2, -1)) for q in range(4)])
 
