@@ -514,15 +514,17 @@ told_by = lambda cell: equal[cell]["right"][:, WAYS[cell[1]]["test"]].mean().ite
 complete = {way: {m: [(m, way, sd) for sd in two if (m, way, sd) in equal] for m in VARIANTS} for way in WAYS}
 complete = {way: {m: cells for m, cells in found.items() if cells} for way, found in complete.items()}
 right_of = {way: {m: over_seeds([told_by(c) for c in cells]) for m, cells in found.items()} for way, found in complete.items()}
+ms_of = {m: processor_ms(m, IMAGE[m][5][0]) for m in right_of[5]}
+counts = {m: of_length(m, IMAGE[m][5][0]) for m in right_of[5]}
 stopped = {way: {m: sum(equal[c]["made"].item() < LENGTH for c in cells) for m, cells in found.items()} for way, found in complete.items()}
 
 # %% tags=["figure"]
 if right_of[5]:
-    ms_of = {m: processor_ms(m, IMAGE[m][5][0]) for m in right_of[5]}
-    mib_of = {m: of_length(m, IMAGE[m][5][0])[0] for m in right_of[5]}
     ahead_of = sorted(right_of[5], key=lambda m: -right_of[5][m].value)
-    fig, axes = canvas(f"After {LENGTH:,} iterations of {WAYS[5]['tasks']} tasks on {alphabet}: {NAMES[ahead_of[0]]} {right_of[5][ahead_of[0]].value:.0f} %, MAML {right_of[5]['maml'].value:.0f} %, {NAMES[ahead_of[-1]]} {right_of[5][ahead_of[-1]].value:.0f} %", columns=2, height=3.4, sharey=True)
-    for ax, cost in zip(axes, (ms_of, mib_of)):
+    by_time = sorted(ms_of, key=ms_of.get)
+    fig, axes = canvas(f"After {LENGTH:,} iterations of {WAYS[5]['tasks']} tasks on {alphabet}: {NAMES[ahead_of[0]]} {right_of[5][ahead_of[0]].value:.0f} %, MAML {right_of[5]['maml'].value:.0f} %, {NAMES[ahead_of[-1]]} {right_of[5][ahead_of[-1]].value:.0f} %"
+                       if LENGTH >= 100 else f"{LENGTH} iterations say nothing of accuracy, but what a meta-gradient costs: from {ms_of[by_time[0]]:.0f} ms ({NAMES[by_time[0]]}) to {ms_of[by_time[-1]]:.0f} ms ({NAMES[by_time[-1]]})", columns=2, height=3.4, sharey=True)
+    for ax, cost in zip(axes, (ms_of, {m: mib for m, (mib, _) in counts.items()})):
         for m in ahead_of:
             color = LOOKS["maml"].color if m == "maml" else INK
             ax.plot(cost[m], right_of[5][m].value, "o", color=color)
@@ -532,12 +534,12 @@ if right_of[5]:
     axes[0].set(xlabel="processor ms, one task's meta-gradient", ylabel="accuracy, 5-way 1-shot, %")
     axes[1].axhline(20, color=LOOKS["random"].color, linestyle=":")
     axes[1].set(xlabel="MiB, one task's meta-gradient")
-    figure(fig, "Accuracy in 5-way 1-shot against time and memory of a meta-gradient. " + "; ".join(f"{NAMES[m]} {right_of[5][m].value:.1f} %, {ms_of[m]:.0f} ms, {mib_of[m]:.1f} MiB" for m in ahead_of) + ". Dotted: chance.")
+    figure(fig, "Accuracy in 5-way 1-shot against time and memory of a meta-gradient. " + "; ".join(f"{NAMES[m]} {right_of[5][m].value:.1f} %, {ms_of[m]:.0f} ms, {counts[m][0]:.1f} MiB" for m in ahead_of) + ". Dotted: chance.")
 
 # %% tags=["fold"]
 cell_of = lambda way, m: f"{right_of[way][m].value:.1f} | {stopped[way][m]} of {len(complete[way][m])}" if m in right_of[way] else "not run | "
-image_rows = [f"| {NAMES[m]} | {IMAGE[m][5][0]} x {IMAGE[m][5][1]:g} | {cell_of(5, m)} | {IMAGE[m][20][0]} x {IMAGE[m][20][1]:g} | {cell_of(20, m)} | {of_length(m, IMAGE[m][5][0])[0]:.1f} | {of_length(m, IMAGE[m][5][0])[1]:.2f} |" for m in VARIANTS]
-say("\n".join(["| variant | 5-way: steps x step size | accuracy, % | failed | 20-way: steps x step size | accuracy, % | failed | MiB, 5-way task | 10⁹ operations |", "|---|---|---|---|---|---|---|---|---|", *image_rows])
+image_rows = [f"| {NAMES[m]} | {IMAGE[m][5][0]} x {IMAGE[m][5][1]:g} | {cell_of(5, m)} | {IMAGE[m][20][0]} x {IMAGE[m][20][1]:g} | {cell_of(20, m)} | {ms_of[m] / 1e3:.3f} | {counts[m][0]:.1f} | {counts[m][1]:.2f} |" for m in right_of[5]]
+say("\n".join(["| variant | 5-way: steps x step size | accuracy, % | failed | 20-way: steps x step size | accuracy, % | failed | processor seconds, 5-way task | MiB | 10⁹ operations |", "|---|---|---|---|---|---|---|---|---|---|", *image_rows])
     + f"\n\n*{LENGTH:,} meta-iterations of {WAYS[5]['tasks']} tasks (5-way) and {WAYS[20]['tasks']} (20-way) on {alphabet}; {SHOWN} and {SHOWN // 2} test tasks of {WAYS[5]['queries']} and {WAYS[20]['queries']} queries a class; chance is 20 and 5 %.*" if right_of[5] else "Not run yet: `python -m mamlkit bank --only variants-omniglot`.")
 
 # %% [markdown]
@@ -645,7 +647,7 @@ added_up = over_seeds([b - a for a, b in zip(shares["MAML"], shares["cosine"])])
 
 # %% tags=["figure"]
 if every_part:
-    fig, ax = canvas(f"20-way 1-shot, {LENGTH:,} iterations of {WAYS[20]['tasks']} tasks: from {sum(shares['MAML']) / len(three):.1f} % to {sum(shares['cosine']) / len(three):.1f} % with all parts; {sum(broke.values())} of {len(three) * len(PARTS)} trainings failed", height=2.9)
+    fig, ax = canvas(f"20-way 1-shot, {LENGTH:,} iterations of {WAYS[20]['tasks']} tasks{', far too few to tell' if LENGTH < 100 else ''}: from {sum(shares['MAML']) / len(three):.1f} % to {sum(shares['cosine']) / len(three):.1f} % with all parts; {sum(broke.values())} of {len(three) * len(PARTS)} trainings failed", height=2.9)
     for y, part in enumerate(PARTS):
         ax.plot(shares[part], [y] * len(shares[part]), "o", color=LOOKS["maml"].color if part == "MAML" else INK, alpha=0.7)
         ax.plot(sum(shares[part]) / len(shares[part]), y, "|", color=INK, markersize=16)
@@ -761,7 +763,7 @@ trend = {kind: {other: over_seeds([straight([float(torch.tensor(n).log()) for n 
 # %% tags=["figure"]
 if by_kind:
     first_kind = next(iter(by_kind))
-    fig, axes = canvas(f"Gain over pretrained class means on {first_kind}: {gain(first_kind, CLASSES[0], 'means').mean():+.1f} points from {CLASSES[0]} classes, {gain(first_kind, CLASSES[-1], 'means').mean():+.1f} from {CLASSES[-1]:,}", columns=len(by_kind), height=3.1, sharey=True, squeeze=False)
+    fig, axes = canvas(f"After {PLAIN:,} iterations of each, gain over pretrained class means on {first_kind}: {gain(first_kind, CLASSES[0], 'means').mean():+.1f} points from {CLASSES[0]} classes, {gain(first_kind, CLASSES[-1], 'means').mean():+.1f} from {CLASSES[-1]:,}", columns=len(by_kind), height=3.1, sharey=True, squeeze=False)
     for ax, kind in zip(axes[0], by_kind):
         for other, style in (("means", "-"), ("head", ":")):
             values = torch.stack([gain(kind, n, other) for n in CLASSES])
