@@ -87,7 +87,7 @@ class VariantKnobs(Knobs):
             style(ax)
         left.set(xlim=RANGE, ylim=(-HEIGHT, HEIGHT), xlabel="x", ylabel="y")
         rows = range(len(self.starts))
-        right.set(xlim=(-1.05, 1.05), ylim=(len(rows) - 0.5, -0.5), yticks=rows, yticklabels=[s.label for s in self.starts.values()], xlabel="cosine to MAML's meta-gradient")
+        right.set(xlim=(-1.1, 1.12), ylim=(len(rows) - 0.5, -0.5), yticks=rows, yticklabels=[s.label for s in self.starts.values()], xlabel="cosine to MAML's")
         right.axvline(0, color=QUIET, linewidth=0.8)
         x = GRID.squeeze(-1).numpy()
         self.artists = {

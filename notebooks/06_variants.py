@@ -164,7 +164,8 @@ three = seeds[: budget(profile, smoke=1, quick=1, paper=3)]
 run = claims.begin("06_variants", profile, [*seeds], where)
 two = seeds[: budget(profile, smoke=1, quick=1, paper=2)]
 chosen = lambda experiment: only in ("all", experiment)
-recorded = lambda *records: Table([r for r in records if r]) if any(records) else say("No experiment that these claims need has run.")
+recorded = lambda *records: Table([r for r in records if r]) if any(records) else say("No experiment that these claims need has run, or none that is long enough.")
+tells = lambda length: length >= 100 or profile == "smoke"  # a training that a claim about accuracy can be judged by
 low = lambda i: i.low if i.low == i.low else i.value
 high = lambda i: i.high if i.high == i.high else i.value
 say(f"Running at **{profile}** on **{where}**; seeds {[*seeds]}.")
@@ -243,7 +244,8 @@ show(train)
 
 # %%
 WAVE = {"maml": (1, alpha), "fomaml": (1, alpha), "reptile": (10, alpha), "meta_sgd": (1, alpha), "mamlpp": (5, alpha), "imaml": (16, alpha), "anil": (1, alpha), "cavia": (1, 1.0)}
-iterations = budget(profile, smoke=4, quick=150, paper=10_000)
+length_at, tests_at = (lambda p: budget(p, smoke=4, quick=150, paper=10_000)), (lambda p: budget(p, smoke=20, quick=100, paper=2_000))
+iterations = length_at(profile)
 waves = sinusoid(shots=10, queries=10)
 falling = lambda n: annealed(adam(beta), cosine(n))
 
@@ -295,7 +297,7 @@ def wave(name, seed, n=iterations, steps=None, step=None):
     return meta_train(f"wave {name}", [(learner, n)], net, family, falling(n), seed, **how)
 
 
-KS, STEPS, test_tasks = (5, 10, 20), 10, budget(profile, smoke=20, quick=100, paper=2_000)
+KS, STEPS, test_tasks = (5, 10, 20), 10, tests_at(profile)
 test = {k: sample(sinusoid(shots=k, queries=100), seeded(10_000, where), test_tasks) for k in KS}
 without = lambda found, *names: {k: p for k, p in found.items() if k not in names}
 
@@ -329,12 +331,14 @@ on_waves = banked("variants-sinusoid", [(name, sd) for sd in seeds for name in V
 
 # %%
 K_TRAINED = 10
-runs_of = {m: [on_waves[m, sd] for sd in seeds if (m, sd) in on_waves] for m in VARIANTS}
-runs_of = {m: found for m, found in runs_of.items() if found}
-failed = {m: sum(f["made"].item() < iterations for f in found) for m, found in runs_of.items()}
-medians = lambda m, k, step: torch.stack([f[f"K={k}"][0, step] for f in runs_of[m]])
-lost = lambda m, k, step: torch.stack([f[f"K={k}"][1, step] for f in runs_of[m]]).mean().item()
-budget_said = f"{iterations:,} iterations of 25 tasks, K = {K_TRAINED} in training, Adam {beta:g} annealed to 0, {test_tasks:,} test waves"
+of_bank = profile == "quick" and banked_waves.exists()  # then the figure and the table show what is banked: this run's own is far too short for them
+on_show = gathered(banked_waves, [(name, sd) for sd in range(5) for name in VARIANTS], None, {}) if of_bank else on_waves
+in_order = lambda results: {m: found for m in VARIANTS if (found := [f for (name, _), f in results.items() if name == m])}
+runs_of, own_runs, level = in_order(on_show), in_order(on_waves), "paper" if of_bank else profile
+failed = {m: sum(f["made"].item() < length_at(level) for f in found) for m, found in runs_of.items()}
+medians = lambda m, k, step, found=runs_of: torch.stack([f[f"K={k}"][0, step] for f in found[m]])
+lost = lambda m, k, step, found=runs_of: torch.stack([f[f"K={k}"][1, step] for f in found[m]]).mean().item()
+budget_said = lambda p: f"{length_at(p):,} iterations of 25 tasks, K = {K_TRAINED} in training, Adam {beta:g} annealed to 0, {tests_at(p):,} test waves"
 
 # %% tags=["figure"]
 if runs_of:
@@ -345,24 +349,25 @@ if runs_of:
         for y, m in enumerate(by_error):
             for step, face, shift in ((1, None, -0.15), (10, "none", 0.15)):
                 ax.plot(medians(m, k, step).clamp(max=20), [y + shift] * len(runs_of[m]), "o", markersize=5, color=LOOKS["maml"].color if m == "maml" else INK, markerfacecolor=face)
-        ax.set(title=f"K = {k}", xscale="log", ylim=(len(by_error) - 0.5, -0.5), yticks=range(len(by_error)))
+        ax.set(title=f"K = {k}", xscale="log", xlim=(0.05, 30), xticks=(0.1, 1, 10), xticklabels=("0.1", "1", "10"), ylim=(len(by_error) - 0.5, -0.5), yticks=range(len(by_error)))
     axes[0].set_yticklabels([NAMES[m] + (f" ({failed[m]} failed)" if failed[m] else "") for m in by_error])
-    axes[1].set_xlabel("median squared error of new waves, a dot a seed (filled: after one step, hollow: after ten; 20 or more at the edge)")
+    fig.supxlabel("median squared error of new waves, a dot a seed\n(filled: after one step, hollow: after ten; 20 or more at the edge)", fontsize=9.5)
     figure(fig, "Median error by variant for K = 5, 10 and 20, after one and after ten steps. " + "; ".join(f"{NAMES[m]}: {medians(m, 10, 1).mean():.2f} and {medians(m, 10, 10).mean():.2f} at K = 10, {failed[m]} failed" for m in by_error) + ".")
 
 # %% tags=["fold"]
+from_where = f" Banked; this run trains for {iterations:,} iterations, far too few, and they are on the card below." if of_bank else ""
 shown_error = lambda x: f"{x:.3f}" if x < 100 else "diverged"
 wave_rows = [f"| {NAMES[m]} | {WAVE[m][0]} x {WAVE[m][1]:g} | " + " | ".join(f"{shown_error(medians(m, k, 1).mean())}, {shown_error(medians(m, k, 10).mean())}" for k in KS)
              + f" | {failed[m]} of {len(runs_of[m])} | {lost(m, 5, 10):.1%} | {rows[m][1]:.0f} | {rows[m][2]:.1f} |" for m in runs_of]
 say("\n".join(["| variant | steps x step size | K = 5: median error after 1, 10 steps | K = 10 | K = 20 | failed runs | waves that diverge, K = 5, 10 steps | ms, 50 waves, 5 steps | MiB, Omniglot task |", "|---|---|---|---|---|---|---|---|---|", *wave_rows])
-    + f"\n\n*{budget_said}; mean over {max(map(len, runs_of.values()))} seeds of the median wave. A failed run is measured where it stopped.*" if runs_of else "Not run yet: `python -m mamlkit bank --only variants-sinusoid`.")
+    + f"\n\n*{budget_said(level)}; mean over {max(map(len, runs_of.values()))} seeds of the median wave. A failed run is measured where it stopped.{from_where}*" if runs_of else "Not run yet: `python -m mamlkit bank --only variants-sinusoid`.")
 
 # %% tags=["claim"]
 pairs = [sd for sd in seeds if all((m, sd) in on_waves for m in ("maml", "meta_sgd"))]
 ahead = {k: over_seeds([(on_waves["meta_sgd", sd][f"K={k}"][0, 1] - on_waves["maml", sd][f"K={k}"][0, 1]).item() for sd in pairs]) for k in (5, 10)} if pairs else {}
-recorded(record(run._replace(seeds=pairs), "X061", checks={f"K={k}": high(i) < 0 for k, i in ahead.items()}, protocol=budget_said, here={f"Meta-SGD minus MAML, median error after one step, K={k}": i for k, i in ahead.items()}
-                | {f"median error after {s} step{'s' * (s > 1)}, K={k}, {NAMES[m]}": medians(m, k, s).mean().item() for k in KS for s in (1, 10) for m in ("maml", "meta_sgd")} | {"failed runs, Meta-SGD": failed["meta_sgd"]},
-                why=f"after one step Meta-SGD is {ahead[5].value:+.2f} from MAML's error at K = 5 and {ahead[10].value:+.2f} at K = 10; after ten, with step sizes learned for one, {lost('meta_sgd', 5, 10):.0%} of its waves have diverged at K = 5.") if pairs else None)
+recorded(record(run._replace(seeds=pairs), "X061", checks={f"K={k}": high(i) < 0 for k, i in ahead.items()}, protocol=budget_said(profile), here={f"Meta-SGD minus MAML, median error after one step, K={k}": i for k, i in ahead.items()}
+                | {f"median error after {s} step{'s' * (s > 1)}, K={k}, {NAMES[m]}": medians(m, k, s, own_runs).mean().item() for k in KS for s in (1, 10) for m in ("maml", "meta_sgd")} | {"failed runs, Meta-SGD": sum(f["made"].item() < iterations for f in own_runs["meta_sgd"])},
+                why=f"after one step Meta-SGD is {ahead[5].value:+.2f} from MAML's error at K = 5 and {ahead[10].value:+.2f} at K = 10; after ten, with step sizes learned for one, {lost('meta_sgd', 5, 10, own_runs):.0%} of its waves have diverged at K = 5.") if pairs else None)
 
 # %% [markdown]
 # Claim C013, that alpha may be meta-learned at all, is [1](01_sinusoids.ipynb)'s: there a single alpha is learned.
@@ -425,7 +430,7 @@ for m in THREE:
     draw(axes[0], m, LENGTHS, [mib for mib, _ in counted[m]])
     draw(axes[1], m, LENGTHS, took[m])
 axes[0].set(xlabel="inner steps", ylabel="MiB at most, one task", xlim=(0, LENGTHS[-1] * 1.5), ylim=(0, None))
-axes[1].set(xlabel="inner steps", ylabel="processor milliseconds, one task", xlim=(0, LENGTHS[-1] * 1.5), ylim=(0, None))
+axes[1].set(xlabel="inner steps", ylabel="processor ms, one task", xlim=(0, LENGTHS[-1] * 1.5), ylim=(0, None))
 figure(fig, "Memory and time of one Omniglot task's meta-gradient against inner steps. " + " ".join(f"{NAMES[m]}: {counted[m][0][0]:.1f} to {counted[m][-1][0]:.1f} MiB, {took[m][0]:.0f} to {took[m][-1]:.0f} ms." for m in THREE))
 
 # %% tags=["claim"]
@@ -521,19 +526,16 @@ stopped = {way: {m: sum(equal[c]["made"].item() < LENGTH for c in cells) for m, 
 # %% tags=["figure"]
 if right_of[5]:
     ahead_of = sorted(right_of[5], key=lambda m: -right_of[5][m].value)
-    by_time = sorted(ms_of, key=ms_of.get)
+    by_time, costs = sorted(ms_of, key=ms_of.get), (ms_of, {m: mib for m, (mib, _) in counts.items()})
     fig, axes = canvas(f"After {LENGTH:,} iterations of {WAYS[5]['tasks']} tasks on {alphabet}: {NAMES[ahead_of[0]]} {right_of[5][ahead_of[0]].value:.0f} %, MAML {right_of[5]['maml'].value:.0f} %, {NAMES[ahead_of[-1]]} {right_of[5][ahead_of[-1]].value:.0f} %"
-                       if LENGTH >= 100 else f"{LENGTH} iterations say nothing of accuracy, but what a meta-gradient costs: from {ms_of[by_time[0]]:.0f} ms ({NAMES[by_time[0]]}) to {ms_of[by_time[-1]]:.0f} ms ({NAMES[by_time[-1]]})", columns=2, height=3.4, sharey=True)
-    for ax, cost in zip(axes, (ms_of, {m: mib for m, (mib, _) in counts.items()})):
-        for m in ahead_of:
-            color = LOOKS["maml"].color if m == "maml" else INK
-            ax.plot(cost[m], right_of[5][m].value, "o", color=color)
-            ax.annotate(NAMES[m], (cost[m], right_of[5][m].value), xytext=(5, 3), textcoords="offset points", fontsize=8, color=color)
-        ax.margins(x=0.25)
-    axes[0].axhline(20, color=LOOKS["random"].color, linestyle=":")
-    axes[0].set(xlabel="processor ms, one task's meta-gradient", ylabel="accuracy, 5-way 1-shot, %")
-    axes[1].axhline(20, color=LOOKS["random"].color, linestyle=":")
-    axes[1].set(xlabel="MiB, one task's meta-gradient")
+                       if LENGTH >= 100 else f"{LENGTH} iterations say little of accuracy; what a meta-gradient costs shows: from {ms_of[by_time[0]]:.0f} ms ({NAMES[by_time[0]]}) to {ms_of[by_time[-1]]:.0f} ms ({NAMES[by_time[-1]]})", columns=3, height=3.2, sharey=True)
+    for y, m in enumerate(ahead_of):
+        for ax, x in zip(axes, (right_of[5][m].value, *(cost[m] for cost in costs))):
+            ax.plot(x, y, "o", color=LOOKS["maml"].color if m == "maml" else INK)
+    axes[0].axvline(20, color=LOOKS["random"].color, linestyle=":")
+    axes[0].set(yticks=range(len(ahead_of)), yticklabels=[NAMES[m] for m in ahead_of], ylim=(len(ahead_of) - 0.5, -0.5), xlim=(0, 100))
+    for ax, label in zip(axes, ("accuracy, 5-way 1-shot, %\n(dotted: chance)", "processor ms,\none task's meta-gradient", "MiB,\none task's meta-gradient")):
+        ax.set(xlabel=label, xlim=(0, None))
     figure(fig, "Accuracy in 5-way 1-shot against time and memory of a meta-gradient. " + "; ".join(f"{NAMES[m]} {right_of[5][m].value:.1f} %, {ms_of[m]:.0f} ms, {counts[m][0]:.1f} MiB" for m in ahead_of) + ". Dotted: chance.")
 
 # %% tags=["fold"]
@@ -662,7 +664,7 @@ say(f"Published (quoted, at the full budget, an ensemble): MAML 95.8 %, MAML++ 9
 # %% tags=["claim"]
 recorded(record(run._replace(seeds=[*three]), "S209", checks={"no more failures": broke["cosine"] <= broke["MAML"], "higher": low(added_up) > 0}, protocol=f"{LENGTH:,} iterations of {WAYS[20]['tasks']} tasks, two steps of {IMAGE['maml'][20][1]:g} on the mean loss, {alphabet}; {SHOWN // 2} test tasks of {WAYS[20]['queries']} queries a class",
                 here={f"accuracy after {LENGTH:,} iterations, up to {p}": over_seeds(v) for p, v in shares.items()} | {f"failed, up to {p}": n for p, n in broke.items()} | {"all parts minus none": added_up},
-                why=f"all parts together are {added_up.value:+.1f} points from none ({low(added_up):+.1f} to {high(added_up):+.1f}); {broke['MAML']} of {len(three)} trainings failed without, {broke['cosine']} with them.") if every_part and real else None)
+                why=f"all parts together are {added_up.value:+.1f} points from none ({low(added_up):+.1f} to {high(added_up):+.1f}); {broke['MAML']} of {len(three)} trainings failed without, {broke['cosine']} with them.") if every_part and real and tells(LENGTH) else None)
 
 # %% [markdown]
 # ## How much hangs on alpha, and who is free of it?
@@ -696,7 +698,7 @@ longer = {(name, k): [by_alpha[name, 1.0, k, sd] for sd in two if (name, 1.0, k,
 
 # %% tags=["figure"]
 if swept:
-    fig, (left, right_ax) = canvas(f"From alpha/8 to 8 alpha the error varies {max(ratio['maml']):.3g} times with alpha fixed, {max(ratio['meta_sgd']):.3g} times with learned step sizes", columns=2, height=3.2, sharey=True)
+    fig, (left, right_ax) = canvas(f"After {BRIEF:,} iterations from alpha/8 to 8 alpha, the error varies {max(ratio['maml']):.3g} times with alpha fixed, {max(ratio['meta_sgd']):.3g} times with learned step sizes", columns=2, height=3.2, sharey=True)
     for name in ("maml", "meta_sgd"):
         mean_of = [sum(of_times(name, i)[j] for i in range(len(two))) / len(two) for j in range(len(TIMES))]
         draw(left, name, TIMES, [min(e, 20) for e in mean_of])
@@ -704,6 +706,8 @@ if swept:
             values = [torch.stack([f["error"][0, step] for f in longer[name, k]]).mean().clamp(max=20).item() for k in INNER]
             draw(right_ax, name, INNER, values, linestyle=style, label=f"{LOOKS[name].label}, {step} at test")
     left.set(xscale="log", yscale="log", xticks=TIMES, xticklabels=[f"{m:g}" for m in TIMES], xlabel=f"alpha in training, over {alpha:g}", ylabel="median error, K = 10", xlim=(min(TIMES) * 0.8, max(TIMES) * 6))
+    marks = [e for e in (0.1, 0.2, 0.3, 0.5, 1, 2, 3, 5, 10, 20) if left.get_ylim()[0] <= e <= left.get_ylim()[1]]
+    left.set(yticks=marks, yticklabels=[f"{e:g}" for e in marks])
     left.minorticks_off()
     right_ax.set(xlabel="inner steps in training", xticks=INNER, xlim=(min(INNER) - 0.3, max(INNER) * 2))
     figure(fig, "Median error after one step against alpha in training, fixed and learned; and against the steps in training, after one and ten steps at test. " + "; ".join(f"{NAMES[n]}: " + ", ".join(f"{m:g} times {of_times(n, 0)[j]:.3g}" for j, m in enumerate(TIMES)) for n in ("maml", "meta_sgd")) + ".")
@@ -778,7 +782,7 @@ if by_kind:
 NAMED = {"Omniglot": "omniglot", "glyphs": "glyphs"}
 recorded(record(run._replace(seeds=[*three]), "S219", checks={label: high(trend[kind]["means"]) < 0 for label, kind in NAMED.items()}, protocol=f"{PLAIN:,} meta-iterations of {WAYS[5]['tasks']} tasks; {PLAIN:,} batches of 64 images; {SHOWN} test tasks, 15 queries a class",
                 here={f"gain, {kind}, {n:,} classes, over {other}": gain(kind, n, other).mean().item() for kind in by_kind for n in CLASSES for other in ("means", "head")} | {f"slope per factor e, {kind}, over {other}": trend[kind][other] for kind in by_kind for other in ("means", "head")},
-                why="the gain over class means goes from " + " and ".join(f"{gain(k, CLASSES[0], 'means').mean():+.1f} to {gain(k, CLASSES[-1], 'means').mean():+.1f} points ({k})" for k in by_kind) + f" between {CLASSES[0]} and {CLASSES[-1]:,} classes.") if {*by_kind} >= {"omniglot", "glyphs"} else None)
+                why="the gain over class means goes from " + " and ".join(f"{gain(k, CLASSES[0], 'means').mean():+.1f} to {gain(k, CLASSES[-1], 'means').mean():+.1f} points ({k})" for k in by_kind) + f" between {CLASSES[0]} and {CLASSES[-1]:,} classes.") if {*by_kind} >= {"omniglot", "glyphs"} and tells(PLAIN) else None)
 
 # %% [markdown]
 # ## Regression, classification, and a robot
