@@ -342,6 +342,7 @@ budget_said = lambda p: f"{length_at(p):,} iterations of 25 tasks, K = {K_TRAINE
 
 # %% tags=["figure"]
 if runs_of:
+    least = min(medians(m, k, step).min().item() for m in runs_of for k in KS for step in (1, 10))
     by_error = sorted(runs_of, key=lambda m: medians(m, K_TRAINED, 1).mean().item())
     fig, axes = canvas(f"One step on ten points: {NAMES[by_error[0]]} {medians(by_error[0], 10, 1).mean():.2f}, MAML {medians('maml', 10, 1).mean():.2f}, {NAMES[by_error[-1]]} {medians(by_error[-1], 10, 1).mean():.2f}; "
                        f"{sum(failed.values())} of {sum(map(len, runs_of.values()))} trainings failed", columns=3, height=3.3, width=7.6, sharey=True, sharex=True)
@@ -349,7 +350,7 @@ if runs_of:
         for y, m in enumerate(by_error):
             for step, face, shift in ((1, None, -0.15), (10, "none", 0.15)):
                 ax.plot(medians(m, k, step).clamp(max=20), [y + shift] * len(runs_of[m]), "o", markersize=5, color=LOOKS["maml"].color if m == "maml" else INK, markerfacecolor=face)
-        ax.set(title=f"K = {k}", xscale="log", xlim=(0.05, 30), xticks=(0.1, 1, 10), xticklabels=("0.1", "1", "10"), ylim=(len(by_error) - 0.5, -0.5), yticks=range(len(by_error)))
+        ax.set(title=f"K = {k}", xscale="log", xlim=(min(0.05, 0.7 * least), 30), xticks=(0.1, 1, 10), xticklabels=("0.1", "1", "10"), ylim=(len(by_error) - 0.5, -0.5), yticks=range(len(by_error)))
     axes[0].set_yticklabels([NAMES[m] + (f" ({failed[m]} failed)" if failed[m] else "") for m in by_error])
     fig.supxlabel("median squared error of new waves, a dot a seed\n(filled: after one step, hollow: after ten; 20 or more at the edge)", fontsize=9.5)
     figure(fig, "Median error by variant for K = 5, 10 and 20, after one and after ten steps. " + "; ".join(f"{NAMES[m]}: {medians(m, 10, 1).mean():.2f} and {medians(m, 10, 10).mean():.2f} at K = 10, {failed[m]} failed" for m in by_error) + ".")
@@ -706,7 +707,7 @@ if swept:
             values = [torch.stack([f["error"][0, step] for f in longer[name, k]]).mean().clamp(max=20).item() for k in INNER]
             draw(right_ax, name, INNER, values, linestyle=style, label=f"{LOOKS[name].label}, {step} at test")
     left.set(xscale="log", yscale="log", xticks=TIMES, xticklabels=[f"{m:g}" for m in TIMES], xlabel=f"alpha in training, over {alpha:g}", ylabel="median error, K = 10", xlim=(min(TIMES) * 0.8, max(TIMES) * 6))
-    marks = [e for e in (0.1, 0.2, 0.3, 0.5, 1, 2, 3, 5, 10, 20) if left.get_ylim()[0] <= e <= left.get_ylim()[1]]
+    marks = [e for e in (0.1, 0.2, 0.3, 0.5, 1, 2, 3, 5, 10, 20) if left.get_ylim()[0] <= e <= left.get_ylim()[1]] or [round(e, 2) for e in left.get_ylim()]
     left.set(yticks=marks, yticklabels=[f"{e:g}" for e in marks])
     left.minorticks_off()
     right_ax.set(xlabel="inner steps in training", xticks=INNER, xlim=(min(INNER) - 0.3, max(INNER) * 2))
