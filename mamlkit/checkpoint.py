@@ -5,7 +5,7 @@ import json
 import os
 import sys
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 
 import torch
@@ -95,6 +95,23 @@ def remembered(about: dict, make: Callable[[], Params], device: torch.device | s
     if not path.exists():
         keep(path, make(), about)
     return kept(path, device)[0]
+
+
+def gathered(path: Path, cells: Sequence[tuple], make: Callable[..., Params] | None, about: dict,
+             device: torch.device | str = "cpu") -> dict[tuple, Params]:
+    """The results of an experiment's cells, tensors by name, as one small file: {cell: tensors}, as far as they are there.
+
+    cells: tuples of words and numbers, e.g. (method, seed). make: what makes one, `make(*cell)`; the file is written anew
+    after each, so that a kill leaves whole ones. None: only what the file holds is handed out; nothing if there is none.
+    """
+    prefix = {cell: "/".join(map(str, cell)) + ":" for cell in cells}
+    made = {}
+    for cell in cells if make else ():
+        made |= {prefix[cell] + name: tensor for name, tensor in make(*cell).items()}
+        keep(path, made, about)
+    tensors = kept(path, device)[0] if path.exists() else {}
+    found = {cell: {name.removeprefix(p): t for name, t in tensors.items() if name.startswith(p)} for cell, p in prefix.items()}
+    return {cell: parts for cell, parts in found.items() if parts}
 
 
 def place(about: dict) -> Path:

@@ -4,6 +4,7 @@ figures with alt text, and progress that a person sees wherever the notebook run
 Everything here also works where there is no IPython and no matplotlib: then it prints, or says nothing.
 """
 
+import ast
 import inspect
 import io
 import json
@@ -12,6 +13,7 @@ import sys
 import textwrap
 import time
 from collections.abc import Callable, Iterable, Iterator
+from html import escape
 from pathlib import Path
 from typing import TypeVar
 
@@ -32,6 +34,25 @@ def show(*definitions: Callable) -> None:
         from IPython.display import Code, display
 
         display(Code(source, language="python"))
+
+
+def side_by_side(*definitions: Callable) -> None:
+    """Displays the installed source of functions beside each other, their docstrings left out: what differs meets the eye."""
+    if in_notebook():
+        from IPython.display import HTML, display
+
+        box = "flex:1 1 30em;margin:0;padding:.5em .8em;border-left:3px solid #0072B2;overflow-x:auto;font-size:12px;line-height:1.45"
+        parts = "".join(f'<pre style="{box}">{escape(_without_docstring(d))}</pre>' for d in definitions)
+        display(HTML(f'<div style="display:flex;flex-wrap:wrap;gap:.6em 1em">{parts}</div>'))
+
+
+def _without_docstring(definition) -> str:
+    """The source of a function without its docstrings, and those of the functions in it."""
+    text = textwrap.dedent(inspect.getsource(definition)).rstrip()
+    nodes = [n for n in ast.walk(ast.parse(text)) if isinstance(n, (ast.FunctionDef, ast.ClassDef)) and ast.get_docstring(n) is not None]
+    said = {line for n in nodes for line in range(n.body[0].lineno, n.body[0].end_lineno + 1)}
+    lines = [line for i, line in enumerate(text.splitlines(), 1) if i not in said]
+    return "\n".join(line for line, before in zip(lines, ["", *lines]) if line.strip() or not before.rstrip().endswith(":"))
 
 
 def say(text: str) -> None:

@@ -27,6 +27,8 @@ LOOKS = {
     "oracle": Look("oracle", "#009E73", (0, (6, 2)), "v"),
     "random": Look("random", "#8a8a8a", ":", "x"),
     "truth": Look("truth", "#222222", "-", ""),
+    "imaml": Look("iMAML", "#E69F00", (0, (4, 1, 1, 1)), "P"),
+    "meta_sgd": Look("Meta-SGD", "#4d4d4d", (0, (2, 1)), "*"),
     "paper": Look("paper", "#CC79A7", "", "D"),
 }
 

@@ -478,3 +478,21 @@ def test_damaged_parameters_are_refused_by_name(tmp_path, damage):
     path.write_bytes(DAMAGE[damage](path.read_bytes()))
     with pytest.raises(ValueError, match="maml.safetensors is damaged"):
         kept(path)
+
+
+def test_cells_of_an_experiment_are_gathered_and_read_back(tmp_path):
+    path, made = tmp_path / "experiment.safetensors", []
+
+    def make(name, number):
+        made.append((name, number))
+        if (name, number) == ("c", 3):
+            raise KeyboardInterrupt
+        return {"value": torch.tensor(float(number)), "of/it": torch.arange(number)}
+
+    cells = [("a", 1), ("a", 12), ("c", 3)]
+    with pytest.raises(KeyboardInterrupt):
+        checkpoint.gathered(path, cells, make, {"name": "test"})
+    assert made == cells, "each in turn"
+    found = checkpoint.gathered(path, cells, None, {"name": "test"})
+    assert [*found] == cells[:2] and found["a", 1]["value"] == 1 and found["a", 12]["of/it"].tolist() == [*range(12)], "what was done before the kill"
+    assert checkpoint.gathered(tmp_path / "none.safetensors", cells, None, {}) == {}

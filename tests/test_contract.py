@@ -15,8 +15,12 @@ from mamlkit.families.sinusoid import sinusoid
 from mamlkit.learner import Learner
 from mamlkit.losses import mse
 from mamlkit.machine import seeded
-from mamlkit.nets import he, mlp, with_context
+from mamlkit.nets import Net, he, mlp, with_context
 from mamlkit.optimizer import adam
+from mamlkit.rl.collect import collect
+from mamlkit.rl.navigation import Navigation
+from mamlkit.rl.objectives import reinforce
+from mamlkit.rl.policy import gaussian
 from mamlkit.task import sample
 from mamlkit.train import train
 from tests.oracles import copied, each, gap, one, problem, same
@@ -179,3 +183,32 @@ def test_training_lowers_the_loss_after_adaptation_on_tasks_it_has_not_seen(name
     *_, last = train(learner, meta, family, adam(0.02), generator=seeded(2), tasks=4, iterations=40, compiled=False)
     before, after = (evaluate(learner, m, unseen, on_query(loss))[:, -1].mean() for m in (meta, last.meta))
     assert after < 0.9 * before
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_in_navigation_it_works_unchanged_or_refuses_with_a_sentence(name):
+    """The third kind of task, beside the two of CASES: a batch of its own for every step, sampled by the adapted policy."""
+    policy = gaussian(2, 2, hidden=(6,))
+    net = with_context(Net(policy.init, policy.forward), 3, shift="layer0.bias")
+    policy, env, generator = policy._replace(init=net.init, forward=net.forward), Navigation(horizon=6), seeded(0)
+    learner = lambda steps: variant(name)(reinforce(policy), alpha=0.3, steps=steps)
+    meta, goals = learner(2).init(policy.init(generator)), env.sample_goals(generator, 3)
+    try:
+        tasks, played = collect(env, policy, learner, meta, goals, steps=2, rollouts=4, generator=generator)
+    except ValueError as refusal:
+        assert name == "imaml" and str(refusal).endswith("it takes one support set, not a batch for each step") and "\n" not in str(refusal)
+        return
+    paths = vmap(learner(2).adapt, (None, 0))(meta, tasks.support)
+    assert len(played) == len(paths) == 3 and any((paths[2][k] - paths[1][k]).abs().max() > 0 for k in paths[2]), "it adapts twice"
+    moved = {k for k in paths[1] if (paths[1][k] - paths[0][k]).abs().max() > 0}
+    assert moved == {"anil": {"layer1.weight", "layer1.bias"}, "cavia": {"context"}}.get(name, moved) and moved
+    gradient, aux = vmap(learner(2).meta_grad, (None, 0))(meta, tasks)
+    assert list(gradient) == list(meta) and aux["loss"].shape == (3,)
+    assert all(torch.isfinite(g).all() and g.shape[1:] == meta[k].shape for k, g in gradient.items())
+    assert max(g.abs().max() for g in gradient.values()) > 1e-6
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_no_variant_knows_another(name):
+    text = inspect.getsource(importlib.import_module(f"mamlkit.variants.{name}"))
+    assert "variants" not in text.replace(importlib.import_module(f"mamlkit.variants.{name}").__doc__, ""), "what two variants share stands on a lower floor"

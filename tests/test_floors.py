@@ -11,10 +11,10 @@ from mamlkit.machine import ROOT
 FLOOR = {
     **dict.fromkeys(["trees", "task", "machine", "intervals", "budget", "memory"], 0),
     **dict.fromkeys(["inner", "learner", "nets", "sequence", "losses", "optimizer", "runners", "few_shot", "archive", "episodic",
-                     "protocols", "solve", "numerics", "kernel", "quadratic", "second_order", "cost"], 1),
+                     "protocols", "solve", "numerics", "kernel", "quadratic", "second_order", "cost", "minibatches"], 1),
     **dict.fromkeys(["variants", "families", "baselines", "rl"], 2),
     **dict.fromkeys(["train", "evaluate", "checkpoint", "claims", "plots", "literate", "page", "book", "parameters", "knobs", "widgets", "walks", "gaits",
-                     "curvature", "pads", "meta_rl", "scoreboard", "sweep", "bank", "headless", "__main__"], 3),
+                     "curvature", "pads", "meta_rl", "scoreboard", "sweep", "variant_knobs", "bank", "headless", "__main__"], 3),
 }
 RECEIVES = {"train", "evaluate", "checkpoint"}  # learners and families are handed to these
 BY_THEMSELVES = {"variants", "families", "baselines"}  # one file, one method; rl/ is one system in several files

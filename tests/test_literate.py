@@ -181,6 +181,13 @@ def test_code_shown_from_inside_a_class_is_not_indented(page):
     assert page[0].data.startswith("def method(self):\n    return 1")
 
 
+def test_code_side_by_side_is_without_docstrings(page):
+    literate.side_by_side(inner_step, adapt)
+    shown, = page
+    assert shown.data.count("<pre") == 2 and "Algorithm 1" not in shown.data and "ValueError" in inspect.getsource(adapt)
+    assert "def inner_step(params: Params" in shown.data and "alphas = step_sizes(params, alpha)" in shown.data and "-&gt; Params" in shown.data
+
+
 def test_a_sentence_is_markdown(page):
     say("\n    The error is **0.67**.\n    ")
     assert type(page[0]).__name__ == "Markdown" and page[0].data == "The error is **0.67**."

@@ -7,9 +7,9 @@ from mamlkit.learner import Learner, unrolled
 def anil(loss, *, alpha, steps) -> Learner:
     """MAML with almost no inner loop: only the head adapts; the body below it is meta-learned and stays as it is.
 
-    alpha: a number is the head's step size, the head being the last layer: every parameter whose name agrees with
-    the last one's up to its last dot, so "layer4.weight" and "layer4.bias" of our convolutional nets. A dict that names
-    what adapts chooses another head.
+    alpha: a number is the head's step size, the head being the last layer: every parameter whose name agrees, up to its
+    last dot, with that of the last one that has a dot, so "layer4.weight" and "layer4.bias" of our convolutional nets (a
+    policy's "log_std" is no layer). A dict that names what adapts chooses another head.
     Source: section 4 there.
     """
 
@@ -21,5 +21,5 @@ def anil(loss, *, alpha, steps) -> Learner:
 
 
 def _last_layer(params):
-    layer = [*params][-1].rpartition(".")[0]
+    layer = ([name for name in params if "." in name] or [*params])[-1].rpartition(".")[0]
     return [name for name in params if name.rpartition(".")[0] == layer]

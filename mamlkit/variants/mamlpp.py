@@ -31,16 +31,16 @@ def mamlpp(loss, *, alpha, steps, annealing=0.0, update=inner_step, learned=_eve
 
     The meta-parameters hold theta, with a leading axis of `steps` where `per_step` says so, and the step sizes with that
     axis under "alpha/<name>". Step k's values adapt theta_k and measure theta_(k+1), as in the authors' code; steps
-    beyond those that the meta-parameters were made for use the last one's.
-    Raises ValueError for fewer than 1 step and for an annealing outside 0 to 1. Source: section 4 there.
+    beyond those that the meta-parameters were made for use the last one's. With 0 steps nothing adapts, and the first
+    step's values are used. Raises ValueError for fewer and for an annealing outside 0 to 1. Source: section 4 there.
     """
-    if steps < 1 or not 0 <= annealing <= 1:
-        raise ValueError(f"steps is {steps} and annealing {annealing}: MAML++ takes 1 step or more, and an annealing from 0 to 1")
+    if steps < 0 or not 0 <= annealing <= 1:
+        raise ValueError(f"steps is {steps} and annealing {annealing}: MAML++ takes 0 steps or more, and an annealing from 0 to 1")
 
     def init(params):
         def rows(value, like):
             value = torch.as_tensor(value, dtype=like.dtype, device=like.device)
-            return value.expand(steps, *value.shape).clone()
+            return value.expand(max(steps, 1), *value.shape).clone()
 
         alphas = {k: a for k, a in step_sizes(params, alpha).items() if learned(k) and not per_step(k)}
         return ({k: rows(p, p) if per_step(k) else p for k, p in params.items()}
@@ -61,7 +61,7 @@ def mamlpp(loss, *, alpha, steps, annealing=0.0, update=inner_step, learned=_eve
         return path
 
     def meta_objective(meta, task):
-        losses = [loss(theta, task.query) for theta in inner(meta, task.support)[1:]]
-        return (1 - annealing) * sum(losses) / steps + annealing * losses[-1], {"loss": losses[-1]}
+        losses = [loss(theta, task.query) for theta in inner(meta, task.support)[min(steps, 1):]]
+        return (1 - annealing) * sum(losses) / len(losses) + annealing * losses[-1], {"loss": losses[-1]}
 
     return Learner(init, inner, grad(meta_objective, has_aux=True))

@@ -5,10 +5,12 @@ import torch
 from torch.func import grad, jacrev, vmap
 from torch.profiler import ProfilerActivity, profile
 
+from mamlkit.cost import peak_bytes, without_numbers
 from mamlkit.inner import adapt
 from mamlkit.learner import unrolled
 from mamlkit.trees import ravel
 from mamlkit.variants.imaml import imaml
+from mamlkit.variants.maml import maml
 from tests.oracles import after_adaptation, copied, derivative_gap, gap, norm, one, problem, quadratic_loss, quadratic_task
 
 pytestmark = pytest.mark.usefixtures("float64")
@@ -114,6 +116,18 @@ def test_memory_is_flat_in_the_number_of_steps():
         return peak(unrolled(loss, lambda t, s: adapt(t, [lambda p: loss(p, s)] * n, [0.01] * n)), theta, task)
 
     assert many < 1.1 * few and unrolled_peak(10) > 3 * unrolled_peak(2)
+
+
+def test_against_inner_steps_mamls_memory_is_a_rising_line_and_imamls_is_level():
+    """Claim S210's slope test, on bytes counted without numbers."""
+    loss, theta, tasks, _ = problem("strided convnet")
+    shapes, steps = without_numbers((theta, one(tasks, 0))), torch.tensor([1.0, 2.0, 4.0, 8.0])
+    most = {v: torch.tensor([float(peak_bytes(v(loss, alpha=0.01, steps=int(n)).meta_grad, *shapes)) for n in steps]) for v in (maml, imaml)}
+    away = steps - steps.mean()
+    slope = {v: (away * b).sum() / away.square().sum() for v, b in most.items()}
+    rest = most[maml] - most[maml].mean() - slope[maml] * away
+    assert slope[maml] > 0 and 1 - rest.square().sum() / (most[maml] - most[maml].mean()).square().sum() > 0.99
+    assert slope[imaml].abs() < 0.01 * slope[maml]
 
 
 def test_a_batch_for_each_step_is_refused():

@@ -121,7 +121,20 @@ def test_more_steps_than_were_learned_stay_with_the_last_ones_values():
     assert all(same(a, b) for a, b in zip(learner.adapt(meta, support), learner.adapt(longer, support), strict=True))
 
 
-@pytest.mark.parametrize("settings", [{"steps": 0}, {"annealing": -0.1}, {"annealing": 1.5}, {"annealing": float("nan")}], ids=str)
+def test_with_no_steps_nothing_adapts_and_the_first_steps_values_are_used():
+    """As collecting trajectories asks for, before the first inner step."""
+    loss, theta, tasks, alpha = problem("strided convnet")
+    task, none = one(tasks, 0), mamlpp(loss, alpha=alpha, steps=0)
+    meta = spread(mamlpp(loss, alpha=alpha, steps=3).init(theta))
+    path = none.adapt(meta, task.support)
+    assert len(path) == 1 and all(torch.equal(path[0][k], meta[k][0] if k.startswith("norm") else meta[k]) for k in theta)
+    gradient, aux = none.meta_grad(meta, task)
+    assert torch.equal(aux["loss"], loss(path[0], task.query)) and gap({k: gradient[k] for k in theta if "norm" not in k}, {
+        k: g for k, g in torch.func.grad(lambda p: loss(p, task.query))(path[0]).items() if "norm" not in k}) < 1e-14
+    assert none.init(theta)["alpha/layer0.weight"].shape == (1,)
+
+
+@pytest.mark.parametrize("settings", [{"steps": -1}, {"annealing": -0.1}, {"annealing": 1.5}, {"annealing": float("nan")}], ids=str)
 def test_settings_out_of_range_are_refused(settings):
-    with pytest.raises(ValueError, match="MAML\\+\\+ takes 1 step or more, and an annealing from 0 to 1"):
+    with pytest.raises(ValueError, match="MAML\\+\\+ takes 0 steps or more, and an annealing from 0 to 1"):
         mamlpp(None, **{"alpha": 0.1, "steps": 2} | settings)
