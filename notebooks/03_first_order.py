@@ -193,7 +193,7 @@ SETTINGS = {  # Table 1: ways, shots, net, alpha as printed, inner steps, querie
     "miniImagenet, 5-way 5-shot": dict(way=5, shots=5, net="pooled", alpha=0.01, steps=5, test=10, queries=15, tasks=2, iterations=60_000),
 }
 NETS = {"strided": strided_convnet, "pooled": pooled_convnet, "no conv": lambda way: mlp(784, 256, 128, 64, 64, way, norm=True)}
-CPU = SETTINGS["5-way 1-shot"] | dict(tasks=8, iterations=30_000)
+CPU = SETTINGS["5-way 1-shot"] | dict(tasks=8, queries=5, iterations=20_000)  # what notebook 02 trains without a GPU
 SHORT = CPU | budget(profile, smoke=dict(tasks=2, iterations=4), quick=dict(tasks=4, iterations=1_000), paper={})
 VARIANTS = {"pretrained": pretrain, "fomaml": fomaml, "maml": maml}
 NAMES = {"pretrained": "joint training", "fomaml": "first order", "maml": "second order"}
