@@ -242,15 +242,15 @@ folder = claims.results() if profile == "paper" else BANK
 banked = {which: kept(file(folder, *which))[0] for name in SETTINGS for which in plan(name, SETTINGS[name]) if file(folder, *which).exists()}
 
 # %% tags=["figure"]
-trained_here = [which for which in results if which[1] == "maml"] or [which for which in banked if which[1] == "maml"][:2]
+trained_here = ([which for which in results if which[1] == "maml"] or [which for which in banked if which[1] == "maml"])[:2]
 fig, axes = canvas("In the end of training a step takes the return from " + " and ".join(f"{r[0]:.0f} to {r[1]:.0f} ({name.split('-')[1]})" for name, r in
-                   ((which[0], (results | banked if profile == "paper" else banked | results)[which]["returns"][-5:].mean(0)) for which in trained_here[:2])), columns=2, height=2.6)
-for ax, which in zip(axes, trained_here):
+                   ((which[0], (results | banked if profile == "paper" else banked | results)[which]["returns"][-5:].mean(0)) for which in trained_here)), columns=len(trained_here), height=2.6)
+for ax, which in zip(axes if len(trained_here) > 1 else [axes], trained_here):
     history = (banked | results)[which]["returns"]
     draw(ax, "random", range(1, len(history) + 1), history[:, 0], marker="", label="before")
     draw(ax, "maml", range(1, len(history) + 1), history[:, 1], marker="", label="after")
     ax.set(xlabel=f"meta-iteration ({' '.join(which[0].split('-')[:2])})", ylabel="mean return of an episode", xlim=(0, len(history) * 1.2))
-figure(fig, "The mean return in training before and after the inner step, against the meta-iteration, for two robots' tasks.")
+figure(fig, "The mean return in training before and after the inner step, against the meta-iteration: " + ", ".join(which[0] for which in trained_here) + ".")
 
 # %% tags=["fold"]
 every = {**banked, **results}
