@@ -103,7 +103,7 @@ SETTINGS = {  # tasks in a meta-batch, rollouts of each before and after the ste
     "cheetah-velocity-cpu": dict(tasks=10, rollouts=10, radius=0.02, iterations=100, every=10, seeds=3, others=1, goals=40, practice=4, even=True),
     "ant-direction-cpu": dict(tasks=6, rollouts=10, radius=0.02, iterations=50, every=10, seeds=1, others=1, goals=20, practice=2, even=True),
     "ant-velocity-cpu": dict(tasks=6, rollouts=10, radius=0.02, iterations=50, every=10, seeds=1, others=1, goals=20, practice=2, even=True),
-    "cheetah-direction-half": dict(tasks=20, rollouts=20, radius=0.02, iterations=60, every=10, seeds=3, others=1, goals=20, practice=4, even=True),
+    "cheetah-direction-half": dict(tasks=20, rollouts=20, radius=0.02, iterations=100, every=10, seeds=3, others=1, goals=20, practice=4, even=True),
     "cheetah-velocity-half": dict(tasks=20, rollouts=20, radius=0.02, iterations=100, every=10, seeds=3, others=1, goals=40, practice=4, even=True),
     "cheetah-direction": dict(tasks=40, rollouts=20, radius=0.02, iterations=500, every=1, seeds=3, others=3, goals=40, practice=20, even=False),
     "cheetah-velocity": dict(tasks=40, rollouts=20, radius=0.01, iterations=500, every=1, seeds=3, others=3, goals=40, practice=20, even=False),
