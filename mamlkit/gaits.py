@@ -13,6 +13,7 @@ from mamlkit.rl.frames import frames, walk
 from mamlkit.rl.locomotion import TOP, Locomotion
 from mamlkit.rl.objectives import reinforce
 from mamlkit.rl.policy import gaussian
+from mamlkit.rl.rollout import mean_return
 from mamlkit.trees import Params, tree_map
 
 STEPS, PICTURES, SIZE, LANES = 3, 21, (132, 176), 20  # gradient steps at most; pictures of an episode, and their pixels; tries before each step
@@ -84,7 +85,7 @@ class GaitKnobs(Knobs):
         return fig, [self.title, *self.pictures.values(), *self.names.values(), *self.lines.values(), *self.marks.values()]
 
     def outcome(self):
-        """For 0 to 3 steps: the mean return of twenty episodes, and one episode's joints. Kept until robot or goal change."""
+        """For 0 to 3 steps: the mean return of the episodes played (twenty, or more where they end early), and one episode's joints. Kept until robot or goal change."""
         key = self.controls["robot"].value, self.controls["goal"].value
         if self.known is None or self.known[0] != key:
             with one_thread():
@@ -96,7 +97,7 @@ class GaitKnobs(Knobs):
         learner = halved(reinforce(policy), alpha=start.alpha)
         task, played = collect(env, policy, learner, start.theta, goal[None], steps=STEPS, rollouts=LANES, generator=seeded(0))
         path = learner(STEPS).adapt(start.theta, tree_map(lambda t: t[0], task.support))
-        returns = [(t.reward.sum() / t.first.sum()).item() for t in played]
+        returns = [mean_return(t, env.horizon).item() for t in played]
         return returns, [walk(env, policy, theta, goal, generator=seeded(1))[0] for theta in path]
 
     def film(self, steps: int) -> np.ndarray:

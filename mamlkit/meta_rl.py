@@ -51,11 +51,11 @@ def train_policy(env: Env, policy: Policy, learner: Callable[[int], Learner], th
         broken = sum(int(t.broken.sum()) for t in played)
         if broken and not history["broken"].any():
             warnings.warn(f"iteration {done}: {broken} episodes met a number that is not finite and were ended there", stacklevel=2)
-        returns = torch.stack([mean_return(t, env.horizon, "finished").mean() for t in played])
+        returns = torch.stack([mean_return(t, env.horizon, "finished").nanmean() for t in played])  # NaN: of a task nothing was left
         news = {"returns": returns, "broken": torch.tensor(broken), **outcome._asdict()}
         history = {k: torch.cat([h, news[k].to(h)[None]]) for k, h in history.items()}
         if done % WINDOW == 0:
-            score = history["returns"][-WINDOW:, -1].mean()
+            score = history["returns"][-WINDOW:, -1].mean().nan_to_num(nan=-torch.inf)
             best = theta if not len(scores) or score > scores[:, 1].max() else best
             scores = torch.cat([scores, torch.tensor([[done, score]])])
         yield Step(done, theta, history, generator.get_state(), -history["returns"][:, -1], best, scores)

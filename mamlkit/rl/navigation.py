@@ -37,7 +37,12 @@ class Navigation:
         return low + (high - low) * torch.rand(tasks, 2, generator=generator, device=generator.device)
 
     def reset(self, goals: Tensor, generator: Generator) -> State:
-        """Every episode starts at (0, 0); nothing is random."""
+        """Every episode starts at (0, 0); nothing is random. Raises ValueError for goals outside of the square."""
+        low, high = SQUARE
+        good = ((low <= goals) & (goals <= high)).all(-1)
+        if goals.shape[1:] != (2,) or not good.all():
+            given = goals[~good][0].tolist() if goals.shape[1:] == (2,) else f"of shape {tuple(goals.shape[1:])}"
+            raise ValueError(f"the goal {given} is refused: each task of navigation is a place (x, y), both from {low:g} to {high:g}")
         return State(torch.zeros_like(goals), ())
 
     def step(self, state: State, action: Tensor, goals: Tensor) -> tuple[State, Tensor, Tensor]:

@@ -77,12 +77,13 @@ def rl2(env: Env, *, episodes: int, units: int = 64, discount: float = 0.99, gae
             broken = ~(torch.isfinite(reward) & torch.isfinite(state.observation).all(-1))
             reward, age, counts = torch.where(broken, 0, reward), age + 1, done_with < episodes
             last = done | broken | (age == env.horizon)
-            steps.append(Trajectories(seen, action, dist, reward, age == 1, last, broken & counts, counts & ~broken))
+            steps.append(Trajectories(seen, action, dist, reward, age == 1, last, broken & counts, counts))
             before = torch.cat([action, reward[:, None], last[:, None].to(reward.dtype)], -1)
             if len(over := last.nonzero().flatten()):
                 state = tree_map(lambda old, new: old.index_copy(0, over, new), state, env.reset(goals[over], generator))
             age, done_with = age.masked_fill(last, 0), done_with + last
-        return tree_map(lambda *along: torch.stack(along, 1), *steps)
+        played = tree_map(lambda *along: torch.stack(along, 1), *steps)
+        return played._replace(valid=played.valid & ~played.broken.any(1, keepdim=True))  # an episode pays for those before it
 
     def update(params, played):
         learner = unrolled(reinforce(policy), lambda theta, support: [theta])

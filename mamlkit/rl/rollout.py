@@ -16,7 +16,7 @@ class Trajectories(NamedTuple):
 
     A batch of tasks has a leading tasks axis. old: the policy's distributions there, a pytree. reward: of the step.
     first, last: an episode's first and last step. broken: a number was not finite, and the episode was ended there.
-    valid: the step counts, because its episode began within the first H steps of its lane and nothing broke.
+    valid: the step counts, because its episode began within the first H steps of its lane and nothing broke in it.
     """
 
     observation: Tensor
@@ -37,7 +37,8 @@ def rollout(env: Env, policy: Policy, params: Params, goals: Tensor, *, lanes: i
     early gives more of them. Here every lane starts episodes until H steps are done and plays the last one to its end:
     whether an episode counts is known when it begins, so that long ones are not lost more often than short ones
     (by Wald's identity, sums over the episodes are unbiased). Where no episode ends early, time is H; at most 2H - 1.
-    What broke is zeroed and never counted in a mean. Raises ValueError for fewer than 1 lane.
+    What broke is zeroed, and none of its episode counts: where rewards are negative, an episode cut short would look good.
+    Raises ValueError for fewer than 1 lane.
     Source: Algorithm 3, lines 5 and 8.
     """
     if lanes < 1:
@@ -59,14 +60,16 @@ def rollout(env: Env, policy: Policy, params: Params, goals: Tensor, *, lanes: i
         step = (observation, action, tree_map(lambda t: t.flatten(0, 1), old), reward)
         if broken.any():
             step = tree_map(lambda t: torch.where(broken.view(-1, *[1] * (t.ndim - 1)), 0, t), step)
-        steps.append(Trajectories(*step, age == 1, last, broken, counts & ~broken))
+        steps.append(Trajectories(*step, age == 1, last, broken, counts))
         over = last.nonzero().flatten()
         if len(over):
             fresh = env.reset(goals[over], generator)
             state = tree_map(lambda old, new: old.index_copy(0, over, new), state, fresh)
             age = age.masked_fill(last, 0)
             counts = torch.where(last, len(steps) < env.horizon, counts)
-    return tree_map(lambda *along: torch.stack(along, 1).unflatten(0, (tasks, lanes)), *steps)
+    played = tree_map(lambda *along: torch.stack(along, 1).unflatten(0, (tasks, lanes)), *steps)
+    number, broke = _totals(played, played.broken)
+    return played._replace(valid=played.valid & (broke.gather(-1, number) == 0))
 
 
 def episodes(trajectories: Trajectories) -> tuple[Tensor, Tensor, Tensor]:
@@ -75,15 +78,9 @@ def episodes(trajectories: Trajectories) -> tuple[Tensor, Tensor, Tensor]:
     In the order of their lanes; a lane with fewer episodes than another is filled up with length 0. The end is the
     step of the lane at which the episode was over, infinite where it was still running.
     """
-    number = trajectories.first.cumsum(-1) - 1
-    shape = (*number.shape[:-1], int(number.max()) + 1)
-    time = torch.arange(1, number.shape[-1] + 1, device=number.device).expand(number.shape)
-
-    def total(values):
-        return torch.zeros(shape, dtype=values.dtype, device=values.device).scatter_add(-1, number, values)
-
-    end = total(torch.where(trajectories.last, time, 0))
-    return total(trajectories.reward), total(torch.ones_like(number)), torch.where(end > 0, end.double(), torch.inf)
+    time = torch.arange(1, trajectories.first.shape[-1] + 1, device=trajectories.first.device).expand(trajectories.first.shape)
+    total, length, end = (_totals(trajectories, values)[1] for values in (trajectories.reward, torch.ones_like(time), torch.where(trajectories.last, time, 0)))
+    return total, length, torch.where(end > 0, end.double(), torch.inf)
 
 
 def mean_return(trajectories: Trajectories, horizon: int, counted: str = "begun") -> Tensor:
@@ -92,8 +89,8 @@ def mean_return(trajectories: Trajectories, horizon: int, counted: str = "begun"
     "begun": all that began within the first `horizon` steps of their lanes. "first": the first of each lane, the
     plainest estimate and the noisiest. Both are right on average. "finished": the authors': whole episodes as they end,
     until their steps add up to lanes * horizon; what still runs then is thrown away, so that short episodes, which here
-    are good ones, weigh more. The three agree where no episode ends early.
-    Raises ValueError for another way.
+    are good ones, weigh more. The three agree where no episode ends early. An episode that broke is left out;
+    NaN where that leaves none. Raises ValueError for another way.
     """
     total, length, end = episodes(trajectories)
     begin = end - length
@@ -110,8 +107,17 @@ def mean_return(trajectories: Trajectories, horizon: int, counted: str = "begun"
         chosen = torch.zeros_like(enough).scatter(-1, order, ~enough & end.gather(-1, order).isfinite())
     else:
         raise ValueError(f'counted is "{counted}": it must be "begun", "first" or "finished"')
+    chosen = chosen & (_totals(trajectories, trajectories.broken)[1] == 0).view(chosen.shape)
     chosen, total = chosen.flatten(len(trajectories.first.shape[:-2])), total.flatten(len(trajectories.first.shape[:-2]))
     return (total * chosen).sum(-1) / chosen.sum(-1)
+
+
+def _totals(trajectories, values) -> tuple[Tensor, Tensor]:
+    """The number of each step's episode in its lane, and the sum of `values` over every episode, (..., lanes, episodes)."""
+    number = trajectories.first.cumsum(-1) - 1
+    values = values.long() if values.dtype == torch.bool else values
+    shape = (*number.shape[:-1], int(number.max()) + 1)
+    return number, torch.zeros(shape, dtype=values.dtype, device=values.device).scatter_add(-1, number, values)
 
 
 def _finite(tree) -> Tensor:

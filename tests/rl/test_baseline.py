@@ -97,7 +97,7 @@ def test_experience_holds_the_steps_that_count_first():
     done = play()
     steps = experience(done, discount=DISCOUNT)
     counts = done.valid.flatten(1).sum(1)
-    assert counts.tolist() == [36, 28, 16] and steps.weight.shape == (TASKS, 36) and steps.action.shape == (TASKS, 36, 2)
+    assert counts.tolist() == [36, 28, 0] and steps.weight.shape == (TASKS, 36) and steps.action.shape == (TASKS, 36, 2)
     assert steps.old.mean.shape == steps.old.log_std.shape == (TASKS, 36, 2)
     for task, n in enumerate(counts):
         assert steps.weight[task].tolist() == [1.0] * n + [0.0] * (36 - n)

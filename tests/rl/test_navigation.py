@@ -40,6 +40,12 @@ def test_goals_are_uniform_in_the_unit_square_around_the_start():
     assert torch.equal(Navigation().reset(goals[:LANES], seeded(0)).observation, torch.zeros(LANES, 2))
 
 
+@pytest.mark.parametrize("goal, words", [([0.1, torch.nan], r"\[0.1.*, nan\]"), ([5.0, 5.0], r"\[5.0, 5.0\]"), ([0.1], r"of shape \(1,\)"), ([0.1, 0.2, 0.3], r"of shape \(3,\)")])
+def test_a_goal_that_is_no_place_in_the_square_is_refused(goal, words):
+    with pytest.raises(ValueError, match=f"the goal {words} is refused: each task of navigation is a place .x, y., both from -0.5 to 0.5"):
+        Navigation().reset(torch.tensor([[0.2, -0.1][: len(goal)] + [0.0] * (len(goal) - 2), goal]), seeded(0))
+
+
 def test_a_step_moves_by_a_tenth_of_the_clipped_action():
     assert SPEED == 0.1
     assert step([0.1, -0.2], [0.5, -0.3], [0.4, 0.4])[0] == pytest.approx([0.15, -0.23])

@@ -77,7 +77,7 @@ def test_a_trial_has_so_many_episodes_whatever_their_lengths():
     agent = rl2(env, episodes=2, units=UNITS)
     generator = seeded(0)
     done = agent.play(start(agent), torch.tensor([[2, 0, 0], [7, 0, 0], [3, 2, 0]]).double(), generator)
-    assert done.valid.sum(1).tolist() == [4, 14, 2] and done.broken.sum(1).tolist() == [0, 0, 2]
+    assert done.valid.sum(1).tolist() == [4, 14, 0] and done.broken.sum(1).tolist() == [0, 0, 2]
     assert episodes(done)[0][:2, :2].tolist() == [[2, 2], [7, 7]] and done.observation.isfinite().all()
     data = experience(done, 0.99, 0.9)
     assert data.advantage[~done.valid[None]].abs().max() == 0 and (data.advantage[0, 0, :4] != 0).all()

@@ -46,10 +46,10 @@ def test_a_number_that_is_not_finite_ends_its_episode_is_counted_and_goes_nowher
     done = play(goals=torch.tensor([goal, [0, 0, 0]]))
     bad = torch.tensor([False, False, False, True])
     assert torch.equal(done.broken[0, :, :4], bad.expand(LANES, -1)) and torch.equal(done.last[0, :, :4], bad.expand(LANES, -1))
-    assert not done.valid[done.broken].any() and done.valid[0, :, :3].all() and done.first[0, :, 4].all()
+    assert not done.valid[0, :, :4].any() and done.first[0, :, 4].all(), "no step of a broken episode counts"
     assert not done.broken[1].any() and done.valid[1, :, :7].all(), "other tasks are not touched"
     assert all(torch.isfinite(t).all() for t in tree_flatten(done)[0])
-    assert mean_return(done, HORIZON).tolist() == [3.0, 7.0]
+    assert mean_return(done, HORIZON).isnan().tolist() == [True, False] and mean_return(done, HORIZON)[1] == 7
 
 
 def test_a_policy_that_is_not_finite_ends_too():
@@ -108,6 +108,16 @@ def test_finished_counts_whole_episodes_in_the_order_of_their_ends():
     done = done._replace(reward=rewards[None])
     assert mean_return(done, HORIZON, "finished").item() == (5 + 10 + 15) / 3
     assert mean_return(done, HORIZON, "first").item() == 7.5 and mean_return(done, HORIZON).item() == (5 + 10 + 15 + 500) / 4
+
+
+def test_an_episode_that_broke_is_left_out_of_means_so_that_breaking_never_pays():
+    done = play(goals=torch.tensor([[5, 0, 0]]), lanes=2)
+    rewards = torch.tensor([[-1.0] * 5 + [-3.0] * 5, [-2.0] * 5 + [-100.0] * 5])
+    at = torch.zeros_like(done.broken)
+    at[0, 0, 4] = True  # the first lane's first episode, the best of all
+    done = done._replace(reward=rewards[None], broken=at)
+    assert mean_return(done, HORIZON).item() == -(10 + 15 + 500) / 3 and mean_return(done, HORIZON, "finished").item() == -(10 + 15) / 2
+    assert mean_return(done, HORIZON, "first").item() == -10
 
 
 def test_what_is_out_of_range_is_refused():
