@@ -30,8 +30,8 @@ notebooks: $(READY) ## make the .ipynb files from the .py files, and README's ta
 bank: $(READY) ## run what the committed results are made from, at the paper's budget
 	@$(BIN)/python -m mamlkit bank $(ARGS)
 
-bench: $(READY) ## time MAML here beside JAX, torchopt and higher, into runs/bench/ (ARGS=O1, O15 or M: on images)
-	@$(BIN)/python -m tests.benchmarks.speed $(or $(ARGS),S)
+bench: $(READY) ## time MAML here beside JAX, torchopt and higher, into runs/bench/ (ARGS=O1, O15 or M: on images; locomotion: the robots)
+	@$(BIN)/python -m tests.benchmarks.$(if $(filter locomotion captured,$(ARGS)),$(ARGS),speed $(or $(ARGS),S))
 
 clean: ## remove .venv and what tests leave; runs/ and data/ stay
 	rm -rf $(VENV) .venv-* .pytest_cache *.egg-info data/cache/smoke data/cache/lab
