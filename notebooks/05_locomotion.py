@@ -75,6 +75,7 @@ from mamlkit.meta_rl import train_policy
 from mamlkit.plots import LOOKS, canvas, draw
 from mamlkit.rl.baseline import experience, linear_baseline
 from mamlkit.rl.collect import collect, halved
+from mamlkit.rl.context import in_context
 from mamlkit.rl.goals import Fixed, Informed, Mixed
 from mamlkit.rl.locomotion import Locomotion
 from mamlkit.rl.objectives import reinforce, surrogate
@@ -90,7 +91,7 @@ from mamlkit.variants.maml import maml
 profile: str = "quick"  # how much is run; one of smoke, quick, paper
 seed: int = 0  # the first seed; 0 or more
 device: str = "auto"  # where policies are; one of auto, cpu, cuda, cuda:N
-only: str = "all"  # which experiment is run; one of all, none, cheetah-direction-half, cheetah-velocity-half, cheetah-direction-cpu, cheetah-velocity-cpu, ant-direction-cpu, ant-velocity-cpu, cheetah-direction, cheetah-velocity, ant-direction, ant-velocity
+only: str = "all"  # which experiment is run; one of all, none, cheetah-direction-half, cheetah-velocity-half, cheetah-direction-context, cheetah-direction-cpu, cheetah-velocity-cpu, ant-direction-cpu, ant-velocity-cpu, cheetah-direction, cheetah-velocity, ant-direction, ant-velocity
 alpha: float = 0.1  # the inner step size; above 0
 
 # %%
@@ -107,6 +108,7 @@ SETTINGS = {  # tasks in a meta-batch, rollouts of each before and after the ste
     "ant-velocity-cpu": dict(tasks=6, rollouts=10, radius=0.02, iterations=50, every=10, seeds=1, others=1, goals=20, practice=2, even=True),
     "cheetah-direction-half": dict(tasks=20, rollouts=20, radius=0.02, iterations=100, every=10, seeds=3, others=1, goals=20, practice=4, even=True),
     "cheetah-velocity-half": dict(tasks=20, rollouts=20, radius=0.02, iterations=100, every=10, seeds=3, others=1, goals=40, practice=4, even=True),
+    "cheetah-direction-context": dict(tasks=20, rollouts=20, radius=0.02, iterations=100, every=10, seeds=3, others=0, goals=20, practice=4, even=True),
     "cheetah-direction": dict(tasks=40, rollouts=20, radius=0.02, iterations=500, every=1, seeds=3, others=3, goals=40, practice=20, even=False),
     "cheetah-velocity": dict(tasks=40, rollouts=20, radius=0.01, iterations=500, every=1, seeds=3, others=3, goals=40, practice=20, even=False),
     "ant-direction": dict(tasks=40, rollouts=40, radius=0.01, iterations=500, every=1, seeds=3, others=3, goals=40, practice=20, even=False),
@@ -120,6 +122,7 @@ SMALLER = {  # what a shorter profile changes
 chosen = [name for name in (SETTINGS if profile == "paper" else SMALLER[profile]) if only in ("all", name)]
 if not chosen and only != "none": say(f"`only` is {only}: at {profile} only {', '.join(SMALLER[profile])} is trained, the others are read from the bank.")
 METHODS = ("maml", "pretrained", "oracle", "random")
+methods_of = lambda setting: ("context",) if setting.endswith("context") else METHODS
 
 
 def sizes(setting):
@@ -130,7 +133,14 @@ def parts(setting, method):
     """(what it trains on, where it is tested, its policy, inner steps in training)."""
     env = Locomotion(*setting.split("-")[:2], even=sizes(setting)["even"], threads=torch.get_num_threads())
     shown = Informed(env) if method == "oracle" else env
-    return shown if method == "maml" else Mixed(shown), shown, gaussian(shown.observations, shown.actions), int(method == "maml")
+    policy = gaussian(shown.observations, shown.actions)
+    meta_learned = method in ("maml", "context")
+    return shown if meta_learned else Mixed(shown), shown, in_context(policy, 5) if method == "context" else policy, int(meta_learned)
+
+
+def own(method, size):
+    """A step size as a method takes it: of all parameters, or of the five numbers of appendix C.2 alone, ten times as large."""
+    return {"context": 10 * size} if method == "context" else size
 
 
 # %% [markdown]
@@ -158,7 +168,7 @@ show(collect, reinforce)
 def budget_of(setting, method):
     """The size of a training run; all methods play as many environment steps."""
     s = sizes(setting)
-    shape = dict(tasks=s["tasks"], rollouts=s["rollouts"]) if method == "maml" else dict(tasks=1, rollouts=2 * s["tasks"] * s["rollouts"])
+    shape = dict(tasks=s["tasks"], rollouts=s["rollouts"]) if method in ("maml", "context") else dict(tasks=1, rollouts=2 * s["tasks"] * s["rollouts"])
     return shape | dict(radius=s["radius"], iterations=0 if method == "random" else s["iterations"], every=s["every"])
 
 
@@ -170,7 +180,7 @@ def trained(setting, method, seed):
     """The last Step of a training run, which goes on where it was interrupted."""
     env, _, policy, steps = parts(setting, method)
     size, g = budget_of(setting, method), seeded(seed, where)
-    theta, learner = policy.init(g), lambda k: maml(reinforce(policy), alpha=alpha, steps=k)
+    theta, learner = policy.init(g), lambda k: maml(reinforce(policy), alpha=own(method, alpha), steps=k)
     about = dict(name=f"{setting} {method}", seed=seed, alpha=alpha, even=sizes(setting)["even"], **size, code=source_key(train_policy, Locomotion, Mixed, maml))
     go = lambda resume: train_policy(env, policy, learner, theta, generator=g, steps=steps, **size, resume=resume)
     return last(progress(resumable(place(about), go, about=about, device=where), size["iterations"], f"{setting}, {method}, seed {seed}", done=lambda s: s.iteration, note=now))
@@ -188,7 +198,7 @@ def episodes_of(setting, method, theta, step_size, goals, steps, seed, rollouts=
     _, env, policy, _ = parts(setting, method)
     rollouts = rollouts or (2 if profile == "smoke" else 40 if setting.startswith("ant-direction") else 20)
     how = dict(steps=steps, rollouts=rollouts, generator=seeded(10_000 + seed, where))
-    return env.horizon, collect(env, policy, halved(reinforce(policy), alpha=step_size), theta, goals.to(where), **how)[1]
+    return env.horizon, collect(env, policy, halved(reinforce(policy), alpha=own(method, step_size)), theta, goals.to(where), **how)[1]
 
 
 def mean_returns(horizon, played, counted="finished"):
@@ -197,7 +207,7 @@ def mean_returns(horizon, played, counted="finished"):
 
 def tuned(setting, method, theta, seed):
     """MAML keeps the step size that it was trained with; the baselines take the one with the highest return after three steps on other goals."""
-    if method in ("maml", "oracle"): return torch.tensor([[alpha, 0.0]])
+    if method in ("maml", "context", "oracle"): return torch.tensor([[alpha, 0.0]])
     goals = parts(setting, method)[1].sample_goals(seeded(20_000), sizes(setting)["practice"])
     grid = GRID if profile != "smoke" else GRID[:2]
     return torch.tensor([[a, mean_returns(*episodes_of(setting, method, theta, a, goals, STEPS, seed))[:, -1].mean()] for a in progress(grid, len(grid), "step sizes")])
@@ -224,7 +234,7 @@ def make(setting, method, seed):
 
 
 file = lambda folder, setting, method, seed: folder / "checkpoints" / f"{setting}-{method}-{seed}.safetensors"
-plan = lambda setting, s: [(setting, m, seed + i) for m in METHODS for i in range(s["others" if m in ("pretrained", "oracle") else "seeds"])]
+plan = lambda setting, s: [(setting, m, seed + i) for m in methods_of(setting) for i in range(s["others" if m in ("pretrained", "oracle") else "seeds"])]
 
 
 def result(*which):
@@ -439,6 +449,26 @@ recorded(
     record(run, "X012", checks={env.split("-")[1]: sure(i) for env, i in ants.items()}, here={f"gain of one step, {words(env)}": i for env, i in ants.items()} | {f"gain of one step from an untrained start, {words(env)}": i for env, i in from_random.items()} | {f"oracle, {words(env)}": returns(evidence, f"{env}-cpu", "oracle", 0).mean().item() for env in ants if returns(evidence, f"{env}-cpu", "oracle") is not None},
            protocol="; ".join(at_size(f"{env}-cpu") for env in ants), why="one step gains " + ", ".join(f"{i} ({words(env)}; an untrained start {from_random[env].value:+.1f})" for env, i in ants.items()) + "; the intervals are over goals, not trainings.") if len(ants) == 2 else None,
 )
+
+# %% [markdown]
+# ### A context vector, and nothing else
+#
+# Appendix C.2 lets five numbers adapt, which the network reads beside its observation, and found that enough for a point's goal
+# ([4](04_navigation.ipynb)) and not for a robot's direction. One number would do to tell two directions apart. **What do you
+# expect:** is it found?
+
+# %%
+CONTEXT, TABLE5 = "cheetah-direction-context", (-40.49, -44.08, -38.27, -42.50)  # quoted: appendix C.2, Table 5, after 0 to 3 steps
+by_context = {k: gain(evidence, CONTEXT, "context", k) for k in (1, 2, 3)} if all(w in evidence for w in plan(CONTEXT, settings[CONTEXT])) else None
+as_it_went = lambda name, method: ", ".join(f"{v:.0f}" for v in returns(evidence, name, method).mean((0, 1)))
+same_size = by_context is not None and judged.get("cheetah-direction") == "cheetah-direction-half"
+say(f"Where five numbers adapt the returns are {as_it_went(CONTEXT, 'context')} before and after one, two and three steps (the authors' {', '.join(f'{v:.0f}' for v in TABLE5)}); where all parameters do, at the same size, {as_it_went('cheetah-direction-half', 'maml')}."
+    if same_size else "Not run yet: `python -m mamlkit bank --only cheetah-direction-context` (and `--only cheetah-direction-half` to compare with).")
+
+# %% tags=["claim"]
+record(run._replace(seeds=[seed + i for i in range(settings[CONTEXT]["seeds"])]), "C141", checks={"no gain": all(i.low <= 0 for i in by_context.values()), "MAML gains": sure(gains["cheetah-direction"])}, protocol=at_size(CONTEXT) + "; a context of 5, a step of 1 on it alone",
+       here={f"gain of {k} step{'s' * (k > 1)}, context": i for k, i in by_context.items()} | {"gain of 1 step, all parameters": gains["cheetah-direction"]},
+       why=f"one step on five numbers gains {by_context[1]}, three {by_context[3]}; one on all parameters {gains['cheetah-direction']}.") if same_size else None
 
 # %% [markdown]
 # ## How little experience?

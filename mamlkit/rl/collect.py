@@ -34,6 +34,10 @@ def collect(env: Env, policy: Policy, learner: Callable[[int], Learner], theta: 
     return Task(tuple(batches[:-1]), batches[-1]), played
 
 
-def halved(loss: Callable, *, alpha: float) -> Callable[[int], Learner]:
-    """Learners whose first inner step has size `alpha` and all later ones half of it (appendix A.2), for `collect`."""
-    return lambda k: unrolled(loss, lambda theta, support: adapt(theta, repeated(loss, support, k), ([alpha] + [alpha / 2] * k)[:k]))
+def halved(loss: Callable, *, alpha: float | dict[str, float]) -> Callable[[int], Learner]:
+    """Learners whose first inner step has size `alpha` and all later ones half of it (appendix A.2), for `collect`.
+
+    alpha: a number, or one for each parameter that adapts, by name.
+    """
+    half = {name: a / 2 for name, a in alpha.items()} if isinstance(alpha, dict) else alpha / 2
+    return lambda k: unrolled(loss, lambda theta, support: adapt(theta, repeated(loss, support, k), ([alpha] + [half] * k)[:k]))
