@@ -57,6 +57,7 @@ figure(fig, "Four panels with the walks of one policy towards four goals, twenty
 # [Start](00_start.ipynb) · [scoreboard](07_scoreboard.ipynb)
 
 # %% tags=["imports"]
+import time
 from collections import deque
 
 import torch
@@ -296,6 +297,23 @@ def learned(method):
         about = dict(method=method, profile=profile, **made(method), alpha=METHODS[method][0]["alpha"], device=str(where), commit=commit(), axes="seed first")
         keep(place_of(method), stacked([meta_train(method, s) for s in seeds_of(method)]), about)
     return kept(place_of(method), where)[0]
+
+
+# %% tags=["fold"]
+def pace(method):
+    """Seconds that a step of the environment takes here, learning from it included: by one meta-update of a few tasks, after a small one."""
+    m, clock = METHODS[method][0], []
+    few, learner, theta = min(4, m["tasks"]), stepping(reinforce(m["policy"]), sizes(method, m["alpha"], 1)), m["policy"].init(seeded(0, where))
+    for n in (2, m["rollouts"] // max(1, 4 // m["tasks"])):
+        last(train_policy(m["env"], m["policy"], learner, theta, generator=seeded(0, where), tasks=few, rollouts=n, steps=m["steps"], every=m["every"], iterations=1))
+        clock.append(time.perf_counter())
+    return (clock[1] - clock[0]) / (few * n * (m["steps"] + 1) * world.horizon)
+
+
+def seconds_of(experiment):
+    """About how long an experiment's meta-trainings take here. `bank` says it."""
+    spent = lambda s: s["tasks"] * s["rollouts"] * (s["steps"] + 1) * world.horizon * s["iterations"]
+    return sum(len(seeds_of(m)) * spent(size_of(m)) * pace(m) for m in EXPERIMENTS[experiment]) or None
 
 
 # %% [markdown]

@@ -57,7 +57,9 @@ figure(fig, "Pictures of a half-cheetah every half second, before a step and aft
 # [Before: navigation](04_navigation.ipynb) · [scoreboard](07_scoreboard.ipynb)
 
 # %% tags=["imports"]
+import time
 from collections import deque
+from functools import cache
 
 import torch
 from torch.func import vmap
@@ -244,6 +246,24 @@ def result(*which):
         about = dict(zip(("setting", "method", "seed"), which), profile=profile, device=str(where), commit=commit(), alpha=alpha, even=sizes(which[0])["even"], **size)
         keep(path, make(*which), about)
     return kept(path)[0]
+
+
+# %% tags=["fold"]
+@cache
+def pace(robot, every):
+    """Seconds that a step of a robot takes here, learning from it included: by one meta-update of four tasks, after a small one."""
+    env, clock = Locomotion(robot, "velocity", threads=torch.get_num_threads()), []
+    policy = gaussian(env.observations, env.actions)
+    for tasks, n in ((2, 2), (4, 10)):
+        last(train_policy(env, policy, lambda k: maml(reinforce(policy), alpha=alpha, steps=k), policy.init(seeded(0, where)), generator=seeded(0, where), tasks=tasks, rollouts=n, steps=1, every=every, iterations=1))
+        clock.append(time.perf_counter())
+    return (clock[1] - clock[0]) / (2 * 4 * 10 * env.horizon)
+
+
+def seconds_of(setting):
+    """About how long an experiment's meta-trainings take here. `bank` says it."""
+    s, trainings = sizes(setting), [which for which in plan(setting, sizes(setting)) if which[1] != "random"]
+    return len(trainings) * s["iterations"] * 2 * s["tasks"] * s["rollouts"] * 200 * pace(setting.split("-")[0], s["every"])
 
 
 # %% [markdown]
