@@ -369,7 +369,7 @@ medians = lambda m, k, step, found=runs_of: torch.stack([f[f"K={k}"][0, step] fo
 middle_of = lambda m, k, step, found=runs_of: medians(m, k, step, found).median().item()
 lost = lambda m, k, step, found=runs_of: torch.stack([f[f"K={k}"][1, step] for f in found[m]]).mean().item()
 AT_LENGTH = budget(profile, smoke=20, quick=500, paper=2_000)
-direction = lambda steps: vmap(wave_learner("imaml", steps, 0.01).meta_grad, (None, 0))(theta, some_waves)[0]
+direction = lambda steps: vmap(wave_learner("imaml", steps).meta_grad, (None, 0))(theta, some_waves)[0]
 near = vmap(agreement)(direction(WAVE["imaml"][0]), direction(AT_LENGTH))  # at MAML's start, by wave
 budget_said = lambda p: f"{length_at(p):,} iterations of 25 tasks, K = {K_TRAINED} in training, Adam {beta:g} annealed to 0, {tests_at(p):,} test waves"
 
