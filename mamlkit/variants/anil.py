@@ -9,7 +9,7 @@ def anil(loss, *, alpha, steps) -> Learner:
 
     alpha: a number is the head's step size, the head being the last layer: every parameter whose name agrees, up to its
     last dot, with that of the last one that has a dot, so "layer4.weight" and "layer4.bias" of our convolutional nets (a
-    policy's "log_std" is no layer). A dict that names what adapts chooses another head.
+    policy's "log_std" is no layer, and neither is a "norm"). A dict that names what adapts chooses another head.
     Source: section 4 there.
     """
 
@@ -21,5 +21,5 @@ def anil(loss, *, alpha, steps) -> Learner:
 
 
 def _last_layer(params):
-    layer = ([name for name in params if "." in name] or [*params])[-1].rpartition(".")[0]
+    layer = ([name for name in params if "." in name and not name.startswith("norm")] or [*params])[-1].rpartition(".")[0]
     return [name for name in params if name.rpartition(".")[0] == layer]

@@ -1,5 +1,7 @@
 """iMAML: Rajeswaran, Finn, Kakade & Levine 2019, "Meta-Learning with Implicit Gradients"."""
 
+from math import inf
+
 from torch import zeros_like
 from torch.func import grad, grad_and_value, vjp
 
@@ -15,11 +17,14 @@ def imaml(loss, *, alpha, steps, strength=2.0, cg_steps=5) -> Learner:
     With H the Hessian of the support loss at phi, the meta-gradient is (I + H/strength)^-1 grad L_query(phi): it
     depends on where the `steps` inner steps of size `alpha` arrive, not on the way there, and needs no graph of it.
     alpha: a number, or a dict that names what adapts; what it leaves out is meta-learned, also through where phi lies.
-    strength: the paper's lambda, above 0. cg_steps: products with H that conjugate gradient takes, 5 in the paper.
-    A plain tuple as support is refused with ValueError. Source: section 3 there, Lemma 1, Algorithms 1 and 2.
+    Where nothing adapts, with 0 steps or an alpha of 0, phi is theta and the meta-gradient its query gradient.
+    strength: the paper's lambda, finite and above 0. cg_steps: products with H that conjugate gradient takes, 5 in the
+    paper. A plain tuple as support is refused with ValueError. Source: section 3 there, Lemma 1, Algorithms 1 and 2.
     """
-    if not strength > 0:
-        raise ValueError(f"strength is {strength}: the pull towards theta must be above 0")
+    if not 0 < strength < inf:
+        raise ValueError(f"strength is {strength}: the pull towards theta must be finite and above 0")
+    if not (isinstance(cg_steps, int) and cg_steps >= 1):
+        raise ValueError(f"cg_steps is {cg_steps}: conjugate gradient takes a whole number of products, 1 or more")
 
     def descend(theta, support):
         if type(support) is tuple:
@@ -36,8 +41,11 @@ def imaml(loss, *, alpha, steps, strength=2.0, cg_steps=5) -> Learner:
         for phi in descend(theta, task.support):
             pass  # only where the path ends is kept
         g, value = grad_and_value(loss)(phi, task.query)
+        moves = [k for k, a in step_sizes(theta, alpha).items() if steps and not (isinstance(a, (int, float)) and a == 0)]
+        if not moves:
+            return g, {"loss": value}
         _, pull = vjp(grad(lambda p: loss(p, task.support)), phi)
-        adapting, free = partition(g, step_sizes(theta, alpha))
+        adapting, free = partition(g, moves)
 
         def hessian(v):
             return pull({k: v[k] if k in v else zeros_like(p) for k, p in phi.items()})[0]

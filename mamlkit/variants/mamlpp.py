@@ -62,6 +62,8 @@ def mamlpp(loss, *, alpha, steps, annealing=0.0, update=inner_step, learned=_eve
 
     def meta_objective(meta, task):
         losses = [loss(theta, task.query) for theta in inner(meta, task.support)[min(steps, 1):]]
-        return (1 - annealing) * sum(losses) / len(losses) + annealing * losses[-1], {"loss": losses[-1]}
+        weights = [(1 - annealing) / len(losses)] * (len(losses) - 1) + [(1 - annealing) / len(losses) + annealing]
+        # A weight of 0 leaves its loss out: 0 times one that overflowed is no number.
+        return sum(w * value for w, value in zip(weights, losses) if w), {"loss": losses[-1]}
 
     return Learner(init, inner, grad(meta_objective, has_aux=True))

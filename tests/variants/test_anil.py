@@ -1,7 +1,12 @@
 """ANIL is MAML whose body has the step size 0."""
 
 import pytest
+import torch
 
+from mamlkit.losses import cross_entropy
+from mamlkit.machine import seeded
+from mamlkit.nets import scaled, strided_convnet
+from mamlkit.task import Data
 from mamlkit.variants.anil import anil
 from mamlkit.variants.maml import maml
 from tests.oracles import MODELS, after_adaptation, derivative_gap, gap, norm, one, problem, same
@@ -39,6 +44,13 @@ def test_a_context_vector_does_not_change_which_layer_is_the_head():
     loss, theta, tasks, alpha = problem("strided convnet", shift="norm2.beta")
     end = anil(loss, alpha=alpha, steps=1).adapt(theta, one(tasks, 0).support)[-1]
     assert [k for k in theta if (end[k] != theta[k]).any()] == ["layer4.weight", "layer4.bias"]
+
+
+def test_a_learned_scale_of_the_norms_is_no_head():
+    net = scaled(strided_convnet(3, filters=4))
+    theta, images = net.init(seeded(0)), torch.rand(6, 1, 28, 28, generator=seeded(1))
+    end = anil(cross_entropy(net.forward), alpha=0.1, steps=1).adapt(theta, Data(images, torch.arange(6) % 3))[-1]
+    assert [*theta][-1] == "norm3.scale" and [k for k in theta if (end[k] != theta[k]).any()] == ["layer4.weight", "layer4.bias"]
 
 
 def test_a_dict_names_another_head():

@@ -88,6 +88,21 @@ def test_it_is_the_derivative_of_the_loss_after_adaptation(alpha):
         assert (gradient["a"] - direct["a"]).abs() > 1e-2, "so this test can fail"
 
 
+@pytest.mark.parametrize("settings", [dict(alpha=0.2, steps=0), dict(alpha=0.0, steps=3), dict(alpha={"b": 0.0}, steps=3), dict(alpha={}, steps=3)], ids=str)
+def test_where_nothing_moves_it_is_the_query_gradient_at_the_start(settings):
+    theta, task = quadratic_task(0)
+    theta = {"a": theta["t"][:1], "b": theta["t"][1:]}
+    gradient, aux = imaml(parts_loss, **settings).meta_grad(theta, task)
+    assert gap(gradient, grad(parts_loss)(theta, task.query)) == 0 and torch.equal(aux["loss"], parts_loss(theta, task.query))
+
+
+def test_what_has_a_step_size_of_0_is_meta_learned_as_what_alpha_leaves_out():
+    theta, task = quadratic_task(0)
+    theta = {"a": theta["t"][:1], "b": theta["t"][1:]}
+    first, second = (imaml(parts_loss, alpha=alpha, steps=300, cg_steps=4).meta_grad(theta, task)[0] for alpha in ({"b": 0.2}, {"a": 0.0, "b": 0.2}))
+    assert gap(first, second) == 0
+
+
 def test_the_pull_towards_the_start_is_felt():
     theta, task = quadratic_task(0)
     ends = [imaml(quadratic_loss, alpha=0.01, steps=300, strength=s).adapt(theta, task.support)[-1] for s in (0.1, 2.0, 50.0)]
@@ -137,7 +152,13 @@ def test_a_batch_for_each_step_is_refused():
         imaml(loss, alpha=alpha, steps=2).adapt(theta, (support, copied(support)))
 
 
-@pytest.mark.parametrize("strength", [0.0, -1.0, float("nan")])
+@pytest.mark.parametrize("cg_steps", [0, -1, 1.5])
+def test_a_number_of_products_below_1_is_refused(cg_steps):
+    with pytest.raises(ValueError, match=f"cg_steps is {cg_steps}: conjugate gradient takes a whole number of products, 1 or more"):
+        imaml(None, alpha=0.1, steps=1, cg_steps=cg_steps)
+
+
+@pytest.mark.parametrize("strength", [0.0, -1.0, float("nan"), float("inf")])
 def test_a_strength_that_is_not_above_0_is_refused(strength):
-    with pytest.raises(ValueError, match=f"strength is {strength}: the pull towards theta must be above 0"):
+    with pytest.raises(ValueError, match=f"strength is {strength}: the pull towards theta must be finite and above 0"):
         imaml(None, alpha=0.1, steps=1, strength=strength)

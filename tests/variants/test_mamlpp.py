@@ -50,6 +50,22 @@ def test_the_multi_step_loss_is_the_sum_written_out(annealing, weights):
     assert torch.equal(aux["loss"], loss(learner.adapt(theta, task.support)[-1], task.query))
 
 
+def test_a_loss_that_does_not_count_may_overflow():
+    """At annealing 1 it is MAML also where the query loss after the first step is infinite: 0 times that is no number."""
+    loss, theta, tasks, alpha = problem("tanh mlp")
+    task = one(tasks, 0)
+    halfway = maml(loss, alpha=alpha, steps=1).adapt(theta, task.support)[-1]["layer2.bias"].sum()
+
+    def explodes(params, batch):
+        """Far too steep, on the query alone, where the first step ends; nothing elsewhere."""
+        near = (params["layer2.bias"].sum() - halfway).abs() < 1e-9
+        return loss(params, batch) + torch.where(near & torch.equal(batch.y, task.query.y), torch.inf, 0.0) * params["layer2.bias"].sum().square().add(1)
+
+    first, second = mamlpp(explodes, alpha=alpha, steps=2, **PLAIN), maml(explodes, alpha=alpha, steps=2)
+    assert explodes(maml(loss, alpha=alpha, steps=1).adapt(theta, task.support)[-1], task.query).isinf()
+    assert gap(first.meta_grad(theta, task)[0], second.meta_grad(theta, task)[0]) < 1e-14
+
+
 def test_first_order_is_an_update_of_another_order():
     loss, theta, tasks, alpha = problem("tanh mlp")
     task, update = one(tasks, 0), partial(inner_step, first_order=True)
