@@ -111,6 +111,22 @@ def test_more_and_fewer_steps_go_along_one_path(scene):
         assert scene.pads.state["after"] == pytest.approx(expected(images, steps)[1], abs=1e-5)
 
 
+def test_it_may_begin_with_a_query_that_the_steps_set_right(scene):
+    """Which of the first five it is, is found here by looking at each."""
+    wrong_then_right = []
+    for _ in range(WAY):
+        truth = scene.ready()[1]
+        before, after = (torch.tensor(scene.pads.state[when]).argmax() for when in ("before", "after"))
+        wrong_then_right.append(bool(before != truth == after))
+        scene.next_query()
+    telling = DrawingPads(NET.forward, THETA, alpha=ALPHA, samples=SAMPLES, telling=True)
+    expected_turn = wrong_then_right.index(True) if any(wrong_then_right) else 0
+    assert any(wrong_then_right[1:]) and telling.turn == expected_turn
+    telling.next_query()
+    telling.reset()
+    assert telling.turn == expected_turn
+
+
 def test_a_new_drawing_does_not_adapt_anew_and_a_support_drawing_does(scene, monkeypatch):
     scene.pads.ink = LINES
     calls = []
