@@ -456,7 +456,7 @@ record(run, "C072", checks={"close to zero": max(of_relu) < 0.1, "ReLU is specia
        here={f"{n}, {a}, start and end": f"{bends[n, a][0][0][0]:.2f}, {bends[n, a][-1][0][0]:.2f}" for n, a in bends}
        | {"convolutions, ReLU, start: by the loss's curvature alone": bends["convolutions, batch norm", "ReLU"][0][0][1].item(),
           "of the mean over the tasks": bends["convolutions, batch norm", "ReLU"][0][1], "with the authors' step, 5 alpha": authors_step[0][0].item(), "cosine of the two gradients": bends["convolutions, batch norm", "ReLU"][0][0][3].item()}
-       | ({"after the training above": learned[0][0].item()} if learned else {}),
+       | ({"in the trained network": learned[0][0].item()} if learned else {}),
        why=f"with ReLUs the omitted term is {min(of_relu):.1f} to {max(of_relu):.1f} times the kept one; it is the smallest of the three activations in {sum(special.values())} of {len(special)} networks.")
 
 # %% [markdown]
@@ -688,5 +688,5 @@ recorded(
 # - Set `images = "glyphs"`: invented characters. Is the order of the three trainings the same?
 # - Set `seeds = 3`: is the difference between first and second order larger than that between two trainings?
 #
-# Headless: `python -m mamlkit run 03_first_order -p alpha=0.04`.
+# Headless: `python -m mamlkit run 03_first_order -p alpha=0.04`; what needs no training, for the record: `python -m mamlkit bank --only counting`.
 # [Before: one drawing of each](02_classification.ipynb) · next: [what is true](07_scoreboard.ipynb)
