@@ -282,7 +282,7 @@ of = lambda m, p="together": bootstrap(accurate[m, p], seeded(1))
 gain = {m: (accurate[m, "together"] - accurate["pretrained", "together"]).mean(1) for m in ("fomaml", "maml")} if shown else {}
 share = over_seeds(gain["fomaml"] / gain["maml"]) if shown else None
 trained = f"{shown['tasks']} tasks x {shown['iterations']:,} iterations, alpha {step:g} on the mean loss, Adam {beta if full else FASTER * beta:g}{'' if full else ' annealed'}, best of validation; {test_tasks} test tasks, {alphabet}" if shown else ""
-say("At the paper's budget this section reads what notebook 02 has trained: `python -m mamlkit bank --only omniglot-5w1s --only equivalence`.") if not shown else None
+say("At the paper's budget the comparison of trainings reads what notebook 02 has trained: `python -m mamlkit bank --only omniglot-5w1s --only equivalence`.") if not shown else None
 
 # %% tags=["figure"]
 if shown:
