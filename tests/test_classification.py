@@ -44,12 +44,12 @@ def test_with_shuffled_labels_it_is_right_by_chance(variant):
         theta = net.init(seeded(0))
         learner = variant(cross_entropy(net.forward), alpha=all_but_norms(theta, 0.4), steps=1)
         *_, step = train(learner, theta, tasks, adam(0.01), generator=seeded(1), tasks=4, iterations=30, compiled=False)
-        test = sample(family, seeded(2), 300)
+        test = sample(family, seeded(2), 200)
         test = mislabelled(test, seeded(3)) if name == "shuffled" else test
         found[name] = evaluate(learner, step.meta, test, on_query(accuracy(net.forward)))[:, 1]
-    mean, half = found["shuffled"].mean(), 1.96 * found["shuffled"].std() / 300 ** 0.5
-    assert abs(mean - 1 / WAY) < half and half < 0.03
-    assert found["true"].mean() > 0.4
+    mean, half = found["shuffled"].mean(), 1.96 * found["shuffled"].std() / 200 ** 0.5
+    assert abs(mean - 1 / WAY) < half and half < 0.035
+    assert found["true"].mean() - half > 1 / WAY + 0.05, "or the shuffled labels would prove nothing"
 
 
 @pytest.fixture(scope="module")
