@@ -104,7 +104,9 @@ def _bank(options, rest, command) -> int:
         raise ValueError(f"--minutes {options.minutes:g} is refused: it must be above 0")
     if options.seed is not None and options.seed < 0:
         raise ValueError(f"--seed {options.seed} is refused: it must be 0 or more")
-    values = {"profile": options.profile} | ({} if options.seed is None else {"seed": options.seed})
+    if options.seeds is not None and not 1 <= options.seeds <= 10:
+        raise ValueError(f"--seeds {options.seeds} is refused: it must be from 1 to 10")
+    values = {"profile": options.profile} | {name: v for name, v in (("seed", options.seed), ("seeds", options.seeds)) if v is not None}
     every = bank.find(options.only, book.notebooks(options.folder), lambda names: book.find(names, options.folder), options.profile)
     return bank.bank(every, values=values, minutes=options.minutes,
                      results=bank.results_of(options.profile), command=command)
@@ -251,11 +253,12 @@ def _parser() -> argparse.ArgumentParser:
                "Each notebook or experiment whose records are missing or stale runs as a plain script: it needs torch, but no Jupyter.\n"
                "The records of the paper's budget go to data/, those of another profile to data/cache/bank/.\n"
                "Exit status: 0 all is banked, 1 a notebook failed, 3 time ran out.",
-               ["bank", "bank --only 01 --minutes 25", "bank --profile smoke"])
+               ["bank", "bank --only 01 --minutes 25", "bank --only omniglot-5w1s --seeds 3", "bank --profile smoke"])
     bank.add_argument("--profile", choices=PROFILES, default="paper", help="how much is run (default: paper)")
     bank.add_argument("--only", action="append", default=[], metavar="NAME", help="only this notebook, or this experiment of one; may be given again")
     bank.add_argument("--minutes", type=float, metavar="N", help="stop after so long; the same command goes on from there")
     bank.add_argument("--seed", type=int, help="another first seed than the notebook's own")
+    bank.add_argument("--seeds", type=int, metavar="N", help="so many seeds, of notebooks that have this parameter; what is banked of them is read")
 
     notebooks = add("notebooks", _notebooks, "make the committed .ipynb files from the .py files",
                     "Each is run at its own parameters (profile quick).", ["notebooks", "notebooks 01"])

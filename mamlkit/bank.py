@@ -14,6 +14,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Callable, Mapping
+from itertools import takewhile
 from pathlib import Path
 from types import ModuleType
 from typing import NamedTuple
@@ -22,6 +23,7 @@ from mamlkit.machine import ROOT, choose_device
 
 SKIPPED = {"figure", "widget"}  # tags of cells that need IPython or matplotlib
 ESTIMATE = "seconds_of"  # what a notebook calls its function that tells how long an experiment takes
+FAR = 3  # times the minutes left: what takes longer than that waits while something else fits
 PATIENCE = 30.0  # seconds to save and end after an interrupt; one that came within an import can be lost, and is repeated
 BYSTANDERS = {"literate", "plots", "widgets", "claims", "machine", "checkpoint"}  # they show and keep results, and decide none
 
@@ -45,7 +47,9 @@ class Unit(NamedTuple):
         return self.only or self.path.stem
 
     def values(self, values: Mapping[str, object]) -> dict:
-        return {**values, "only": self.only} if self.only else {**values}
+        """What is asked of this unit: `values`, the number of seeds only where the notebook has that parameter."""
+        mine = {name: v for name, v in values.items() if name != "seeds" or re.search(r"^seeds: int", _parameters(self.path), re.M)}
+        return {**mine, "only": self.only} if self.only else mine
 
 
 def units(path: Path, profile: str = "paper") -> list[Unit]:
@@ -55,9 +59,18 @@ def units(path: Path, profile: str = "paper") -> list[Unit]:
     """
     if profile != "paper":
         return [Unit(path)]
-    said = next((cell.source for cell in cells(path.read_text()) if "parameters" in cell.tags), "")
-    names = re.search(r"^only: str = .*; one of (.+)$", said, re.M)
-    return [Unit(path, name) for name in names[1].split(", ") if name not in ("all", "none")] if names else [Unit(path)]
+    names = [name for name in _choices(path) if name not in ("all", "none")]
+    return [Unit(path, name) for name in names] or [Unit(path)]
+
+
+def _parameters(path: Path) -> str:
+    return next((cell.source for cell in cells(path.read_text()) if "parameters" in cell.tags), "")
+
+
+def _choices(path: Path) -> list[str]:
+    """What a notebook's parameter `only` may be; nothing if it has none."""
+    names = re.search(r"^only: str = .*; one of (.+)$", _parameters(path), re.M)
+    return names[1].split(", ") if names else []
 
 
 def find(names: list[str], paths: list[Path], notebook: Callable[[list[str]], list[Path]], profile: str = "paper") -> list[Unit]:
@@ -141,7 +154,8 @@ def missing(unit: Unit, values: Mapping[str, object], results: Path) -> str:
         return "not banked yet"
     if lost := [name for name in about["records"] if not (results / "claims" / name).exists()]:
         return f"lost {', '.join(lost)}"
-    if about["values"] != values:
+    asked, made = ({name: v for name, v in given.items() if name != "seeds"} for given in (values, about["values"]))
+    if asked != made or values.get("seeds", 1) > about["values"].get("seeds", 1):  # more seeds than asked for are welcome
         return f"banked with {about['values']}"
     made = about["sources"]
     changed = [name for name, now in sources(path, [n for n in made if n != path.name]).items() if made.get(name) != now]
@@ -156,47 +170,56 @@ def results_of(profile: str) -> Path:
 def bank(every: list[Unit], *, values: Mapping[str, object], minutes: float | None, results: Path, command: str) -> int:
     """Runs what is missing among the units, then what is stale, with the profile and seed in `values`; says what remains.
 
-    After `minutes` the running one is interrupted: it saves where it is, and the same command goes on from there.
+    After `minutes` the running one is interrupted: it saves where it is, and the same command goes on from there. An
+    experiment that would take many times the minutes left waits while there is another.
     Returns the exit status: 0 if all is banked, 1 if a unit failed, 3 if time ran out.
     """
     deadline = time.monotonic() + minutes * 60 if minutes else None
     waiting = [(unit, why) for unit in every if (why := missing(unit, values, results))]
     on_cpu = choose_device(values.get("device", "auto")).type == "cpu"
     slow = {unit.path for unit, _ in waiting if unit.only} if on_cpu else ()  # on a GPU none takes a day
-    seconds = {name: s for path in slow for name, s in estimates(path, values).items()}
+    seconds = {name: s for path in slow for name, s in estimates(path, Unit(path).values(values), results).items()}
     whys = {unit: why for unit, why in waiting}
     for unit in every:
         takes = f"; about {_in_words(seconds[unit.only])} on this machine" if unit in whys and unit.only in seconds else ""
         print(f"{unit.name}: {whys.get(unit, 'up to date')}{takes}", flush=True)
     waiting.sort(key=lambda entry: entry[1].startswith("changed since"))  # a record too few weighs more than one of older code
-    failed = []
+    failed, told = [], set()
     while waiting:
-        unit, _ = waiting[0]
+        left = deadline - time.monotonic() if deadline else float("inf")
+        far = lambda entry: seconds.get(entry[0].only, 0) > FAR * left
+        later = list(takewhile(far, waiting)) if not all(map(far, waiting)) else []
+        for unit in [unit for unit, _ in later if unit not in told]:
+            told.add(unit)
+            print(f"{unit.name}: left out for now, about {_in_words(seconds[unit.only])} are far more than what is left", flush=True)
+        entry = waiting[len(later)]
+        unit, _ = entry
         print(f"{unit.name}: running at {values['profile']}", flush=True)
         begin = time.monotonic()
         status = _run(unit, values, results, command, deadline)
         print(f"{unit.name}: {status} after {time.monotonic() - begin:.0f} s", flush=True)
         if status == "interrupted":
-            if unit.only:  # what the experiment had finished is judged now
+            if "none" in _choices(unit.path):  # what the experiment had finished is judged now
                 _run(unit._replace(only="none"), values, results, command, None)
             print(f"What remains: {', '.join(u.name for u, _ in waiting)}. The same command goes on from there.", flush=True)
             break
         failed += [unit.name] if status == "failed" else []
-        waiting.pop(0)
+        waiting.remove(entry)
     if failed:
         print(f"Failed: {', '.join(failed)}. The traceback is above.", flush=True)
     return 1 if failed else 3 if waiting else 0
 
 
-def estimates(path: Path, values: Mapping[str, object]) -> dict[str, float]:
+def estimates(path: Path, values: Mapping[str, object], results: Path | None = None) -> dict[str, float]:
     """The seconds that each experiment of a notebook would take on this machine, by its function `seconds_of(experiment)`.
 
-    The notebook runs in a process of its own, up to that function. Empty if it has none, or if it cannot say.
+    The notebook runs in a process of its own, up to that function. Empty if it has none, or if it cannot say. results:
+    where it finds what is done already.
     """
     if f"def {ESTIMATE}(" not in path.read_text():
         return {}
     words = [sys.executable, "-m", "mamlkit.bank", str(path), json.dumps(dict(values)), ESTIMATE]
-    environment = os.environ | {"MAMLKIT_HEADLESS": "1"}
+    environment = os.environ | {"MAMLKIT_HEADLESS": "1"} | ({"MAMLKIT_RESULTS": str(results)} if results else {})
     process = subprocess.run(words, env=environment, cwd=path.parent, capture_output=True, text=True)
     said = process.stdout.rstrip().rpartition("\n")[2]
     return {name: s for name, s in json.loads(said).items() if s} if process.returncode == 0 else {}

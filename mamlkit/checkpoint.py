@@ -11,24 +11,28 @@ from pathlib import Path
 import torch
 from safetensors import SafetensorError, safe_open
 from safetensors.torch import save_file
+from torch import Tensor
 
 from mamlkit.machine import ROOT
 from mamlkit.train import Step
-from mamlkit.trees import Params
+from mamlkit.trees import Params, tree_map
+
+LIMIT = 980_000  # bytes of the tensors in a result's file: what is committed stays under 1 MB with its header
 
 
 def save(path: Path, step: Step, about: dict) -> None:
     """Writes a Step so that a kill at any moment leaves a whole file: the new one, or the one before it.
 
     about: what decides the run's numbers (JSON values); `load` checks it. The last checkpoint but one stays beside it
-    as `<path>.previous`.
+    as `<path>.previous`. A `best` that is `meta` is not written twice.
     """
     _tidy(path)
     tensors = {"generator": step.generator, "losses": step.losses, "scores": step.scores}
-    for part in ("meta", "optimizer", "best"):
+    now_best = step.best.keys() == step.meta.keys() and all(torch.equal(p, step.best[name]) for name, p in step.meta.items())
+    for part in ("meta", "optimizer") if now_best else ("meta", "optimizer", "best"):
         tensors |= {f"{part}/{k}": p for k, p in getattr(step, part).items()}
     path = Path(path)
-    fresh = _write(path, tensors, iteration=step.iteration, about=about)
+    fresh = _write(path, tensors, iteration=step.iteration, about=about, now_best=now_best)
     if path.exists():
         path.replace(_previous(path))
     fresh.replace(path)
@@ -60,7 +64,8 @@ def load(path: Path, about: dict, device: torch.device | str = "cpu") -> Step | 
         def part(prefix):
             return {k.removeprefix(prefix): t.to(device) for k, t in tensors.items() if k.startswith(prefix)}
 
-        return Step(metadata["iteration"], part("meta/"), part("optimizer/"), tensors["generator"], tensors["losses"], part("best/"), tensors["scores"])
+        best = part("meta/" if metadata.get("now_best") else "best/")
+        return Step(metadata["iteration"], part("meta/"), part("optimizer/"), tensors["generator"], tensors["losses"], best, tensors["scores"])
     if damaged:
         raise ValueError(f"{damaged[0]} There is no whole checkpoint before it; delete the file to start this run anew.")
     return None
@@ -123,6 +128,12 @@ def place(about: dict) -> Path:
 def keep(path: Path, params: Params, about: dict) -> None:
     """Writes parameters as one small safetensors file, `about` (JSON values) in its header; atomically."""
     _write(Path(path), params, about=about).replace(path)
+
+
+def light(params: Params, beside: Params, limit: int = LIMIT) -> Params:
+    """`params`, in half precision if they and what is kept `beside` them would otherwise take more than `limit` bytes."""
+    size = sum(t.numel() * t.element_size() for part in (params, beside) for t in part.values())
+    return tree_map(Tensor.half, params) if size > limit else params
 
 
 def kept(path: Path, device: torch.device | str = "cpu") -> tuple[Params, dict]:

@@ -124,9 +124,15 @@ def standing(records: Mapping[str, dict]) -> list[dict]:
     rows = []
     for claim, entry in ledger().items():
         untested = {"verdict": "not testable" if entry["kind"] in ("opinion", "history", "metadata") else "not tested", "here": {},
-                    "why": entry.get("reason") or f"no record yet: `python -m mamlkit bank --only {entry.get('experiment', entry['notebook'])}` makes it"}
+                    "why": entry.get("reason") or f"no record yet: `python -m mamlkit bank --only {' --only '.join(makers(entry))}` makes it"}
         rows.append(entry | untested | records.get(claim, {}))
     return rows
+
+
+def makers(entry: Mapping) -> list[str]:
+    """What `bank --only` must run for a claim of the ledger: its experiments (one, or a list), else its notebook."""
+    named = entry.get("experiment", entry["notebook"])
+    return [named] if isinstance(named, str) else list(named)
 
 
 def table(profile: str = "paper") -> str:

@@ -28,16 +28,18 @@ NORMALISED = ("Batch norm takes its statistics from the batch: the new drawing i
 Strokes = list[list[list[float]]]  # strokes of points (x, y), from 0 to 1, from the upper left corner
 
 
-def drawing_pads(forward: Callable[[Params, Tensor], Tensor], theta: Params, *, alpha: Alpha, samples: Tensor, steps: int = 1) -> None:
+def drawing_pads(forward: Callable[[Params, Tensor], Tensor], theta: Params, *, alpha: Alpha, samples: Tensor, steps: int = 1,
+                 telling: bool = False) -> None:
     """Your own five characters, one drawing of each, and new drawings classified as you draw: live, or its first state.
 
     forward: (parameters, images (n, 1, 28, 28) in [0, 1], ink 1) -> logits (n, 5). theta: meta-trained parameters.
     alpha: the inner step size: a number, or a dict that names what adapts. steps: gradient steps shown, 0 to 10.
     samples: ready-made characters, uint8 (classes, drawings, 1, 28, 28), ink 255, for readers who do not draw; five
     or more classes, two or more drawings of each: the first is a support image, the others are queries. They fill the
-    pads at first. The new drawing is normalised together with the five. Raises ValueError for what does not fit this.
+    pads at first. The new drawing is normalised together with the five. telling: begin with the first of the five next
+    queries that is named wrongly before the steps and rightly after, if there is one. Raises ValueError for what does not fit this.
     """
-    present(lambda: DrawingPads(forward, theta, alpha=alpha, samples=samples, steps=steps))
+    present(lambda: DrawingPads(forward, theta, alpha=alpha, samples=samples, steps=steps, telling=telling))
 
 
 def picture(strokes: Strokes) -> Tensor:
@@ -72,7 +74,7 @@ def picture(strokes: Strokes) -> Tensor:
 class DrawingPads(Knobs):
     """Five support pads and one for the query. A pad holds what the reader drew, or a ready-made character, or nothing."""
 
-    def __init__(self, forward, theta, *, alpha, samples, steps=1):
+    def __init__(self, forward, theta, *, alpha, samples, steps=1, telling=False):
         import ipywidgets as W
 
         shape = tuple(samples.shape)
@@ -85,7 +87,8 @@ class DrawingPads(Knobs):
         if logits != (WAY + 1, WAY):
             raise ValueError(f"forward makes {logits} of {WAY + 1} images: one logit for each of {WAY} classes is needed")
         adapt(self.theta, repeated(self.loss, Data(torch.zeros(WAY, 1, SIZE, SIZE), torch.arange(WAY)), 1), [self.alpha])  # is alpha right?
-        self.turn, self.support, self.path, self.drawn = 0, None, [], [(None, None)] * (WAY + 1)
+        self.first = self.turn = 0
+        self.support, self.path, self.drawn = None, [], [(None, None)] * (WAY + 1)
         controls = {"steps": slider("steps", steps, 0, STEPS, 1),
                     "characters": W.Dropdown(options=[*range(1, shape[0] // WAY + 1)], description="character set",
                                              style={"description_width": "7em"}, layout={"width": "170px"})}
@@ -94,6 +97,8 @@ class DrawingPads(Knobs):
                   W.HTML("<b>All pads</b>"), W.HBox([self.button("clear all", self.clear), self.button("reset", self.reset)])]
         self.pads = _page()()
         self.pads.observe(lambda change: self.quiet or self.attempt(self.update), "ink")
+        self.controls = controls
+        self.first = self.turn = self._set_right() if telling else 0
         self.assemble(self._figure(), [], controls, column,
                       "Draw your own five, then one of them once more. What does the first gradient step change?")
         self.words.value = f'<div style="width:560px;line-height:1.4">{NORMALISED}</div>'
@@ -193,6 +198,14 @@ class DrawingPads(Knobs):
         else:
             self.update()
 
+    def _set_right(self) -> int:
+        """Which ready-made query is the first of five that is named wrongly before the steps and rightly after; 0 if none is."""
+        for self.turn in range(WAY):
+            before, after = (int(chances.argmax()) for chances in self.outcome([image / 255 for image in self.ready()[0]]))
+            if before != self.ready()[1] == after:
+                return self.turn
+        return 0
+
     def next_query(self) -> None:
         """Another ready-made drawing for the query pad."""
         self.turn += 1
@@ -203,7 +216,7 @@ class DrawingPads(Knobs):
         self.fill([[]] * (WAY + 1))
 
     def reset(self) -> None:
-        self.turn = 0
+        self.turn = self.first
         self._put([None] * (WAY + 1))
         super().reset()
 

@@ -160,6 +160,30 @@ def test_experiments_say_how_long_they_would_take(tmp_path, capfd, monkeypatch):
     assert bank.estimates(write(tmp_path / "other", _00_banked=SOURCE) / "00_banked.py", {"profile": "smoke"}) == {}
 
 
+def test_what_would_take_far_too_long_waits_while_something_else_fits(tmp_path, capfd, monkeypatch):
+    monkeypatch.setattr(bank, "estimates", lambda *_: {"slow": 7200.0, "fast": 1.0})
+    ran = []
+    monkeypatch.setattr(bank, "_run", lambda unit, *_: ran.append(unit.only) or ("interrupted" if unit.only == "slow" else "banked"))
+    path = write(tmp_path / "book", _02_rows=EXPERIMENTS.replace("none, fast, slow", "slow, fast").replace("00_good", "02_rows")) / "02_rows.py"
+    given = dict(values={"profile": "smoke", "device": "cpu"}, results=tmp_path, command="test")
+    assert bank.bank([Unit(path, "slow"), Unit(path, "fast")], minutes=5.0, **given) == 3
+    said = capfd.readouterr().out
+    assert said.count("slow: left out for now, about 2 hours are far more than what is left") == 1
+    assert 0 < said.index("fast: banked") < said.index("slow: running"), "what is left of the time goes to what cannot be finished"
+    assert "What remains: slow." in said and ran == ["fast", "slow"], "this notebook has no `none` to judge with"
+
+
+def test_seeds_are_asked_of_notebooks_that_have_them_and_more_than_asked_are_welcome(tmp_path):
+    many = EXPERIMENTS.replace("00_good", "02_rows").replace("shots: int = 10", "seeds: int = 1").replace("the paper's K; from 1 to 1000", "how many; from 1 to 10")
+    folder = write(tmp_path / "book", _00_banked=SOURCE, _02_rows=many)
+    one, fast = Unit(folder / "00_banked.py"), Unit(folder / "02_rows.py", "fast")
+    asked = lambda n: {"profile": "smoke", "seeds": n}
+    assert one.values(asked(3)) == {"profile": "smoke"} and fast.values(asked(3)) == {"profile": "smoke", "seeds": 3, "only": "fast"}
+    assert bank.bank([fast], values=asked(3), minutes=None, results=tmp_path, command="test") == 0
+    assert json.loads((tmp_path / "banked" / "fast.smoke.json").read_text())["values"]["seeds"] == 3
+    assert [bank.missing(fast, values, tmp_path)[:6] for values in ({"profile": "smoke"}, asked(2), asked(3), asked(4))] == ["", "", "", "banked"]
+
+
 def test_what_is_missing_comes_before_what_is_stale(tmp_path, capfd):
     folder = write(tmp_path / "book", _00_banked=SOURCE, _02_rows=SOURCE.replace("00_banked", "02_rows").replace("C001", "C002"))
     stale, new = map(Unit, book.notebooks(folder))

@@ -16,7 +16,7 @@ from pathlib import Path
 import torch
 
 from mamlkit import checkpoint
-from mamlkit.checkpoint import keep, kept, load, place, resumable, save
+from mamlkit.checkpoint import LIMIT, keep, kept, light, load, place, resumable, save
 from mamlkit.families.sinusoid import sinusoid
 from mamlkit.losses import mse
 from mamlkit.machine import seeded
@@ -238,6 +238,22 @@ def test_the_best_may_be_the_last(tmp_path):
     step = step._replace(best=step.meta)
     save(tmp_path / "run", step, ABOUT)
     assert identical(load(tmp_path / "run", ABOUT), step)
+    save(tmp_path / "other", some_step(), ABOUT)
+    assert (tmp_path / "run").stat().st_size < (tmp_path / "other").stat().st_size, "the same parameters are written once"
+
+
+def test_a_result_above_the_limit_keeps_its_parameters_in_half_precision():
+    params, counts = {"w": torch.randn(100), "b": torch.randn(3)}, {"right": torch.zeros(50, dtype=torch.uint8)}
+    assert light(params, counts, 462) is params
+    halved = light(params, counts, 461)
+    assert all(halved[name].dtype == torch.float16 and torch.allclose(p, halved[name].float(), rtol=1e-3) for name, p in params.items())
+
+
+def test_what_is_committed_is_small():
+    listed = subprocess.run(["git", "ls-files", "-z", "data"], cwd=checkpoint.ROOT, capture_output=True, text=True)
+    files = [checkpoint.ROOT / name for name in listed.stdout.split("\0") if name] or [*checkpoint.ROOT.glob("data/checkpoints/*")]
+    assert len(files) > 20 and LIMIT < 1e6
+    assert not [file.name for file in files if file.exists() and file.stat().st_size >= 1e6]
 
 
 def test_there_is_nothing_to_load_where_nothing_was_saved(tmp_path):

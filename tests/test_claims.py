@@ -9,8 +9,8 @@ from pathlib import Path
 import pytest
 
 from mamlkit import claims
-from mamlkit.bank import SKIPPED, cells
-from mamlkit.claims import BANK, MARKS, VERDICTS, Record, Table, card, ledger, record, verdict
+from mamlkit.bank import SKIPPED, cells, units
+from mamlkit.claims import BANK, MARKS, VERDICTS, Record, Table, card, ledger, makers, record, verdict
 from mamlkit.intervals import Interval
 from mamlkit.machine import ROOT, commit, describe
 
@@ -273,7 +273,13 @@ def test_untested_claims_stand_in_the_list_with_the_command_that_tests_them():
     assert list(rows) == list(ledger())
     assert rows["C026"]["verdict"] == "not tested" and "python -m mamlkit bank --only 01_sinusoids" in rows["C026"]["why"]
     assert rows["S303"]["verdict"] == "not testable" and rows["S303"]["why"] == ledger()["S303"]["reason"]
-    assert rows["C002"]["verdict"] == "not tested" and rows["C002"]["why"].startswith("waits for sections 5.2 and 5.3")
+    assert rows["C002"]["verdict"] == "not tested" and rows["C002"]["why"].startswith("waits for section 5.2")
+    assert "`python -m mamlkit bank --only mini-5w1s --only mini-5w5s` makes it" in rows["C064"]["why"]
+
+
+def test_what_makes_a_records_evidence_is_something_that_the_bank_knows():
+    known = {unit.name for path in NOTEBOOKS.glob("*.py") for unit in units(path)} | {path.stem for path in NOTEBOOKS.glob("*.py")}
+    assert {name for e in ledger().values() for name in makers(e)} <= known
 
 
 def test_a_record_takes_its_claims_place_in_the_list(run):

@@ -34,6 +34,7 @@ def test_refusals_before_anything_starts(tmp_path, capsys):
         ("run", "--out", str(full / "file" / "x")): f"--out {full / 'file' / 'x'} is refused: Not a directory",
         ("bank", "--minutes", "0"): "--minutes 0 is refused: it must be above 0",
         ("bank", "--seed", "-1"): "--seed -1 is refused: it must be 0 or more",
+        ("bank", "--seeds", "11"): "--seeds 11 is refused: it must be from 1 to 10",
     }
     for words, sentence in refused.items():
         assert main([*words, "--folder", str(folder)]) == 2
