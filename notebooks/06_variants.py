@@ -10,7 +10,7 @@
 # # 6 · One inner loop, many meta-gradients
 #
 # MAML adapts by a few gradient steps and then asks: how should the start have been, for these steps to end better? Its
-# answer is a derivative through the steps. In the years after 2017 others gave other answers to the same question, some
+# answer is a derivative through the steps. The paper itself and, since 2017, others gave other answers to the same question, some
 # cheaper, some stronger. **What does each change, and what does it cost?** Below, seven of them on one inner loop: each is
 # one file, and what makes it different is a few lines.
 
@@ -108,7 +108,7 @@ figure(fig, "For eight variants: cosine to MAML's meta-gradient, error on waves,
 # %% tags=["fold"]
 from mamlkit.literate import say
 
-say(f"*Cosine and time: five inner steps of 0.01 from the start that MAML meta-trained in notebook 01, mean over 50 waves. Memory: five steps on one 5-way 1-shot task, counted. Error: median new wave after one step on ten points, "
+say(f"*Cosine and time: five inner steps of 0.01 (CAVIA's context: 1) from the start that MAML meta-trained in notebook 01, mean over 50 waves. Memory: five steps on one 5-way 1-shot task, counted. Error: median new wave after one step on ten points, "
     f"each variant meta-trained by itself{'' if middle else '; `python -m mamlkit bank --only variants-sinusoid` measures it'}"
     + (f"; {' and '.join(early.values())} stopped early, at a meta-gradient that was not finite, and are measured there" if early else "") + f". MAML keeps {rows['maml'][2] / rows['imaml'][2]:.1f} times the memory of iMAML, and Reptile's direction has a cosine of {rows['reptile'][0]:.2f}.*")
 
@@ -220,7 +220,7 @@ side_by_side(maml, fomaml, reptile, anil, cavia, meta_sgd)
 
 # %% [markdown]
 # Two are longer. iMAML needs no way back through the steps, since it differentiates the *solution*: conjugate gradient solves
-# a linear system in the Hessian where the steps ended. MAML++ is six remedies, of which each has a value that leaves it out;
+# a linear system in the Hessian where the steps ended. MAML++ is six remedies, to be added and left out one by one;
 # two of them, the annealing of the losses and of the derivative's order, are phases of a training, each with its own learner. On
 # Omniglot it is trained through them. On waves it is not: there its row is the multi-step loss and the learned step sizes, without
 # annealing and exact from the first iteration, and there is no batch norm.
@@ -389,7 +389,7 @@ if runs_of:
     figure(fig, "Median error by variant for K = 5, 10 and 20, after one and after ten steps. " + "; ".join(f"{NAMES[m]}: {middle_of(m, 10, 1):.2f} and {middle_of(m, 10, 10):.2f} at K = 10, {failed[m]} failed" for m in by_error) + ".")
 
 # %% tags=["fold"]
-from_where = f" Banked; this run trains for {iterations:,} iterations, far too few, and they are on the card below." if waves_stand else ""
+from_where = f" Banked; this run trains for {iterations:,} iterations, far too few." if waves_stand else ""
 shown_error = lambda x: f"{x:.3f}" if x < 100 else "diverged"
 wave_rows = [f"| {NAMES[m]} | {WAVE[m][0]} x {WAVE[m][1]:g} | " + " | ".join(f"{shown_error(middle_of(m, k, 1))}, {shown_error(middle_of(m, k, 10))}" for k in KS)
              + f" | {failed[m]} of {len(runs_of[m])} | {lost(m, 5, 10):.1%} | {rows[m][1]:.0f} | {rows[m][2]:.1f} |" for m in runs_of]
@@ -404,7 +404,7 @@ worse = lambda k: sum((on_waves["meta_sgd", sd][f"K={k}"][0, 10] > on_waves["mam
 beyond = lambda k: sum((on_waves["meta_sgd", sd][f"K={k}"][0, 10] > LIMIT).item() for sd in pairs)
 recorded(record(run._replace(seeds=pairs), "X061", checks={f"K={k}": high(i) < 0 for k, i in ahead.items()}, protocol=budget_said(profile), here={f"Meta-SGD minus MAML, median error after one step, K={k}": i for k, i in ahead.items()}
                 | {f"median error after {s} step{'s' * (s > 1)}, K={k}, {NAMES[m]}": middle_of(m, k, s, own_runs) for k in KS for s in (1, 10) for m in ("maml", "meta_sgd")} | {"failed runs, Meta-SGD": sum(f["made"].item() < iterations for f in own_runs["meta_sgd"])},
-                why=f"after one step Meta-SGD is {ahead[5].value:+.2f} from MAML's error at K = 5 and {ahead[10].value:+.2f} at K = 10; after ten, with step sizes learned for one, its median wave at K = 5 has an error above MAML's in {worse(5)} of {len(pairs)} seeds and above {LIMIT:g} in {beyond(5)}.") if pairs else None)
+                why=f"after one step Meta-SGD is {ahead[5].value:+.2f} from MAML's error at K = 5 and {ahead[10].value:+.2f} at K = 10; after ten, with step sizes learned for one, its median wave at K = 5 has an error above MAML's in {worse(5)} of {len(pairs)} seeds and above {LIMIT:g} in {beyond(5)}.") if pairs and not waves_stand else None, "X061", waves_stand)
 
 # %% [markdown]
 # Claim C013, that alpha may be meta-learned at all, is [1](01_sinusoids.ipynb)'s: there a single alpha is learned.
@@ -477,7 +477,7 @@ record(run, "S210", checks={"same gradient": same_gradient < 1e-10, "flat memory
        protocol=f"gradient: a quadratic in float64, lambda 2; memory: bytes of one 5-way 1-shot task's meta-gradient, counted without numbers, {LENGTHS[0]} to {LENGTHS[-1]} steps",
        here={"relative difference, 100 and 1,000 steps": f"{same_gradient:.0e}"} | {f"relative difference to 1,000 steps, {k} step{'s' * (k > 1)}": v for k, v in on_the_way.items()}
        | {f"{n}, MiB a step": memory_line[m][0] for m, n in NAMES.items() if m in THREE} | {f"{n}, R squared": memory_line[m][1] for m, n in NAMES.items() if m in THREE} | {f"{n}, ms a step": time_line[m][0] for m, n in NAMES.items() if m in THREE},
-       why=f"solved, the meta-gradient is the same after 100 and 1,000 steps to {same_gradient:.0e}; stopped after ten it is {on_the_way[10]:.0%} off. Memory: {memory_line['maml'][0]:.2f} MiB a step for MAML, {memory_line['imaml'][0]:.2g} for iMAML.")
+       why=f"on a quadratic, solved, the meta-gradient is the same after 100 and 1,000 steps to {same_gradient:.0e}; stopped after ten it is {on_the_way[10]:.0%} off. Memory: {memory_line['maml'][0]:.2f} MiB a step for MAML, {memory_line['imaml'][0]:.2g} for iMAML.")
 
 # %% [markdown]
 # ## On Omniglot, at equal budgets
@@ -676,7 +676,8 @@ recorded(record(run._replace(seeds=[seed]), "S207", checks={"97.68": reached.val
 #
 # The per-step statistics cannot be added below: the authors' code collects them and normalises by the batch all the same, as this
 # book does. The other five are added to MAML one at a time, on 20-way 1-shot. The losses are annealed in two jumps instead of a
-# little each epoch: at first every step's counts the same, then the last one's more, then it alone.
+# little each epoch: at first every step's counts the same, then the last one's more, then it alone. Adam's
+# step is constant until "cosine" is added; in the table above it falls to 0 for every variant, so that its MAML is not the first row here.
 
 # %%
 SIX = {"multi-step loss": "loss", "derivative-order annealing": "update", "per-step batch-norm running statistics": None, "per-step batch-norm weights and biases": "per_step",
@@ -774,14 +775,15 @@ if swept:
             values = [torch.stack([f["error"][0, step] for f in longer[name, k]]).mean().clamp(max=20).item() for k in INNER]
             draw(right_ax, name, INNER, values, linestyle=style, label=f"{LOOKS[name].label}, {step} at test")
     left.set(xscale="log", yscale="log", xticks=TIMES, xticklabels=[f"{m:g}" for m in TIMES], xlabel=f"alpha in training, over {alpha:g}", ylabel="median error, K = 10", xlim=(min(TIMES) * 0.8, max(TIMES) * 6))
-    marks = [e for e in (0.1, 0.2, 0.3, 0.5, 1, 2, 3, 5, 10, 20) if left.get_ylim()[0] <= e <= left.get_ylim()[1]] or [round(e, 2) for e in left.get_ylim()]
+    marks = [e for e in (0.1, 0.2, 0.3, 0.5, 1, 2, 3, 5, 10, 20) if left.get_ylim()[0] <= e <= left.get_ylim()[1]]
+    marks = marks if len(marks) > 1 else [round(left.get_ylim()[0] * (left.get_ylim()[1] / left.get_ylim()[0]) ** part, 1) for part in (0.1, 0.5, 0.9)]
     left.set(yticks=marks, yticklabels=[f"{e:g}" for e in marks])
     left.minorticks_off()
     right_ax.set(xlabel="inner steps in training", xticks=INNER, xlim=(min(INNER) - 0.3, max(INNER) * 2))
     figure(fig, "Median error after one step against alpha in training, fixed and learned; and against the steps in training, after one and ten steps at test. " + "; ".join(f"{NAMES[n]}: " + ", ".join(f"{m:g} times {of_times(n, 0)[j]:.3g}" for j, m in enumerate(TIMES)) for n in ("maml", "meta_sgd")) + ".")
 
 # %% tags=["fold"]
-say(f"*{BRIEF:,} iterations of 25 tasks; {len(two)} seed{'s' * (len(two) > 1)}.*" + whose(alpha_stands, "variants-alpha") if swept else not_run("variants-alpha"))
+say(f"*{BRIEF:,} iterations of 25 tasks, a beginning only; {len(two)} seed{'s' * (len(two) > 1)}, the title has the larger ratio of them.*" + whose(alpha_stands, "variants-alpha") if swept else not_run("variants-alpha"))
 
 # %% tags=["claim"]
 recorded(record(run._replace(seeds=[*two]), "X062", checks={"less than half": all(b < a / 2 for a, b in zip(ratio["maml"], ratio["meta_sgd"]))}, protocol=f"{BRIEF:,} iterations of 25 tasks, one inner step, alpha {alpha:g} times {TIMES[0]:g} to {TIMES[-1]:g}, K = 10, {test_tasks:,} test waves",
@@ -855,13 +857,15 @@ if by_kind:
     figure(fig, "MAML's accuracy minus pretraining's against the number of training classes; band: seeds. " + " ".join(f"{kind}: " + ", ".join(f"{gain(kind, n, 'means').mean():+.1f} at {n}" for n in CLASSES[kind]) + "." for kind in by_kind))
 
 # %% tags=["fold"]
-say(f"*{PLAIN:,} iterations of each; {len(three)} seed{'s' * (len(three) > 1)}; {CLASS_TESTS} test tasks.*" + whose(classes_stand, "variants-classes") if by_kind else not_run("variants-classes"))
+levels = lambda kind, who: " ".join(f"{torch.stack([c[who].mean() for c in by_kind[kind][n]]).mean():.0f}" for n in CLASSES[kind])
+say("Which of the two moves? " + "; ".join(f"{kind}, {', '.join(f'{n:,}' for n in CLASSES[kind])} classes: MAML {levels(kind, 'maml')} %, class means {levels(kind, 'means')} %" for kind in by_kind)
+    + f". {PLAIN:,} batches of 64 images hold {64 * PLAIN / (4 * max(max(c) for c in CLASSES.values())):.2g} of each of the most classes: what is compared here is how the two begin.\n\n*{PLAIN:,} iterations of each; {len(three)} seed{'s' * (len(three) > 1)}; {CLASS_TESTS} test tasks.*" + whose(classes_stand, "variants-classes") if by_kind else not_run("variants-classes"))
 
 # %% tags=["claim"]
 NAMED = {"Omniglot": "omniglot", "glyphs": "glyphs"}
 recorded(record(run._replace(seeds=[*three]), "S219", checks={label: high(trend[kind]["means"]) < 0 for label, kind in NAMED.items()}, protocol=f"{PLAIN:,} meta-iterations of {WAYS[5]['tasks']} tasks; {PLAIN:,} batches of 64 images; {CLASS_TESTS} test tasks, 15 queries a class",
                 here={f"gain, {kind}, {n:,} classes, over {other}": gain(kind, n, other).mean().item() for kind in by_kind for n in CLASSES[kind] for other in ("means", "head")} | {f"slope per factor e, {kind}, over {other}": trend[kind][other] for kind in by_kind for other in ("means", "head")},
-                why="the gain over class means goes from " + " and ".join(f"{gain(k, c[0], 'means').mean():+.1f} to {gain(k, c[-1], 'means').mean():+.1f} points ({k}, {c[0]} to {c[-1]:,} classes)" for k, c in CLASSES.items()) + ".") if {*by_kind} >= {"omniglot", "glyphs"} and tells(PLAIN) and not classes_stand else None, "S219", classes_stand)
+                why="the gain over class means is " + " and ".join(", ".join(f"{gain(k, n, 'means').mean():+.1f}" for n in c) + f" points ({k}, {c[0]} to {c[-1]:,} classes; MAML itself {levels(k, 'maml')} %)" for k, c in CLASSES.items()) + f", after {PLAIN:,} iterations.") if {*by_kind} >= {"omniglot", "glyphs"} and tells(PLAIN) and not classes_stand else None, "S219", classes_stand)
 
 # %% [markdown]
 # ## Regression, classification, and a robot
@@ -912,8 +916,8 @@ say(f"The two predictions differ by at most {off(x_new @ stepped_w, attention):.
 # ## Try it
 #
 # - Set `alpha = 0.02`: twice the inner step on waves. What is banked was trained with another one and is not shown, so these are this
-#   run's own short trainings. One row of the table stays as it was: whose, and why?
-# - Set `beta = 0.003`: three times the meta step. Nothing banked is shown now, on waves or on characters. Does every row gain from it?
+#   run's own short trainings. One row's "steps x step size" stays as it was: whose, and why?
+# - Set `beta = 0.003`: three times the meta step. Nothing banked is shown now, on waves or on characters. Which rows fail?
 # - Set `images = "glyphs"`: invented characters, trained on here and for far too short to say who is better. What a meta-gradient costs
 #   is counted as before: no column of memory or operations changes.
 #
