@@ -318,8 +318,8 @@ def seconds_of(experiment):
 
 # %% [markdown]
 # And one of another kind: *RL$^2$* (Duan et al. 2016), which the paper cites and never runs. Its policy has a memory, fed
-# with what it did and what that brought; the memory outlives an episode. It is trained, by the same TRPO and on as many environment steps as
-# MAML, for what a few episodes with one goal bring together. More of it further down.
+# with what it did and what that brought; the memory outlives an episode. It is trained, by the same TRPO and at `paper` on as many environment
+# steps as MAML, for what a few episodes with one goal bring together. More of it further down.
 
 # %%
 RECALL = dict(trials=budget(profile, smoke=4, quick=40, paper=80), episodes=budget(profile, smoke=2, quick=3, paper=3), iterations=budget(profile, smoke=2, quick=40, paper=330))
@@ -686,7 +686,7 @@ if "context" in R:
     each_of = {m: R[m]["begun"][..., 1].mean(1).tolist() for m in ("context", "maml")}
     behind = bootstrap(R["maml"]["begun"][..., 3] - R["context"]["begun"][..., 3], seeded(0))
     ahead = bootstrap(R["context"]["begun"][..., 1] - R["pretrained, one step"]["begun"][..., 1], seeded(0))
-    in_words = (f"With five numbers adapting the returns are {', '.join(f'{i.value:.1f}' for i in mean['context'])} before and after one to four updates (the authors' {', '.join(map(str, AUTHORS['context']))}); "
+    in_words = (f"With five numbers adapting the returns are {', '.join(f'{i.value:.1f}' for i in mean['context'])} before and after one to four updates (the authors', up to three: {', '.join(map(str, AUTHORS['context']))}); "
                 f"with all {sum(p.numel() for p in theta['maml'][0].values()):,} they are {', '.join(f'{i.value:.1f}' for i in mean['maml'])}. Each training after one update: {', '.join(f'{r:.1f}' for r in each_of['context'])}; "
                 f"with all parameters {', '.join(f'{r:.1f}' for r in each_of['maml'])}.")
 say(in_words)
@@ -700,8 +700,8 @@ record(run, "C140", checks={"like MAML": behind.value <= 3, "above pretrained": 
 # ## RL$^2$: to remember instead of to step
 #
 # A memory can do what a gradient step does, and more: nothing says that it must learn from its rewards by a gradient. It may
-# as well have found out that three distances from known places tell where the goal is. **What do you expect**, with as much
-# training as MAML had: does it need twenty walks?
+# as well have found out that three distances from known places tell where the goal is. **What do you expect**: does it
+# need twenty walks?
 
 # %%
 show(rl2)
@@ -743,14 +743,14 @@ if recalled:
 record(run._replace(seeds=[seed]), "X021", checks={"as good after as many steps": apart[WALKS + 1].low > -1, "as good in its last episode": apart[trained_for].low > -1},
        protocol=f"{RECALL['iterations']} TRPO updates of {RECALL['trials']} trials of {trained_for} episodes, curvature from each tenth trial; {len(test_goals)} goals of the authors, {TRIALS} trials of each",
        here={f"RL^2's return in episode {n}": by_memory[:, n - 1].mean().item() for n in (1, *apart)} | {"MAML's return after 1 update": stepped[..., 1].mean().item()} | {f"RL^2 in episode {n} minus MAML": i for n, i in apart.items()},
-       why=f"RL^2 returns {by_memory[:, trained_for - 1].mean():.1f} in episode {trained_for} and {by_memory[:, -1].mean():.1f} in episode {WALKS + 1}, {signed(apart[WALKS + 1])} above MAML after one update on {WALKS} walks.") if recalled else None
+       why=f"RL^2 returns {by_memory[:, trained_for - 1].mean():.1f} in episode {trained_for} and {by_memory[:, -1].mean():.1f} in episode {WALKS + 1}, {signed(apart[WALKS + 1])} against MAML after one update on {WALKS} walks.") if recalled else None
 
 # %% [markdown]
 # ## What it cost
 #
 # An update of MAML plays 2 times 20 tasks times 20 rollouts, eight times what the authors gave their baselines. So the pretrained policy
-# above plays as many; the authors' batch of 100 is below. And the products with the curvature, the dear part, were
-# taken from every tenth sample: does that cost return?
+# above plays as many; at `paper` the authors' batch of 100 is below. And the products with the curvature, the dear part, were
+# taken from every tenth sample: at `paper` the table says what all samples give.
 
 # %%
 spent = lambda m: METHODS[m][0]["tasks"] * METHODS[m][0]["rollouts"] * (METHODS[m][0]["steps"] + 1) * world.horizon * budgeted(m)
@@ -769,7 +769,7 @@ record(run._replace(seeds=[*seeds][: len(theta["exact curvature"])]), "X020", ch
 # %% [markdown]
 # ## Try it
 #
-# - Set `alpha = 0.5`, the step size of the authors' code: the walks should turn as far with the first update; the later
+# - Set `alpha = 0.5`, the step size of the authors' code: do the walks turn further with the first update? The later
 #   ones, then of 0.25, should overshoot more often.
 # - Set `rollouts = 5`: the step is taken on five walks instead of twenty, training and test see noisier gradients.
 #   How much of the first update's gain is left?
