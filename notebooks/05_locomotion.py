@@ -381,7 +381,9 @@ rows = [f"| {env.replace('-', ' ')} | {n} | {SETTINGS[panels[env]]['tasks']} x {
         for env in panels for n, r in [(f"{played_here[env]:.1f} M of {played_there[env]:.0f} M", next(v for k, v in pool[env].items() if k[:2] == (panels[env], "maml"))["returns"])]]
 say("\n".join(["| environment | steps played, of the authors' | tasks x rollouts x iterations | return after 0 | 1 | 2 | 3 | after 1, every episode begun counted | random, one step | oracle | part of the oracle's gain after 1 and 3 steps | the authors' |", "|---|---|---|---|---|---|---|---|---|---|---|---|", *rows])
     + "\n\nReturns are counted as the authors count them, whole episodes as they end; where episodes end early, counting every episode begun differs." + "".join(
-        f" In {env.replace('-', ' ')} our oracle learned so little that an untrained start passes it in {STEPS} steps: it is no yardstick there." for env in panels if env not in yardstick and oracle_of(env) != "not run"))
+        f" In {env.replace('-', ' ')} our oracle learned so little that an untrained start passes it in {STEPS} steps: it is no yardstick there." for env in panels if env not in yardstick and oracle_of(env) != "not run")
+    + "".join(f" In {env.replace('-', ' ')} an untrained start gains as much by its step: meta-training of this length has added nothing." for env in panels
+              if returns(pool[env], panels[env], "random") is not None and average(env, "random", 1) - average(env, "random") >= average(env, "maml", 1) - average(env, "maml")))
 
 # %% [markdown]
 # **Turn it.** Choose a robot and what pays, then a gradient step, and press play. Look at the way before and after: is it
@@ -409,7 +411,7 @@ def half_width(values):
 
 
 several = {env: returns(pool[env], size, "maml", 1) for env, size in panels.items() if len(returns(pool[env], size, "maml")) > 1}
-say("\n".join(["| MAML after one step | goals that differ | mean of each training | ± over goals, one training | ± over trainings |", "|---|---|---|---|---|"]
+say("\n".join(["| MAML after one step | goals that differ | mean of each training | ± over goals, one training (95 %) | ± over trainings (95 %) |", "|---|---|---|---|---|"]
               + [f"| {env.replace('-', ' ')} | {2 if 'direction' in env else r.shape[1]} | {', '.join(f'{v:.0f}' for v in r.mean(1))} | {sum(half_width(one) for one in r) / len(r):.0f} | {half_width(r.mean(1)):.0f} |" for env, r in several.items()]))
 
 # %% [markdown]
@@ -445,7 +447,7 @@ listed = lambda values: ", ".join(f"{words(env)} {v:+.1f}" for env, v in values.
 # %% tags=["claim"]
 recorded(
     record(longest, "C107", checks={words(env): env in judged and three(env) and sure(gains[env]) for env in ("cheetah-direction", "cheetah-velocity", "ant-direction", "ant-velocity")} | {"the authors' size": all(enough.values()), "the authors' experience": all(judged.get(env) == env for env in ENVS)},
-           here={f"gain of one step, {words(env)}": i for env, i in gains.items()}, protocol=protocol, why=f"one step gains {listed({e: i.value for e, i in gains.items()})}; the authors' 343.9, 490.5, 51.0, 66.2 come from {min(ours_of.values()):.0f} to {max(ours_of.values()):.0f} times the experience.") if judged else None,
+           here={f"gain of one step, {words(env)}": i for env, i in gains.items()}, protocol=protocol, why=f"one step gains {listed({e: i.value for e, i in gains.items()})}; the authors' {listed({e: AUTHORS[e]['maml'][1] - AUTHORS[e]['maml'][0] for e in judged})} come from {' to '.join(dict.fromkeys(f'{f(ours_of.values()):.0f}' for f in (min, max)))} times the experience.") if judged else None,
     record(longest, "C108", checks={words(env): env in judged and three(env) and sure(later[env]) for env in ("cheetah-direction", "cheetah-velocity", "ant-direction", "ant-velocity")},
            here={f"three steps minus one, {words(env)}": i for env, i in later.items()}, protocol=protocol, why=f"steps two and three add {listed({e: i.value for e, i in later.items()})}.") if judged else None,
     record(longest, "C109", checks={words(env): wins[env] for env in ("cheetah-direction", "cheetah-velocity", "ant-direction", "ant-velocity")} | {"the authors' experience": all(judged.get(env) == env for env in ENVS)},
@@ -453,7 +455,7 @@ recorded(
            why="after one step MAML is above pretrained and random by " + "; ".join(f"{words(env)} " + ", ".join(f"{lead_over[env, m, 1].value:+.0f}" for m in rivals[env]) for env in judged if rivals[env]) + ".") if judged and any(rivals.values()) else None,
     record(longest, "C111", checks={"as quoted": any(below(a) for a in AUTHORS.values()), "here": any(worse.values())}, protocol=protocol,
            here={f"pretrained minus random after one step, {words(env)}": (returns(evidence, judged[env], "pretrained", 1).mean() - returns(evidence, judged[env], "random", 1).mean()).item() for env in worse if len(rivals[env]) == 2} | {"as quoted": ", ".join(words(e) for e, a in AUTHORS.items() if below(a))},
-           why=f"below random at steps 1 to 3: as quoted in {' and '.join(words(e) for e, a in AUTHORS.items() if below(a))}; here in {' and '.join(words(e) for e in worse if worse[e]) or 'none'}.") if worse else None,
+           why=f"below random at steps 1 to 3: as quoted in {' and '.join(words(e) for e, a in AUTHORS.items() if below(a))}; here in {' and '.join(words(e) for e in worse if worse[e]) or f'none of {len(worse)}'}.") if worse else None,
 )
 
 # %% tags=["claim"]
@@ -465,7 +467,7 @@ recorded(
     *[record(run._replace(seeds=[seed + i for i in range(settings[at_first[c][0]]["seeds"])]), c, checks={"it gains": sure(at_first[c][1])}, protocol=at_size(at_first[c][0]),
              here={f"gain of one step, {' '.join(at_first[c][0].split('-')[:2])}": at_first[c][1], "return after 0, 1, 2, 3 steps": ", ".join(f"{v:.1f}" for v in returns(evidence, at_first[c][0], "maml").mean((0, 1))),
                    "gain of each training": ", ".join(f"{v:.1f}" for v in (returns(evidence, at_first[c][0], "maml", 1) - returns(evidence, at_first[c][0], "maml", 0)).mean(1))},
-             why=f"one step takes the return from {returns(evidence, at_first[c][0], 'maml', 0).mean():.1f} to {returns(evidence, at_first[c][0], 'maml', 1).mean():.1f}, a gain of {at_first[c][1]} over trainings.") for c in ("X010", "X011", "X013", "X014") if c in at_first],
+             why=f"one step takes the return from {returns(evidence, at_first[c][0], 'maml', 0).mean():.1f} to {returns(evidence, at_first[c][0], 'maml', 1).mean():.1f}, a gain of {at_first[c][1]} over {'trainings' if len(returns(evidence, at_first[c][0], 'maml')) > 1 else 'goals, of one training'}.") for c in ("X010", "X011", "X013", "X014") if c in at_first],
     record(run, "X012", checks={env.split("-")[1]: sure(i) for env, i in ants.items()}, here={f"gain of one step, {words(env)}": i for env, i in ants.items()} | {f"gain of one step from an untrained start, {words(env)}": i for env, i in from_random.items()} | {f"oracle, {words(env)}": returns(evidence, f"{env}-cpu", "oracle", 0).mean().item() for env in ants if returns(evidence, f"{env}-cpu", "oracle") is not None},
            protocol="; ".join(at_size(f"{env}-cpu") for env in ants), why="one step gains " + ", ".join(f"{i} ({words(env)}; an untrained start {from_random[env].value:+.1f})" for env, i in ants.items()) + "; the intervals are over goals, not trainings.") if len(ants) == 2 else None,
 )
