@@ -101,7 +101,7 @@ def record(run: Run, claim: str, *, checks: Mapping[str, bool], here: Mapping[st
         "protocol": protocol, "criterion": entry["criterion"], "checks": checks,
         "verdict": verdict(entry, checks, profile=run.profile, seeds=len(run.seeds)), "why": why,
         "provenance": {
-            "commit": commit(), "command": os.environ.get("MAMLKIT_COMMAND", f"interactive: notebooks/{run.notebook}"),
+            "commit": commit(), "command": _command(entry, run),
             "notebook": run.notebook, "seeds": run.seeds, **describe(run.device), "seconds": round(time.time() - run.started),
             "date": datetime.now(UTC).strftime("%Y-%m-%d")},
     }
@@ -111,6 +111,13 @@ def record(run: Run, claim: str, *, checks: Mapping[str, bool], here: Mapping[st
     fresh.write_text(json.dumps(content, indent=1, ensure_ascii=False, allow_nan=False) + "\n")
     fresh.replace(path)
     return Record(content, read("paper").get(claim) if run.profile != "paper" else None)
+
+
+def _command(entry, run) -> str:
+    """What makes this record: of the bank, what trains the claim's own experiments, also where another one's run has judged it."""
+    ran = os.environ.get("MAMLKIT_COMMAND", f"interactive: notebooks/{run.notebook}")
+    own = "experiment" in entry and run.profile == "paper" and ran.startswith("python -m mamlkit bank")
+    return f"python -m mamlkit bank --only {' --only '.join(makers(entry))}" if own else ran
 
 
 def read(profile: str, folder: Path | None = None) -> dict[str, dict]:

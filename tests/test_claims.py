@@ -159,6 +159,16 @@ def test_by_hand_the_command_is_the_notebook(run, monkeypatch):
     assert some_record(run).content["provenance"]["command"] == "interactive: notebooks/01_sinusoids"
 
 
+def test_a_banked_record_names_what_trains_its_own_experiments_whoever_judged_it(tmp_path, monkeypatch):
+    monkeypatch.setenv("MAMLKIT_RESULTS", str(tmp_path))
+    monkeypatch.setenv("MAMLKIT_COMMAND", "python -m mamlkit bank --only another")
+    said = {}
+    for profile in ("paper", "quick"):
+        run = claims.begin("05_locomotion", profile, [0, 1, 2], "cpu")
+        said[profile] = claims.record(run, "X013", checks={"it gains": True}, here={}, why="so").content["provenance"]["command"]
+    assert said == {"paper": "python -m mamlkit bank --only cheetah-direction-half", "quick": "python -m mamlkit bank --only another"}
+
+
 def test_without_a_runner_records_go_to_the_cache_and_never_to_the_bank(monkeypatch):
     monkeypatch.delenv("MAMLKIT_RESULTS", raising=False)
     assert claims.results() == ROOT / "data" / "cache" / "results" != BANK
