@@ -28,7 +28,7 @@ from mujoco import rollout as mujoco_rollout
 
 from mamlkit.machine import ROOT, commit, describe, installed, seeded
 from mamlkit.meta_rl import train_policy
-from mamlkit.rl.bodies import quiet
+from mamlkit.rl.simulation import quiet
 from mamlkit.rl.gym import register
 from mamlkit.rl.locomotion import Locomotion, ant_vel, half_cheetah_vel
 from mamlkit.rl.navigation import Navigation

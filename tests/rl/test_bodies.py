@@ -11,7 +11,8 @@ import torch
 
 from mamlkit.machine import seeded
 from mamlkit.rl import bodies
-from mamlkit.rl.bodies import Simulation, authors_ant, balance, load, quiet
+from mamlkit.rl.bodies import authors_ant, balance
+from mamlkit.rl.simulation import Simulation, gymnasium_steps, load, quiet
 
 CHEETAH, ANT = ("half_cheetah", None), ("ant", authors_ant)
 SECOND = {"half_cheetah": {}, "ant": {"stage": "ACC", "fields": ("cfrc_ext", "subtree_linvel")}}
@@ -151,7 +152,7 @@ def test_a_robot_that_breaks_is_told_and_the_others_are_as_without_it(name, chan
 def test_gymnasiums_way_tells_it_too(capfd, tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     for threads in (1, 2):
-        simulate = bodies.gymnasium_steps(load("ant"), threads)
+        simulate = gymnasium_steps(load("ant"), threads)
         assert simulate(*bad_states(load("ant")))[-1].tolist() == [False, True, True, True, True, False]
         assert not simulate(*states(load("ant"), 6)[:2], np.zeros((6, 8)))[-1].any()
     assert capfd.readouterr() == ("", "") and not list(tmp_path.iterdir())

@@ -6,7 +6,8 @@ import torch
 
 from mamlkit.rl import frames
 from mamlkit.machine import seeded
-from mamlkit.rl.bodies import authors_ant, load
+from mamlkit.rl.bodies import authors_ant
+from mamlkit.rl.simulation import load
 from mamlkit.rl.locomotion import ant_dir, half_cheetah_dir
 from mamlkit.rl.policy import gaussian
 from mamlkit.rl.rollout import rollout

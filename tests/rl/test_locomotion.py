@@ -10,7 +10,8 @@ import torch
 from gymnasium.utils.env_checker import check_env
 
 from mamlkit.machine import seeded
-from mamlkit.rl.bodies import authors_ant, load, quiet
+from mamlkit.rl.bodies import authors_ant
+from mamlkit.rl.simulation import load, quiet
 from mamlkit.rl.env import State
 from mamlkit.rl.gym import register
 from mamlkit.rl.locomotion import Locomotion, ant_dir, ant_vel, half_cheetah_dir, half_cheetah_vel
