@@ -1,4 +1,4 @@
-"""The models are Gymnasium's with the authors' changes, and a batch moves as each of its robots alone."""
+"""The models are Gymnasium's with the authors' changes; balance and starts are MuJoCo's and the authors'."""
 
 import warnings
 from pathlib import Path
@@ -12,10 +12,8 @@ import torch
 from mamlkit.machine import seeded
 from mamlkit.rl import bodies
 from mamlkit.rl.bodies import authors_ant, balance
-from mamlkit.rl.simulation import Simulation, gymnasium_steps, load, quiet
-
-CHEETAH, ANT = ("half_cheetah", None), ("ant", authors_ant)
-SECOND = {"half_cheetah": {}, "ant": {"stage": "ACC", "fields": ("cfrc_ext", "subtree_linvel")}}
+from mamlkit.rl.simulation import load, quiet
+from tests.rl.test_simulation import states
 
 
 def published(name):
@@ -29,31 +27,6 @@ def different(a, b):
     arrays = [name for name in dir(a) if isinstance(getattr(a, name), np.ndarray)]
     assert {"body_mass", "body_inertia", "geom_solref", "actuator_gear", "dof_invweight0", "jnt_range"} <= set(arrays)
     return {name for name in arrays if not np.array_equal(getattr(a, name), getattr(b, name))}
-
-
-def states(model, batch, scale=1.0):
-    """Places, velocities and three frames of controls, all different."""
-    rng = np.random.default_rng(0)
-    qpos = (model.numeric("init_qpos").data if model.nq == 15 else model.qpos0) + scale * 0.05 * rng.normal(size=(batch, model.nq))
-    return qpos, scale * rng.normal(size=(batch, model.nv)), rng.uniform(-1, 1, (3, batch, model.nu))
-
-
-def alone(model, qpos, qvel, controls, skip):
-    """One robot in MuJoCo's own loop."""
-    data = mujoco.MjData(model)
-    data.qpos, data.qvel = qpos, qvel
-    for ctrl in controls:
-        data.ctrl = ctrl
-        mujoco.mj_step(model, data, nstep=skip)
-    return data
-
-
-@pytest.mark.parametrize("name, change", [CHEETAH, ANT], ids=["cheetah", "ant"])
-def test_loading_says_nothing(name, change, capfd, tmp_path, monkeypatch):
-    monkeypatch.chdir(tmp_path)
-    with warnings.catch_warnings(action="error"):
-        load.__wrapped__(name, change)
-    assert capfd.readouterr() == ("", "") and not list(tmp_path.iterdir())
 
 
 def test_the_cheetah_is_gymnasiums():
@@ -74,45 +47,6 @@ def test_the_ant_has_the_authors_steps_and_contacts_and_is_gymnasiums_otherwise(
     assert (ours.actuator_gear[:, 0] == 150).all() and (ours.actuator_ctrlrange == [-1, 1]).all(), "torques of at most 150"
 
 
-def test_warm_start_is_off_in_every_model():
-    for model in (load("half_cheetah"), load("ant"), load("ant", authors_ant)):
-        assert model.opt.disableflags == mujoco.mjtDisableBit.mjDSBL_WARMSTART
-
-
-@pytest.mark.parametrize("threads", [1, 2])
-@pytest.mark.parametrize("name, change, skip", [(*CHEETAH, 1), (*CHEETAH, 5), (*ANT, 1)], ids=["cheetah", "cheetah, 5 steps", "ant"])
-def test_a_batch_moves_bit_for_bit_as_each_alone_in_any_order(name, change, skip, threads):
-    model = load(name, change)
-    simulate = Simulation(model, skip=skip, threads=threads, **SECOND[name])
-    qpos, qvel, controls = states(model, 7)
-    lonely = [alone(model, qpos[i], qvel[i], controls[:, i], skip) for i in range(7)]
-    for order in (np.arange(7), np.array([4, 0, 6, 2, 1, 5, 3]), np.array([5, 3])):
-        q, v = qpos[order], qvel[order]
-        for ctrl in controls:
-            q, v, seen, broken = simulate(q, v, ctrl[order])
-        assert not broken.any()
-        for row, i in enumerate(order):
-            assert np.array_equal(q[row], lonely[i].qpos) and np.array_equal(v[row], lonely[i].qvel)
-            if name == "ant":
-                mujoco.mj_forward(model, lonely[i])
-                mujoco.mj_subtreeVel(model, lonely[i])
-                mujoco.mj_rnePostConstraint(model, lonely[i])
-                for field in SECOND["ant"]["fields"]:
-                    assert np.array_equal(seen[field][row], getattr(lonely[i], field)), field
-    assert not np.array_equal(q[0], q[1])
-
-
-def test_without_controls_nothing_moves_and_the_fields_are_those_of_the_place():
-    model = load("ant", authors_ant)
-    qpos, qvel, _ = states(model, 3)
-    q, v, seen, _ = Simulation(model, **SECOND["ant"])(qpos, qvel)
-    data = alone(model, qpos[1], qvel[1], [], 1)
-    mujoco.mj_forward(model, data)
-    mujoco.mj_rnePostConstraint(model, data)
-    assert np.array_equal(q, qpos) and np.array_equal(v, qvel) and np.array_equal(seen["cfrc_ext"][1], data.cfrc_ext)
-    assert abs(data.cfrc_ext).max() > 1, "it stands on the ground"
-
-
 @pytest.mark.parametrize("scale", [1.0, 40.0])
 def test_the_cheetahs_balance_is_mujocos(scale):
     """subtree_com after mj_forward, subtree_linvel after mj_subtreeVel."""
@@ -125,46 +59,6 @@ def test_the_cheetahs_balance_is_mujocos(scale):
         mujoco.mj_subtreeVel(model, data)
         assert abs(com[i] - data.subtree_com[1]).max() < 1e-12 * scale and abs(velocity[i] - data.subtree_linvel[1]).max() < 1e-12 * scale
         assert abs(velocity[i, 0] - qvel[i, 0]) > 1e-3, "which is not the torso's"
-
-
-def bad_states(model):
-    qpos, qvel, controls = states(model, 6)
-    qpos[1, 2], qvel[2, 1], controls[0, 3, 0], qvel[4, 2] = np.nan, np.inf, np.nan, 1e12
-    return qpos, qvel, controls[0]
-
-
-@pytest.mark.parametrize("threads", [1, 2])
-@pytest.mark.parametrize("name, change", [CHEETAH, ANT], ids=["cheetah", "ant"])
-def test_a_robot_that_breaks_is_told_and_the_others_are_as_without_it(name, change, threads, capfd, tmp_path, monkeypatch):
-    monkeypatch.chdir(tmp_path)
-    model = load(name, change)
-    simulate = Simulation(model, threads=threads, **SECOND[name])
-    bad, good = bad_states(model), states(model, 6)
-    q, v, _, broken = simulate(*bad)
-    assert broken.tolist() == [False, True, True, True, True, False]
-    expected = simulate(good[0], good[1], good[2][0])
-    assert not expected[3].any(), "and it is forgotten at the next call"
-    for row in (0, 5):
-        assert np.array_equal(q[row], expected[0][row]) and np.array_equal(v[row], expected[1][row])
-    assert capfd.readouterr() == ("", "") and not list(tmp_path.iterdir())
-
-
-def test_gymnasiums_way_tells_it_too(capfd, tmp_path, monkeypatch):
-    monkeypatch.chdir(tmp_path)
-    for threads in (1, 2):
-        simulate = gymnasium_steps(load("ant"), threads)
-        assert simulate(*bad_states(load("ant")))[-1].tolist() == [False, True, True, True, True, False]
-        assert not simulate(*states(load("ant"), 6)[:2], np.zeros((6, 8)))[-1].any()
-    assert capfd.readouterr() == ("", "") and not list(tmp_path.iterdir())
-
-
-def test_quiet_ends_with_its_block():
-    before = mujoco.MjLogConfig.get()
-    with pytest.raises(ZeroDivisionError), quiet():
-        assert not mujoco.MjLogConfig.get().logto_console and not mujoco.MjLogConfig.get().logto_file
-        1 / 0
-    after = mujoco.MjLogConfig.get()
-    assert (after.logto_console, after.logto_file) == (before.logto_console, before.logto_file) == (True, True)
 
 
 def within(samples, value):
