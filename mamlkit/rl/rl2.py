@@ -8,7 +8,7 @@ from torch import Generator, Tensor
 from torch.nn import functional as F
 
 from mamlkit.learner import unrolled
-from mamlkit.nets import xavier
+from mamlkit.nets import he, xavier
 from mamlkit.rl.baseline import advantages, linear_baseline, standardised
 from mamlkit.rl.env import Env
 from mamlkit.rl.objectives import Experience, reinforce
@@ -17,6 +17,9 @@ from mamlkit.rl.rollout import Trajectories
 from mamlkit.rl.trpo import Outcome, trpo_step
 from mamlkit.task import Task
 from mamlkit.trees import Params, tree_map
+
+
+KEEP = 2.0  # the bias that the gate which keeps the memory starts with: seven eighths of it stay at a step
 
 
 class RL2(NamedTuple):
@@ -44,8 +47,12 @@ def rl2(env: Env, *, episodes: int, units: int = 64, discount: float = 0.99, gae
     inputs, head = env.observations + env.actions + 2, gaussian(units, env.actions, hidden=())
 
     def init(generator):
-        weights = {"input.weight": xavier(generator, (3 * units, inputs)), "state.weight": xavier(generator, (3 * units, units))}
-        return weights | {name: weights["input.weight"].new_zeros(3 * units) for name in ("input.bias", "state.bias")} | head.init(generator)
+        # A step moves place and reward by a few hundredths: inputs that weigh little (Xavier's, a sixth of He's), and a
+        # memory that halves with every step, left training at a standstill.
+        weights = {"input.weight": he(generator, (3 * units, inputs)), "state.weight": xavier(generator, (3 * units, units))}
+        still = weights["input.weight"].new_zeros(3 * units)
+        keeping = still.index_fill(0, torch.arange(units, 2 * units, device=still.device), KEEP)
+        return weights | {"input.bias": keeping, "state.bias": still} | head.init(generator)
 
     def remember(params, memory, told):
         """The memory after a step, (trials, units). told: the step's inputs times their weights, for all steps at once."""

@@ -58,6 +58,15 @@ def test_the_memory_goes_on_when_an_episode_ends_and_is_empty_when_a_trial_begin
     assert torch.equal(AGENT.policy.forward(params, changed).mean[1:], whole[1:]), "trials do not know each other"
 
 
+def test_from_the_start_a_memory_fades_slowly():
+    agent = rl2(ENV, episodes=EPISODES, units=64)
+    told, silent = torch.zeros(TRIALS, 9, 6), torch.zeros(TRIALS, 9, 6)
+    told[:, 0] = 0.1 * torch.randn(TRIALS, 6, generator=seeded(3))
+    mean = lambda seen: agent.policy.forward(agent.policy.init(seeded(0)), seen).mean
+    left = (mean(told) - mean(silent)).norm(dim=(0, 2))
+    assert 0.2 < left[8] / left[0] < 0.6, "eight steps at seven eighths each: 0.36"
+
+
 def test_a_batch_of_trials_is_trial_after_trial():
     params, done = start(), played()
     alone = torch.cat([AGENT.policy.forward(params, one[None]).mean for one in done.observation])
