@@ -51,7 +51,7 @@ class GaitKnobs(Knobs):
                 raise ValueError(f"the parameters of {name} take {theta['layer0.weight'].shape[1]} numbers, its robot shows {env.observations}: they are another robot's")
         self.starts, self.known = starts, None
         first = next(iter(starts))
-        controls = {"robot": W.Dropdown(options=[*starts], value=first, description="robot", style={"description_width": "5.8em"}, layout={"width": "270px"}),
+        controls = {"robot": W.Dropdown(options=[*starts], value=first, description="robot", style={"description_width": "5.8em"}, layout={"width": "262px"}),
                     "goal": slider("goal", _top(starts[first].env), *_range(starts[first].env)),
                     "steps": slider("steps", steps, 0, STEPS, 1), "time": slider("picture", PICTURES - 1, 0, PICTURES - 1, 1)}
         controls["goal"].continuous_update = False  # each goal is learned anew
@@ -59,7 +59,7 @@ class GaitKnobs(Knobs):
         W.jslink((play, "value"), (controls["time"], "value"))
         self.unit = W.HTML()
         column = [W.HTML("<b>The robot, and what pays</b>"), controls["robot"], controls["goal"], self.unit, W.HTML("<b>Adapting to it</b>"),
-                  controls["steps"], W.HTML("<b>Two seconds of a cheetah, four of an ant</b>"), controls["time"],
+                  controls["steps"], W.HTML("<b>Its two seconds</b>, an ant's four"), controls["time"],
                   W.HBox([W.Label("play the episode"), play]), self.button("reset", self.reset)]
         fig, moving = self._figure()
         self.assemble(fig, moving, controls, column, "Turn the goal round, then take the step: what changes before it, what after?")

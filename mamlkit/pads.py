@@ -28,18 +28,17 @@ NORMALISED = ("Batch norm takes its statistics from the batch: the new drawing i
 Strokes = list[list[list[float]]]  # strokes of points (x, y), from 0 to 1, from the upper left corner
 
 
-def drawing_pads(forward: Callable[[Params, Tensor], Tensor], theta: Params, *, alpha: Alpha, samples: Tensor, steps: int = 1,
-                 telling: bool = False) -> None:
+def drawing_pads(forward: Callable[[Params, Tensor], Tensor], theta: Params, *, alpha: Alpha, samples: Tensor, steps: int = 1) -> None:
     """Your own five characters, one drawing of each, and new drawings classified as you draw: live, or its first state.
 
     forward: (parameters, images (n, 1, 28, 28) in [0, 1], ink 1) -> logits (n, 5). theta: meta-trained parameters.
     alpha: the inner step size: a number, or a dict that names what adapts. steps: gradient steps shown, 0 to 10.
     samples: ready-made characters, uint8 (classes, drawings, 1, 28, 28), ink 255, for readers who do not draw; five
     or more classes, two or more drawings of each: the first is a support image, the others are queries. They fill the
-    pads at first. The new drawing is normalised together with the five. telling: begin with the first of the five next
-    queries that is named wrongly before the steps and rightly after, if there is one. Raises ValueError for what does not fit this.
+    pads at first, the new drawing being the first of five that is named wrongly before the steps and rightly after, if
+    one is. It is normalised together with the five. Raises ValueError for what does not fit this.
     """
-    present(lambda: DrawingPads(forward, theta, alpha=alpha, samples=samples, steps=steps, telling=telling))
+    present(lambda: DrawingPads(forward, theta, alpha=alpha, samples=samples, steps=steps))
 
 
 def picture(strokes: Strokes) -> Tensor:
@@ -74,7 +73,7 @@ def picture(strokes: Strokes) -> Tensor:
 class DrawingPads(Knobs):
     """Five support pads and one for the query. A pad holds what the reader drew, or a ready-made character, or nothing."""
 
-    def __init__(self, forward, theta, *, alpha, samples, steps=1, telling=False):
+    def __init__(self, forward, theta, *, alpha, samples, steps=1):
         import ipywidgets as W
 
         shape = tuple(samples.shape)
@@ -98,7 +97,7 @@ class DrawingPads(Knobs):
         self.pads = _page()()
         self.pads.observe(lambda change: self.quiet or self.attempt(self.update), "ink")
         self.controls = controls
-        self.first = self.turn = self._set_right() if telling else 0
+        self.first = self.turn = self._set_right()
         self.assemble(self._figure(), [], controls, column,
                       "Draw your own five, then one of them once more. What does the first gradient step change?")
         self.words.value = f'<div style="width:560px;line-height:1.4">{NORMALISED}</div>'

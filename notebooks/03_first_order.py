@@ -129,7 +129,7 @@ from mamlkit.checkpoint import place, resumable
 from mamlkit.claims import Table, record
 from mamlkit.cost import flops, kept_bytes, peak_bytes, without_numbers
 from mamlkit.evaluate import evaluate, validated
-from mamlkit.families import glyphs, omniglot
+from mamlkit.families.characters import characters
 from mamlkit.few_shot import few_shot
 from mamlkit.intervals import Interval, bootstrap, over_seeds
 from mamlkit.learner import Learner
@@ -166,18 +166,7 @@ every_seed = both_kept(source) if source else [*range(seed, seed + seeds)]
 run = claims.begin("03_first_order", profile, every_seed, where)
 kind = budget(profile, smoke="glyphs", quick=images, paper="omniglot" if images == "auto" else images)
 sizes = dict(train=budget(profile, smoke=60, quick=1100, paper=1100), validation=100, test=423)
-
-
-def characters():
-    try:
-        if kind != "glyphs": return "omniglot", {split: omniglot.load(split, device=where, progress=progress) for split in sizes}
-    except OSError as reason:
-        if kind == "omniglot": raise FileNotFoundError(f"Omniglot is asked for, and nothing stands in for it; it is not here: {reason}") from None
-        say(f"Omniglot is not here ({reason}): **invented glyphs** stand in for it, and nothing below says anything about Omniglot.")
-    return "glyphs", {split: glyphs.load(size, seed=size, device=where) for split, size in sizes.items()}
-
-
-alphabet, drawn = characters()
+alphabet, drawn = characters(kind, sizes, device=where, progress=progress, tell=say)
 real = alphabet == "omniglot" or profile == "smoke"
 say(f"Running at **{profile}** on **{where}** with **{alphabet}**; seeds {every_seed}.")
 

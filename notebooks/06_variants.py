@@ -132,7 +132,8 @@ from mamlkit.checkpoint import gathered, place, remembered, resumable
 from mamlkit.claims import Table, record
 from mamlkit.episodic import episodic
 from mamlkit.evaluate import evaluate, on_query
-from mamlkit.families import glyphs, omniglot
+from mamlkit.families import glyphs
+from mamlkit.families.characters import characters
 from mamlkit.few_shot import few_shot
 from mamlkit.inner import adapt, adapt_with, inner_step
 from mamlkit.intervals import over_seeds
@@ -489,21 +490,8 @@ record(run, "S210", checks={"same gradient": same_gradient < 1e-10, "flat memory
 
 # %%
 kind = budget(profile, smoke="glyphs", quick=images, paper=images)
-invented = lambda size: ("glyphs", glyphs.load(size, seed=size, device=where))
-
-
-def characters(split, size):
-    try:
-        return "omniglot", omniglot.load(split, device=where, progress=progress)
-    except OSError as reason:
-        if kind == "omniglot": raise
-        say(f"Omniglot is not here ({reason}): **invented glyphs** stand in for it, and nothing below says anything about Omniglot.")
-        return invented(size)
-
-
 sizes = dict(train=budget(profile, smoke=60, quick=1100, paper=1100), test=423)
-loaded = {split: invented(size) if kind == "glyphs" else characters(split, size) for split, size in sizes.items()}
-alphabet, drawn = next(iter({name for name, _ in loaded.values()})), {split: x for split, (_, x) in loaded.items()}
+alphabet, drawn = characters(kind, sizes, device=where, progress=progress, tell=say)
 real = alphabet == "omniglot" or profile == "smoke"
 chunk = 1 if where.type == "cpu" else None  # uncompiled on a CPU, one task at a time is several times faster: their convolutions are not grouped
 images_stand = of_bank("variants-omniglot", "mamlpp-20w1s", same=alphabet == "omniglot")

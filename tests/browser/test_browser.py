@@ -125,7 +125,9 @@ def scene(browser, lab, folder):
 
 
 class Scene:
-    """The page as a reader uses it, and what went wrong on it."""
+    """The page as a reader uses it, and what went wrong on it. call: how the cell of the scene begins its call."""
+
+    call = CALL
 
     def __init__(self, page, lab, folder):
         self.page, self.lab, self.folder, self.errors, self.outside, self.latency = page, lab, folder, [], [], {}
@@ -160,12 +162,13 @@ class Scene:
             const calls = c => c.model.type === 'code' && c.model.sharedModel.getSource().includes(call);
             const i = notebook.content.widgets.findIndex(calls);
             if (i < 0) return false;
+            document.querySelectorAll('[data-scene]').forEach(node => delete node.dataset.scene);
             notebook.content.activeCellIndex = i;
             await notebook.content.scrollToItem(i, 'start');
             notebook.content.widgets[i].node.dataset.scene = 'sine';
             return true;
-        }""", CALL)
-        assert found, f"{NOTEBOOK} has no cell that calls {CALL}...)"
+        }""", self.call)
+        assert found, f"there is no cell that calls {self.call}...)"
         self.at = self.page.locator("[data-scene=sine]")
         self.canvas = self.at.locator("canvas").first
         self.canvas.wait_for(timeout=60_000)
