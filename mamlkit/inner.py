@@ -86,10 +86,10 @@ def repeated(loss: Callable[[Params, Any], Tensor], support: Any, steps: int) ->
     """The objectives of `steps` inner steps on one support set.
 
     A plain tuple as `support` holds one batch per step (Algorithm 3 samples anew after each update); anything else
-    is used at every step. Raises ValueError if `steps` is below 0 or a tuple has another length.
+    is used at every step. Raises ValueError if `steps` is no whole number or below 0, or a tuple has another length.
     """
-    if steps < 0:
-        raise ValueError(f"steps is {steps}: the number of inner steps must be 0 or more")
+    if not (isinstance(steps, int) and steps >= 0):
+        raise ValueError(f"steps is {steps}: the number of inner steps must be a whole number, 0 or more")
     if type(support) is tuple and len(support) != steps:
         raise ValueError(f"the support holds {len(support)} batches for {steps} inner steps: one batch per step is needed")
     batches = support if type(support) is tuple else (support,) * steps

@@ -166,7 +166,7 @@ def test_a_batch_for_each_step_is_used_in_turn_or_refused_with_a_sentence(name):
 
 
 @pytest.mark.parametrize("name", NAMES)
-@pytest.mark.parametrize("settings, words", [({"alpha": -0.1, "steps": 2}, "alpha is -0.1"), ({"alpha": 0.1, "steps": -1}, "steps is -1")])
+@pytest.mark.parametrize("settings, words", [({"alpha": -0.1, "steps": 2}, "alpha is -0.1"), ({"alpha": 0.1, "steps": -1}, "steps is -1"), ({"alpha": 0.1, "steps": 1.5}, "steps is 1.5")])
 def test_settings_out_of_range_are_refused(name, settings, words):
     loss, params, tasks, _ = problem("tanh mlp", shift="layer0.bias")
     with pytest.raises(ValueError, match=words):

@@ -228,8 +228,9 @@ def test_a_plain_tuple_as_support_holds_one_batch_per_step():
 
 def test_wrong_numbers_of_steps_are_refused():
     data = Data(torch.ones(2), torch.zeros(2))
-    with pytest.raises(ValueError, match="steps is -1: the number of inner steps must be 0 or more"):
-        repeated(None, data, -1)
+    for steps in (-1, 1.5):
+        with pytest.raises(ValueError, match=f"steps is {steps}: the number of inner steps must be a whole number, 0 or more"):
+            repeated(None, data, steps)
     with pytest.raises(ValueError, match="the support holds 2 batches for 3 inner steps: one batch per step"):
         repeated(None, (data, data), 3)
     with pytest.raises(ValueError, match="one alpha per step, got 2 objectives and 3 alphas"):

@@ -34,8 +34,8 @@ def mamlpp(loss, *, alpha, steps, annealing=0.0, update=inner_step, learned=_eve
     beyond those that the meta-parameters were made for use the last one's. With 0 steps nothing adapts, and the first
     step's values are used. Raises ValueError for fewer and for an annealing outside 0 to 1. Source: section 4 there.
     """
-    if steps < 0 or not 0 <= annealing <= 1:
-        raise ValueError(f"steps is {steps} and annealing {annealing}: MAML++ takes 0 steps or more, and an annealing from 0 to 1")
+    if not (isinstance(steps, int) and steps >= 0 and 0 <= annealing <= 1):
+        raise ValueError(f"steps is {steps} and annealing {annealing}: MAML++ takes 0 whole steps or more, and an annealing from 0 to 1")
 
     def init(params):
         def rows(value, like):
