@@ -59,7 +59,7 @@ class GaitKnobs(Knobs):
         W.jslink((play, "value"), (controls["time"], "value"))
         self.unit = W.HTML()
         column = [W.HTML("<b>The robot, and what pays</b>"), controls["robot"], controls["goal"], self.unit, W.HTML("<b>Adapting to it</b>"),
-                  controls["steps"], W.HTML("<b>Its two seconds</b>, an ant's four"), controls["time"],
+                  controls["steps"], W.HTML("<b>An episode</b>"), controls["time"],
                   W.HBox([W.Label("play the episode"), play]), self.button("reset", self.reset)]
         fig, moving = self._figure()
         self.assemble(fig, moving, controls, column, "Turn the goal round, then take the step: what changes before it, what after?")

@@ -125,11 +125,11 @@ from torch.nn import functional as F
 from mamlkit import claims
 from mamlkit.baselines.pretrain import pretrain
 from mamlkit.budget import budget
+from mamlkit.characters import characters
 from mamlkit.checkpoint import place, resumable
 from mamlkit.claims import Table, record
 from mamlkit.cost import flops, kept_bytes, peak_bytes, without_numbers
 from mamlkit.evaluate import evaluate, validated
-from mamlkit.families.characters import characters
 from mamlkit.few_shot import few_shot
 from mamlkit.intervals import Interval, bootstrap, over_seeds
 from mamlkit.learner import Learner

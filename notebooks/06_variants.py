@@ -128,12 +128,12 @@ from mamlkit.baselines.fine_tune import HEAD, fine_tune, fresh_head
 from mamlkit.baselines.pretrain import all_classes, pretrain
 from mamlkit.baselines.prototypical import prototypical
 from mamlkit.budget import budget
+from mamlkit.characters import characters
 from mamlkit.checkpoint import gathered, place, remembered, resumable
 from mamlkit.claims import Table, record
 from mamlkit.episodic import episodic
 from mamlkit.evaluate import evaluate, on_query
 from mamlkit.families import glyphs
-from mamlkit.families.characters import characters
 from mamlkit.few_shot import few_shot
 from mamlkit.inner import adapt, adapt_with, inner_step
 from mamlkit.intervals import over_seeds

@@ -14,7 +14,7 @@ FLOOR = {
                      "protocols", "solve", "numerics", "kernel", "quadratic", "second_order", "cost", "minibatches"], 1),
     **dict.fromkeys(["variants", "families", "baselines", "rl"], 2),
     **dict.fromkeys(["train", "evaluate", "checkpoint", "claims", "plots", "literate", "page", "book", "parameters", "knobs", "widgets", "walks", "gaits",
-                     "curvature", "pads", "meta_rl", "scoreboard", "sweep", "variant_knobs", "bank", "headless", "__main__"], 3),
+                     "curvature", "pads", "characters", "meta_rl", "scoreboard", "sweep", "variant_knobs", "bank", "headless", "__main__"], 3),
 }
 RECEIVES = {"train", "evaluate", "checkpoint"}  # learners and families are handed to these
 BY_THEMSELVES = {"variants", "families", "baselines"}  # one file, one method; rl/ is one system in several files

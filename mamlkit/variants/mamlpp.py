@@ -35,7 +35,7 @@ def mamlpp(loss, *, alpha, steps, annealing=0.0, update=inner_step, learned=_eve
     step's values are used. Raises ValueError for fewer and for an annealing outside 0 to 1. Source: section 4 there.
     """
     if not (isinstance(steps, int) and steps >= 0 and 0 <= annealing <= 1):
-        raise ValueError(f"steps is {steps} and annealing {annealing}: MAML++ takes 0 whole steps or more, and an annealing from 0 to 1")
+        raise ValueError(f"steps is {steps} and annealing {annealing}: MAML++ takes a whole number of steps, 0 or more, and an annealing from 0 to 1")
 
     def init(params):
         def rows(value, like):

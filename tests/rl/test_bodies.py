@@ -13,7 +13,7 @@ from mamlkit.machine import seeded
 from mamlkit.rl import bodies
 from mamlkit.rl.bodies import authors_ant, balance
 from mamlkit.rl.simulation import load, quiet
-from tests.rl.test_simulation import states
+from tests.rl.robots import states
 
 
 def published(name):

@@ -8,16 +8,10 @@ import pytest
 
 from mamlkit.rl.bodies import authors_ant
 from mamlkit.rl.simulation import Simulation, gymnasium_steps, load, quiet
+from tests.rl.robots import states
 
 CHEETAH, ANT = ("half_cheetah", None), ("ant", authors_ant)
 SECOND = {"half_cheetah": {}, "ant": {"stage": "ACC", "fields": ("cfrc_ext", "subtree_linvel")}}
-
-
-def states(model, batch, scale=1.0):
-    """Places, velocities and three frames of controls, all different."""
-    rng = np.random.default_rng(0)
-    qpos = (model.numeric("init_qpos").data if model.nq == 15 else model.qpos0) + scale * 0.05 * rng.normal(size=(batch, model.nq))
-    return qpos, scale * rng.normal(size=(batch, model.nv)), rng.uniform(-1, 1, (3, batch, model.nu))
 
 
 def alone(model, qpos, qvel, controls, skip):

@@ -152,5 +152,5 @@ def test_with_no_steps_nothing_adapts_and_the_first_steps_values_are_used():
 
 @pytest.mark.parametrize("settings", [{"steps": -1}, {"annealing": -0.1}, {"annealing": 1.5}, {"annealing": float("nan")}], ids=str)
 def test_settings_out_of_range_are_refused(settings):
-    with pytest.raises(ValueError, match="MAML\\+\\+ takes 0 whole steps or more, and an annealing from 0 to 1"):
+    with pytest.raises(ValueError, match="MAML\\+\\+ takes a whole number of steps, 0 or more, and an annealing from 0 to 1"):
         mamlpp(None, **{"alpha": 0.1, "steps": 2} | settings)

@@ -4,7 +4,7 @@ import pytest
 import torch
 
 from mamlkit.families import glyphs, omniglot
-from mamlkit.families.characters import characters
+from mamlkit.characters import characters
 
 SIZES = {"train": 3, "test": 2}
 
@@ -57,3 +57,8 @@ def test_a_copy_that_is_broken_is_no_missing_one(monkeypatch):
 def test_another_kind_is_refused():
     with pytest.raises(ValueError, match='"runes": it must be auto, omniglot or glyphs'):
         characters("runes", SIZES)
+
+
+def test_two_splits_of_one_size_are_refused():
+    with pytest.raises(ValueError, match="'train': 5, 'test': 5}: glyphs are drawn from a seed that is the size"):
+        characters("glyphs", {"train": 5, "test": 5})

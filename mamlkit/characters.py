@@ -16,10 +16,13 @@ def characters(kind: str, sizes: Mapping[str, int], *, device: torch.device | st
     kind: "omniglot", "glyphs", or "auto": Omniglot where it can be had, else glyphs. sizes: the splits, and how many
     glyphs each would have; Omniglot's have 1100, 100 and 423. progress: see `omniglot.load`. tell: is called with a
     sentence where glyphs stand in for Omniglot.
-    Raises FileNotFoundError if "omniglot" cannot be had, ValueError for another kind.
+    Raises FileNotFoundError if "omniglot" cannot be had, ValueError for another kind and for two splits of one size,
+    which would be the same glyphs.
     """
     if kind not in ("auto", "omniglot", "glyphs"):
         raise ValueError(f'the characters are asked for as "{kind}": it must be auto, omniglot or glyphs')
+    if len({*sizes.values()}) < len(sizes):
+        raise ValueError(f"the splits' sizes are {dict(sizes)}: glyphs are drawn from a seed that is the size, so all must differ")
     if kind != "glyphs":
         try:
             return "omniglot", {split: omniglot.load(split, device=device, progress=progress) for split in sizes}
