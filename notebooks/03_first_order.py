@@ -282,7 +282,7 @@ if shown:
             ax.plot(of(m, p).value, y + shift, LOOKS[m].marker, color=LOOKS[m].color, markerfacecolor=face, markersize=7)
     ax.axvline(before, color=LOOKS["random"].color, linestyle=LOOKS["random"].line)
     ax.annotate("untrained", (before, -0.45), xytext=(4, 0), textcoords="offset points", fontsize=8.5, color=LOOKS["random"].color)
-    ax.set(yticks=range(3), yticklabels=NAMES.values(), ylim=(2.5, -0.65), xlabel="accuracy on new characters, % (filled: queries normalised together; hollow: by the support's statistics)")
+    ax.set(yticks=range(3), yticklabels=NAMES.values(), ylim=(2.5, -0.65), xlabel="accuracy on new characters, %\n(filled: queries normalised together; hollow: by the support)")
     figure(fig, f"Accuracy of three trainings on the same tasks, with intervals. Queries together: " + ", ".join(f"{NAMES[m]} {of(m).value:.1f} %" for m in VARIANTS)
            + "; by the support's statistics: " + ", ".join(f"{of(m, 'support only').value:.1f} %" for m in VARIANTS) + f". An untrained network adapts to {before:.1f} %.")
 
@@ -425,7 +425,7 @@ fig, ax = canvas(f"With alpha {alpha:g} the two directions have a cosine of {at_
 for a, style in zip(at_end, (":", "--", "-")):
     draw(ax, "maml", INNER, at_end[a], linestyle=style, label=f"trained, alpha {a:g}")
     draw(ax, "random", INNER, at_start[a], linestyle=style, label="")
-ax.set(xlabel="inner steps", ylabel="cosine of the meta-gradients\nwith and without second derivatives", xscale="log", xticks=INNER, xticklabels=INNER, ylim=(-0.1, 1.05), xlim=(0.9, INNER[-1] * 2.2))
+ax.set(xlabel="inner steps", ylabel="cosine of first- and\nsecond-order meta-gradient", xscale="log", xticks=INNER, xticklabels=INNER, ylim=(-0.1, 1.05), xlim=(0.9, INNER[-1] * 2.2))
 ax.minorticks_off()
 figure(fig, "The cosine of the meta-gradients with and without second derivatives against the inner steps, for three step sizes, trained (blue) and at the start (grey). Trained: "
             + "; ".join(f"alpha {a:g}: " + ", ".join(f"{c:.2f}" for c in at_end[a]) for a in at_end) + ".")
@@ -576,7 +576,7 @@ for ax, (name, m) in zip(axes, heavy.items()):
         draw(ax, method, LENGTHS, m[:, i, 0], label=NAMES[method])
         ax.plot(LENGTHS, m[:, i, 1], ":", color=LOOKS[method].color)
     ax.set(title=name, xlabel="inner steps", ylim=(0, 1.1 * m.max().item()), xlim=(0.5, LENGTHS[-1] * 1.5), xticks=LENGTHS)
-axes[0].set_ylabel("MiB for one task\n(line: peak; dotted: kept for the backward pass)")
+axes[0].set_ylabel("MiB for one task (dotted:\nkept for the backward pass)")
 figure(fig, "Memory of one task's meta-gradient against inner steps, two settings. " + " ".join(f"{n}: second order {m[0, 0, 0]:.0f} to {m[-1, 0, 0]:.0f} MiB, first order {m[0, 1, 0]:.0f} to {m[-1, 1, 0]:.0f}." for n, m in heavy.items()))
 
 # %% tags=["claim"]
