@@ -746,7 +746,7 @@ if recalled:
                 f"each of {UPDATES} updates on {WALKS} walks: {', '.join(f'{r:.1f}' for r in stepped.mean((0, 1)))}.")
 
 # %% tags=["claim"]
-record(run._replace(seeds=[seed]), "X021", checks={"as good after as many steps": apart[WALKS + 1].low > -1, "as good in its last episode": apart[trained_for].low > -1},
+record(run._replace(seeds=[seed]), "X021", checks={"as good after as many steps": apart[WALKS + 1].low > -1, "as good in its last episode": apart[trained_for].low > -1, "trained as written": False},
        protocol=f"{RECALL['iterations']} TRPO updates of {RECALL['trials']} trials of {trained_for} episodes; {len(test_goals)} goals of the authors, {TRIALS} trials of each; departs from the criterion: curvature from all trials, and "
        "weights that start larger, since a first training stood still; trained at commit " + kept(place_of("rl2"))[1]["commit"],
        here={"steps in the episodes before the last": took} | {f"RL^2's return in episode {n}": by_memory[:, n - 1].mean().item() for n in (1, *apart)} | {"MAML's return after 1 update": stepped[..., 1].mean().item()} | {f"RL^2 in episode {n} minus MAML": i for n, i in apart.items()},
