@@ -10,8 +10,8 @@ import tempfile
 from pathlib import Path
 from typing import NoReturn
 
-from mamlkit import book
-from mamlkit.budget import PROFILES
+from mamlkit.bank.budget import PROFILES
+from mamlkit.book import notebooks as book
 from mamlkit.machine import ROOT
 
 RUNS = ROOT / "runs"
@@ -20,18 +20,24 @@ BEGIN, END = "<!-- claims:begin -->", "<!-- claims:end -->"
 
 
 def main(arguments: list[str] | None = None) -> int:
-    """Runs one command. Exit status: 0 done, 1 something failed, 2 refused before anything started, 3 `bank` ran out of time."""
+    """Runs one command. Exit status: 0 done, 1 something failed, 2 refused before anything started,
+    3 `bank` ran out of time."""
     arguments = sys.argv[1:] if arguments is None else arguments
-    # Networks this small gain nothing from more threads, and on a busy machine threads that wait for each other cost much.
+    # Networks this small gain nothing from more threads, and on a busy machine threads that wait
+    # for each other cost much.
     os.environ.setdefault("OMP_NUM_THREADS", "1")
     options, rest = _parser().parse_known_args(arguments or ["--help"])
     command = "python -m mamlkit " + shlex.join(arguments)
     try:
         if rest and options.action is not _test and options.action is not _lab:
-            raise ValueError(f'"{rest[0]}" is not understood; `python -m mamlkit {options.command} --help` says what is')
+            raise ValueError(
+                f'"{rest[0]}" is not understood; `python -m mamlkit {options.command} --help` says what is'
+            )
         return options.action(options, rest, command)
     except ValueError as refusal:
-        if type(refusal) is not ValueError:  # a file that cannot be decoded, say: no refusal, an error
+        if (
+            type(refusal) is not ValueError
+        ):  # a file that cannot be decoded, say: no refusal, an error
             raise
         print(f"mamlkit: {refusal}", file=sys.stderr)
         return 2
@@ -43,35 +49,50 @@ def main(arguments: list[str] | None = None) -> int:
 def _run(options, rest, command) -> int:
     if options.list:
         return _list(options)
-    from mamlkit import headless
-    from mamlkit.parameters import check, parameters
+    from mamlkit.book import headless
+    from mamlkit.book.parameters import check, parameters
 
     given, axes = _pairs(options.p), _pairs(options.grid)
     paths = book.find(options.notebooks, options.folder)
     if axes:
         return _sweep(options, paths, given, axes, command)
     known = {path: parameters(path) for path in paths}
-    check(" and ".join(path.stem for path in paths), {n: p for found in known.values() for n, p in found.items()}, given)
-    values = {path: check(path.stem, found, {n: v for n, v in given.items() if n in found}) for path, found in known.items()}
+    check(
+        " and ".join(path.stem for path in paths),
+        {n: p for found in known.values() for n, p in found.items()},
+        given,
+    )
+    values = {
+        path: check(path.stem, found, {n: v for n, v in given.items() if n in found})
+        for path, found in known.items()
+    }
     out = _results_folder(options.out)
     try:
         outcomes = headless.run(paths, values, out, command=command)
     except KeyboardInterrupt:
-        print(f"what was done is in {out}; the same command with `--out {out}` uses its checkpoints", file=sys.stderr)
+        print(
+            f"what was done is in {out}; the same command with `--out {out}` uses its checkpoints",
+            file=sys.stderr,
+        )
         raise
     for page in out.glob("*_scoreboard.html"):
         (out / "scoreboard.html").write_bytes(page.read_bytes())
     failed = [o.error for o in outcomes if o.error]
     seconds = headless.duration(sum(o.seconds for o in outcomes))
     counts = headless.verdicts(out)
-    print(*failed, f"{len(outcomes) - len(failed)} of {len(outcomes)} notebooks ran through, in {seconds}",
-          *([f"claims: {counts}"] if counts else []), f"results: {out}", sep="\n")
+    print(
+        *failed,
+        f"{len(outcomes) - len(failed)} of {len(outcomes)} notebooks ran through, in {seconds}",
+        *([f"claims: {counts}"] if counts else []),
+        f"results: {out}",
+        sep="\n",
+    )
     return 1 if failed else 0
 
 
 def _sweep(options, paths, given, axes, command) -> int:
-    from mamlkit import sweep
-    from mamlkit.parameters import check, parameters
+    from mamlkit.book import sweep
+    from mamlkit.book.parameters import check, parameters
 
     if len(paths) != 1 or not options.notebooks:
         raise ValueError("--grid goes over one notebook; name it, e.g. `run 01 --grid seed=0,1,2`")
@@ -80,8 +101,14 @@ def _sweep(options, paths, given, axes, command) -> int:
     path = paths[0]
     known = parameters(path)
     fixed = check(path.stem, known, given)
-    checked = {name: [check(path.stem, known, {name: text})[name] for text in texts.split(",")] for name, texts in axes.items()}
-    points = [fixed | point for point in sweep.grid({name: list(dict.fromkeys(v)) for name, v in checked.items()})]
+    checked = {
+        name: [check(path.stem, known, {name: text})[name] for text in texts.split(",")]
+        for name, texts in axes.items()
+    }
+    points = [
+        fixed | point
+        for point in sweep.grid({name: list(dict.fromkeys(v)) for name, v in checked.items()})
+    ]
     folder = options.out or RUNS / "sweeps" / path.stem
     rows = sweep.sweep(path, known, points, folder, command=command)
     print(sweep.table(rows))
@@ -90,7 +117,7 @@ def _sweep(options, paths, given, axes, command) -> int:
 
 
 def _list(options) -> int:
-    from mamlkit.parameters import parameters
+    from mamlkit.book.parameters import parameters
 
     for path in book.find(options.notebooks, options.folder):
         print(path.stem, *(f"  {p}" for p in parameters(path).values()), sep="\n")
@@ -98,7 +125,7 @@ def _list(options) -> int:
 
 
 def _bank(options, rest, command) -> int:
-    from mamlkit import bank
+    from mamlkit.book import bank
 
     if options.minutes is not None and not 0 < options.minutes < float("inf"):
         raise ValueError(f"--minutes {options.minutes:g} is refused: it must be above 0")
@@ -106,16 +133,28 @@ def _bank(options, rest, command) -> int:
         raise ValueError(f"--seed {options.seed} is refused: it must be 0 or more")
     if options.seeds is not None and not 1 <= options.seeds <= 10:
         raise ValueError(f"--seeds {options.seeds} is refused: it must be from 1 to 10")
-    values = {"profile": options.profile} | {name: v for name, v in (("seed", options.seed), ("seeds", options.seeds)) if v is not None}
-    every = bank.find(options.only, book.notebooks(options.folder), lambda names: book.find(names, options.folder), options.profile)
-    return bank.bank(every, values=values, minutes=options.minutes,
-                     results=bank.results_of(options.profile), command=command)
+    values = {"profile": options.profile} | {
+        name: v for name, v in (("seed", options.seed), ("seeds", options.seeds)) if v is not None
+    }
+    every = bank.find(
+        options.only,
+        book.notebooks(options.folder),
+        lambda names: book.find(names, options.folder),
+        options.profile,
+    )
+    return bank.bank(
+        every,
+        values=values,
+        minutes=options.minutes,
+        results=bank.results_of(options.profile),
+        command=command,
+    )
 
 
 def _notebooks(options, rest, command) -> int:
     import nbformat
 
-    from mamlkit import headless
+    from mamlkit.book import headless
 
     paths = book.find(options.notebooks, options.folder)
     with tempfile.TemporaryDirectory() as folder:
@@ -125,37 +164,49 @@ def _notebooks(options, rest, command) -> int:
             if not outcome.error:
                 book.publish(path, nbformat.read(out / f"{path.stem}.ipynb", 4))
     failed = [o.error for o in outcomes if o.error]
-    print(*(f"{error}; its .ipynb is as it was" for error in failed),
-          f"{len(outcomes) - len(failed)} of {len(outcomes)} notebooks written", sep="\n")
+    print(
+        *(f"{error}; its .ipynb is as it was" for error in failed),
+        f"{len(outcomes) - len(failed)} of {len(outcomes)} notebooks written",
+        sep="\n",
+    )
     return 1 if failed else 0
 
 
 def _readme(options, rest, command) -> int:
-    from mamlkit import claims
+    from mamlkit.audit import claims
 
     path = options.file
     text = path.read_text() if path.exists() else ""
     if text.count(BEGIN) != 1 or text.count(END) != 1 or text.index(BEGIN) > text.index(END):
-        raise ValueError(f"{path} must have one line {BEGIN} and after it one line {END}; the table goes between them")
-    head, tail = text[: text.index(BEGIN)], text[text.index(END):]
+        raise ValueError(
+            f"{path} must have one line {BEGIN} and after it one line {END}; the table goes between them"
+        )
+    head, tail = text[: text.index(BEGIN)], text[text.index(END) :]
     path.write_text(f"{head}{BEGIN}\n{claims.table()}\n{tail}")
     return 0
 
 
 def prepare(paths: list[Path], folder: Path) -> None:
-    """Writes every notebook, not run, with profile smoke, into an emptied folder: what nbval then runs cell by cell."""
+    """Writes every notebook, not run, with profile smoke, into an emptied folder: what nbval then
+    runs cell by cell."""
     from papermill import execute_notebook
 
     folder.mkdir(parents=True, exist_ok=True)
     for old in folder.glob("*.ipynb"):
         old.unlink()
     for path in paths:
-        execute_notebook(book.read(path), str(folder / f"{path.stem}.ipynb"), {"profile": "smoke"}, prepare_only=True)
+        execute_notebook(
+            book.read(path),
+            str(folder / f"{path.stem}.ipynb"),
+            {"profile": "smoke"},
+            prepare_only=True,
+        )
 
 
 def _test(options, rest, command) -> NoReturn:
     prepare(book.notebooks(), SMOKE)
-    # Not MAMLKIT_HEADLESS: as in JupyterLab the knobs are live, and one whose callback raises fails here.
+    # Not MAMLKIT_HEADLESS: as in JupyterLab the knobs are live, and one whose callback raises fails
+    # here.
     notebooks = [str(SMOKE), "--nbval-lax", "--nbval-current-env", "--nbval-cell-timeout=300"]
     _become(["pytest", "tests", *notebooks, *rest], MAMLKIT_RESULTS=str(SMOKE))
 
@@ -166,14 +217,26 @@ def _lab(options, rest, command) -> NoReturn:
     (settings / "overrides.json").write_text(LAB_SETTINGS)
     first = book.find([])[0].with_suffix(".ipynb")
     first = first if first.exists() else first.with_suffix(".py")
-    _become(["jupyterlab", f"--ServerApp.root_dir={ROOT}", f"--LabApp.app_settings_dir={settings}",
-             f"--LabApp.default_url=/lab/tree/{first.relative_to(ROOT)}", *rest])
+    _become(
+        [
+            "jupyterlab",
+            f"--ServerApp.root_dir={ROOT}",
+            f"--LabApp.app_settings_dir={settings}",
+            f"--LabApp.default_url=/lab/tree/{first.relative_to(ROOT)}",
+            *rest,
+        ]
+    )
 
 
 def _become(words: list[str], **environment: str) -> NoReturn:
-    """This process goes on as `python -m WORDS` in the repository: Ctrl-C then means what it means there."""
+    """This process goes on as `python -m WORDS` in the repository: Ctrl-C then means what it means
+    there."""
     os.chdir(ROOT)
-    os.execve(sys.executable, [sys.executable, "-m", *words], os.environ | {"JUPYTER_PREFER_ENV_PATH": "1"} | environment)
+    os.execve(
+        sys.executable,
+        [sys.executable, "-m", *words],
+        os.environ | {"JUPYTER_PREFER_ENV_PATH": "1"} | environment,
+    )
 
 
 LAB_SETTINGS = """{
@@ -184,7 +247,8 @@ LAB_SETTINGS = """{
 
 
 def _pairs(texts: list[str] | None) -> dict[str, str]:
-    """`name=value` words as a dict. Raises ValueError for a word of another form, and for a name given twice."""
+    """`name=value` words as a dict. Raises ValueError for a word of another form, and for a name
+    given twice."""
     pairs = {}
     for text in texts or ():
         if not re.fullmatch(r"\w+=.+", text, re.DOTALL):
@@ -197,13 +261,22 @@ def _pairs(texts: list[str] | None) -> dict[str, str]:
 
 
 def _results_folder(out: Path | None) -> Path:
-    """The folder of this run. One that is named may exist only if it is empty or from a run: then the run goes on in it."""
-    from mamlkit import headless
+    """The folder of this run. One that is named may exist only if it is empty or from a run: then
+    the run goes on in it."""
+    from mamlkit.book import headless
 
     if out is None:
         return headless.new_folder(RUNS)
-    if out.exists() and not out.is_dir() or out.is_dir() and any(out.iterdir()) and not (out / ".mamlkit-run").exists():
-        raise ValueError(f"--out {out} is refused: it must be a new or empty folder, or an earlier run's, which then goes on")
+    if (
+        out.exists()
+        and not out.is_dir()
+        or out.is_dir()
+        and any(out.iterdir())
+        and not (out / ".mamlkit-run").exists()
+    ):
+        raise ValueError(
+            f"--out {out} is refused: it must be a new or empty folder, or an earlier run's, which then goes on"
+        )
     try:
         out.mkdir(parents=True, exist_ok=True)
         (out / ".mamlkit-run").touch()
@@ -214,64 +287,158 @@ def _results_folder(out: Path | None) -> Path:
 
 def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(
-        prog="python -m mamlkit", formatter_class=argparse.RawDescriptionHelpFormatter,
+        prog="python -m mamlkit",
+        formatter_class=argparse.RawDescriptionHelpFormatter,
         description="The executable, audited edition of the MAML paper: run its notebooks, with or without a browser.",
         epilog="start here:\n  python -m mamlkit lab      read, run and play in JupyterLab\n"
-               "  python -m mamlkit run      run every notebook without a browser, into runs/\n"
-               "  python -m mamlkit COMMAND --help   what a command does, with examples")
+        "  python -m mamlkit run      run every notebook without a browser, into runs/\n"
+        "  python -m mamlkit COMMAND --help   what a command does, with examples",
+    )
     commands = parser.add_subparsers(dest="command", metavar="COMMAND", required=True)
 
     def add(name, action, summary, about, examples):
         sub = commands.add_parser(
-            name, help=summary, description=f"{summary[0].upper()}{summary[1:]}.\n{about}", allow_abbrev=False,
+            name,
+            help=summary,
+            description=f"{summary[0].upper()}{summary[1:]}.\n{about}",
+            allow_abbrev=False,
             epilog="\n  ".join(["examples:", *(f"python -m mamlkit {e}" for e in examples)]),
-            formatter_class=argparse.RawDescriptionHelpFormatter)
+            formatter_class=argparse.RawDescriptionHelpFormatter,
+        )
         sub.set_defaults(action=action, folder=book.NOTEBOOKS)
         return sub
 
-    run = add("run", _run, "run notebooks without a browser",
-              "Writes executed notebooks, HTML pages, claims and checkpoints to runs/<date>-<time>/.\n"
-              "If a notebook fails, the others still run.",
-              ["run", "run 01 -p profile=smoke", "run 01_sinusoids -p seed=3 -p profile=quick", "run 01 --list",
-               "run 01 --grid seed=0,1,2 alpha=0.005,0.01 -p profile=smoke"])
-    run.add_argument("notebooks", nargs="*", metavar="NOTEBOOK", help="which, e.g. 01 or 01_sinusoids; all if none is named")
-    run.add_argument("-p", action="append", metavar="NAME=VALUE", help="a parameter, for those notebooks that have it")
-    run.add_argument("--grid", action="extend", nargs="+", metavar="NAME=V1,V2",
-                     help="run one notebook for every combination of values that was not run before with the same code")
-    run.add_argument("--out", type=Path, metavar="DIR", help="where results go; in an earlier run's folder its checkpoints are used")
-    run.add_argument("--list", action="store_true", help="say which notebooks and parameters there are, and run nothing")
+    run = add(
+        "run",
+        _run,
+        "run notebooks without a browser",
+        "Writes executed notebooks, HTML pages, claims and checkpoints to runs/<date>-<time>/.\n"
+        "If a notebook fails, the others still run.",
+        [
+            "run",
+            "run 01 -p profile=smoke",
+            "run 01_sinusoids -p seed=3 -p profile=quick",
+            "run 01 --list",
+            "run 01 --grid seed=0,1,2 alpha=0.005,0.01 -p profile=smoke",
+        ],
+    )
+    run.add_argument(
+        "notebooks",
+        nargs="*",
+        metavar="NOTEBOOK",
+        help="which, e.g. 01 or 01_sinusoids; all if none is named",
+    )
+    run.add_argument(
+        "-p",
+        action="append",
+        metavar="NAME=VALUE",
+        help="a parameter, for those notebooks that have it",
+    )
+    run.add_argument(
+        "--grid",
+        action="extend",
+        nargs="+",
+        metavar="NAME=V1,V2",
+        help="run one notebook for every combination of values that was not run before with the same code",
+    )
+    run.add_argument(
+        "--out",
+        type=Path,
+        metavar="DIR",
+        help="where results go; in an earlier run's folder its checkpoints are used",
+    )
+    run.add_argument(
+        "--list",
+        action="store_true",
+        help="say which notebooks and parameters there are, and run nothing",
+    )
 
-    lab = add("lab", _lab, "open the notebooks in JupyterLab",
-              "Further arguments go to JupyterLab.", ["lab", "lab --no-browser --port=8890"])
-    test = add("test", _test, "run every test",
-               "That is pytest on tests/ and every cell of every notebook at profile smoke. Further arguments go to pytest.",
-               ["test", "test -x -k sinusoids"])
+    lab = add(
+        "lab",
+        _lab,
+        "open the notebooks in JupyterLab",
+        "Further arguments go to JupyterLab.",
+        ["lab", "lab --no-browser --port=8890"],
+    )
+    test = add(
+        "test",
+        _test,
+        "run every test",
+        "That is pytest on tests/ and every cell of every notebook at profile smoke. Further arguments go to pytest.",
+        ["test", "test -x -k sinusoids"],
+    )
     for sub in (lab, test):
         sub.usage = f"python -m mamlkit {sub.prog.split()[-1]} [-h] [argument ...]"
 
-    bank = add("bank", _bank, "run what the committed results are made from, at the paper's budget",
-               "Each notebook or experiment whose records are missing or stale runs as a plain script: it needs torch, but no Jupyter.\n"
-               "The records of the paper's budget go to data/, those of another profile to data/cache/bank/.\n"
-               "Exit status: 0 all is banked, 1 a notebook failed, 3 time ran out.",
-               ["bank", "bank --only 01 --minutes 25", "bank --only omniglot-5w1s --seeds 3", "bank --profile smoke"])
-    bank.add_argument("--profile", choices=PROFILES, default="paper", help="how much is run (default: paper)")
-    bank.add_argument("--only", action="append", default=[], metavar="NAME", help="only this notebook, or this experiment of one; may be given again")
-    bank.add_argument("--minutes", type=float, metavar="N", help="stop after so long; the same command goes on from there")
+    bank = add(
+        "bank",
+        _bank,
+        "run what the committed results are made from, at the paper's budget",
+        "Each notebook or experiment whose records are missing or stale runs as a plain script: it needs torch, but no Jupyter.\n"
+        "The records of the paper's budget go to data/, those of another profile to data/cache/bank/.\n"
+        "Exit status: 0 all is banked, 1 a notebook failed, 3 time ran out.",
+        [
+            "bank",
+            "bank --only 01 --minutes 25",
+            "bank --only omniglot-5w1s --seeds 3",
+            "bank --profile smoke",
+        ],
+    )
+    bank.add_argument(
+        "--profile", choices=PROFILES, default="paper", help="how much is run (default: paper)"
+    )
+    bank.add_argument(
+        "--only",
+        action="append",
+        default=[],
+        metavar="NAME",
+        help="only this notebook, or this experiment of one; may be given again",
+    )
+    bank.add_argument(
+        "--minutes",
+        type=float,
+        metavar="N",
+        help="stop after so long; the same command goes on from there",
+    )
     bank.add_argument("--seed", type=int, help="another first seed than the notebook's own")
-    bank.add_argument("--seeds", type=int, metavar="N", help="so many seeds, of notebooks that have this parameter; what is banked of them is read")
+    bank.add_argument(
+        "--seeds",
+        type=int,
+        metavar="N",
+        help="so many seeds, of notebooks that have this parameter; what is banked of them is read",
+    )
 
-    notebooks = add("notebooks", _notebooks, "make the committed .ipynb files from the .py files",
-                    "Each is run at its own parameters (profile quick).", ["notebooks", "notebooks 01"])
-    notebooks.add_argument("notebooks", nargs="*", metavar="NOTEBOOK", help="which ones; all if none is named")
-    readme = add("readme", _readme, "write the table of claims in README.md anew",
-                 f"It stands between {BEGIN} and {END}.", ["readme"])
-    readme.add_argument("--file", type=Path, default=ROOT / "README.md", help="another file than README.md")
+    notebooks = add(
+        "notebooks",
+        _notebooks,
+        "make the committed .ipynb files from the .py files",
+        "Each is run at its own parameters (profile quick).",
+        ["notebooks", "notebooks 01"],
+    )
+    notebooks.add_argument(
+        "notebooks", nargs="*", metavar="NOTEBOOK", help="which ones; all if none is named"
+    )
+    readme = add(
+        "readme",
+        _readme,
+        "write the table of claims in README.md anew",
+        f"It stands between {BEGIN} and {END}.",
+        ["readme"],
+    )
+    readme.add_argument(
+        "--file", type=Path, default=ROOT / "README.md", help="another file than README.md"
+    )
     for sub in (run, bank, notebooks):
-        sub.add_argument("--folder", type=Path, help=argparse.SUPPRESS)  # other notebooks than the book's: tests use it
+        sub.add_argument(
+            "--folder", type=Path, help=argparse.SUPPRESS
+        )  # other notebooks than the book's: tests use it
     return parser
 
 
 if __name__ == "__main__":
-    for stop in (signal.SIGINT, signal.SIGTERM):  # both end what runs in order, also where a shell's "&" had SIGINT ignored
+    for stop in (
+        signal.SIGINT,
+        signal.SIGTERM,
+    ):  # both end what runs in order, also where a shell's "&" had SIGINT ignored
         signal.signal(stop, signal.default_int_handler)
     sys.exit(main())

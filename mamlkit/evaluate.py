@@ -13,12 +13,20 @@ from mamlkit.train import Step
 from mamlkit.trees import Params, tree_flatten
 
 
-def evaluate(learner: Learner, meta: Params, tasks: Task, metric: Callable[[Params, Task], Tensor], *, chunk: int = 1000) -> Tensor:
-    """The metric of the adapted parameters on every task after every step: (tasks, steps + 1), step 0 first.
+def evaluate(
+    learner: Learner,
+    meta: Params,
+    tasks: Task,
+    metric: Callable[[Params, Task], Tensor],
+    *,
+    chunk: int = 1000,
+) -> Tensor:
+    """The metric of the adapted parameters on every task after every step: (tasks, steps + 1), step
+    0 first.
 
-    tasks: a batch of tasks, every tensor with a leading tasks axis. metric: (params, one task) -> scalar.
-    chunk: how many tasks are held in memory at once; it is halved where memory runs out, and a warning says so.
-    Nothing carries over from one task to another.
+    tasks: a batch of tasks, every tensor with a leading tasks axis. metric: (params, one task) ->
+    scalar. chunk: how many tasks are held in memory at once; it is halved where memory runs out,
+    and a warning says so. Nothing carries over from one task to another.
     """
 
     def one(task):
@@ -34,16 +42,25 @@ def on_query(loss: Callable) -> Callable[[Params, Task], Tensor]:
 
 
 def on_support(loss: Callable) -> Callable[[Params, Task], Tensor]:
-    """The metric that is `loss` on the support set itself: how well the adapted model fits what it has seen."""
+    """The metric that is `loss` on the support set itself: how well the adapted model fits what it
+    has seen."""
     return lambda params, task: loss(params, task.support)
 
 
-def validated(steps: Iterable[Step], score: Callable[[Params], Tensor], *, every: int, resume: Step | None = None) -> Iterator[Step]:
-    """Passes a run's Steps on and keeps in each `best`, the meta-parameters with the highest score so far, and all `scores`.
+def validated(
+    steps: Iterable[Step],
+    score: Callable[[Params], Tensor],
+    *,
+    every: int,
+    resume: Step | None = None,
+) -> Iterator[Step]:
+    """Passes a run's Steps on and keeps in each `best`, the meta-parameters with the highest score
+    so far, and all `scores`.
 
-    score: meta-parameters -> scalar on validation tasks, higher is better; asked at Steps whose iteration is a multiple
-    of `every`. resume: the Step from which the run goes on; its `best` and `scores` are gone on from too. Source: the
-    authors stop early by validation tasks (cbfinn/maml#8).
+    score: meta-parameters -> scalar on validation tasks, higher is better; asked at Steps whose
+    iteration is a multiple of `every`. resume: the Step from which the run goes on; its `best` and
+    `scores` are gone on from too. Source: the authors stop early by validation tasks
+    (cbfinn/maml#8).
     """
     best, scores = ({}, torch.empty(0, 2)) if resume is None else (resume.best, resume.scores)
     for step in steps:

@@ -1,4 +1,5 @@
-"""Algorithm 1, lines 5 and 6: how parameters adapt to one task. Training, evaluation and RL all call this."""
+"""Algorithm 1, lines 5 and 6: how parameters adapt to one task. Training, evaluation and RL all
+call this."""
 
 from collections.abc import Callable, Sequence
 from math import isfinite
@@ -15,28 +16,34 @@ Alpha = float | Tensor | dict[str, float | Tensor]
 
 
 def step_sizes(params: Params, alpha: Alpha) -> dict[str, float | Tensor]:
-    """An alpha in full: the step size of each parameter that adapts, by name, in the order of `params`.
+    """An alpha in full: the step size of each parameter that adapts, by name, in the order of
+    `params`.
 
-    Raises ValueError for an unknown name and for a number that is negative or not finite; a tensor may be meta-learned,
-    and is not checked.
+    Raises ValueError for an unknown name and for a number that is negative or not finite; a tensor
+    may be meta-learned, and is not checked.
     """
     alphas = alpha if isinstance(alpha, dict) else dict.fromkeys(params, alpha)
     for a in alphas.values():
         if isinstance(a, (int, float)) and not (isfinite(a) and a >= 0):
-            raise ValueError(f"alpha is {a}: a step size must be a finite number that is not negative")
+            raise ValueError(
+                f"alpha is {a}: a step size must be a finite number that is not negative"
+            )
     adapted, _ = partition(params, alphas)
     return {name: alphas[name] for name in adapted}
 
 
-def inner_step(params: Params, objective: Objective, alpha: Alpha, *, first_order: bool = False) -> Params:
+def inner_step(
+    params: Params, objective: Objective, alpha: Alpha, *, first_order: bool = False
+) -> Params:
     """One gradient step on one task: theta' = theta - alpha * grad L(theta).
 
     params: the model's parameters. objective: params -> scalar loss of the task.
-    alpha: the step size, not negative: one number, or a dict that names only what adapts, with a number or a tensor
-    for each name; a parameter that it leaves out keeps its value and is not differentiated here.
-    first_order: treat the gradient as a constant when the result is differentiated (section 5.2, last paragraph).
-    Returns new parameters; `params` is not changed. Raises ValueError for a negative alpha or an unknown name.
-    Source: equation in section 2.2, Algorithm 1 line 6.
+    alpha: the step size, not negative: one number, or a dict that names only what adapts, with a
+    number or a tensor for each name; a parameter that it leaves out keeps its value and is not
+    differentiated here. first_order: treat the gradient as a constant when the result is
+    differentiated (section 5.2, last paragraph). Returns new parameters; `params` is not changed.
+    Raises ValueError for a negative alpha or an unknown name. Source: equation in section 2.2,
+    Algorithm 1 line 6.
     """
     alphas = step_sizes(params, alpha)
     adapted, fixed = partition(params, alphas)
@@ -46,26 +53,38 @@ def inner_step(params: Params, objective: Objective, alpha: Alpha, *, first_orde
     return params | {name: p - alphas[name] * gradient[name] for name, p in adapted.items()}
 
 
-def adapt(params: Params, objectives: Sequence[Objective], alphas: Sequence[Alpha], *, first_order: bool = False) -> list[Params]:
+def adapt(
+    params: Params,
+    objectives: Sequence[Objective],
+    alphas: Sequence[Alpha],
+    *,
+    first_order: bool = False,
+) -> list[Params]:
     """Several inner steps: the path theta_0 ... theta_K, theta_0 being `params` itself.
 
-    One objective and one alpha per step: `repeated` gives the objectives of supervised learning, where every step
-    sees the same data. Raises ValueError if their numbers differ. Source: Algorithm 1 lines 5-6, section 2.2
-    ("using multiple gradient updates is a straightforward extension").
+    One objective and one alpha per step: `repeated` gives the objectives of supervised learning,
+    where every step sees the same data. Raises ValueError if their numbers differ. Source:
+    Algorithm 1 lines 5-6, section 2.2 ("using multiple gradient updates is a straightforward
+    extension").
     """
     if len(objectives) != len(alphas):
-        raise ValueError(f"adapt needs one alpha per step, got {len(objectives)} objectives and {len(alphas)} alphas")
+        raise ValueError(
+            f"adapt needs one alpha per step, got {len(objectives)} objectives and {len(alphas)} alphas"
+        )
     path = [params]
     for objective, alpha in zip(objectives, alphas):
         path.append(inner_step(path[-1], objective, alpha, first_order=first_order))
     return path
 
 
-def adapt_with(optimizer: Callable[[float], Optimizer]) -> Callable[[Params, Sequence[Objective], Sequence[float]], list[Params]]:
-    """An `adapt` whose steps are another optimizer's than plain gradient descent, e.g. `adapt_with(adam)`.
+def adapt_with(
+    optimizer: Callable[[float], Optimizer],
+) -> Callable[[Params, Sequence[Objective], Sequence[float]], list[Params]]:
+    """An `adapt` whose steps are another optimizer's than plain gradient descent, e.g.
+    `adapt_with(adam)`.
 
-    optimizer: step size -> Optimizer. Its state starts anew on every task, so that nothing carries over from one to
-    another. All parameters adapt: each alpha is one number above 0.
+    optimizer: step size -> Optimizer. Its state starts anew on every task, so that nothing carries
+    over from one to another. All parameters adapt: each alpha is one number above 0.
     """
 
     def path(params, objectives, alphas):
@@ -85,12 +104,17 @@ def adapt_with(optimizer: Callable[[float], Optimizer]) -> Callable[[Params, Seq
 def repeated(loss: Callable[[Params, Any], Tensor], support: Any, steps: int) -> list[Objective]:
     """The objectives of `steps` inner steps on one support set.
 
-    A plain tuple as `support` holds one batch per step (Algorithm 3 samples anew after each update); anything else
-    is used at every step. Raises ValueError if `steps` is no whole number or below 0, or a tuple has another length.
+    A plain tuple as `support` holds one batch per step (Algorithm 3 samples anew after each
+    update); anything else is used at every step. Raises ValueError if `steps` is no whole number or
+    below 0, or a tuple has another length.
     """
     if not (isinstance(steps, int) and steps >= 0):
-        raise ValueError(f"steps is {steps}: the number of inner steps must be a whole number, 0 or more")
+        raise ValueError(
+            f"steps is {steps}: the number of inner steps must be a whole number, 0 or more"
+        )
     if type(support) is tuple and len(support) != steps:
-        raise ValueError(f"the support holds {len(support)} batches for {steps} inner steps: one batch per step is needed")
+        raise ValueError(
+            f"the support holds {len(support)} batches for {steps} inner steps: one batch per step is needed"
+        )
     batches = support if type(support) is tuple else (support,) * steps
     return [lambda params, batch=batch: loss(params, batch) for batch in batches]

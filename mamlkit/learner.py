@@ -13,8 +13,9 @@ Aux = dict[str, Tensor]
 
 
 class Learner(NamedTuple):
-    """init: model params -> meta-params. adapt: (meta-params, support) -> path of model params, theta_0 ... theta_K.
-    meta_grad: (meta-params, task) -> (meta-gradient, aux), aux["loss"] being the query loss after adaptation.
+    """init: model params -> meta-params. adapt: (meta-params, support) -> path of model params,
+    theta_0 ... theta_K. meta_grad: (meta-params, task) -> (meta-gradient, aux), aux["loss"] being
+    the query loss after adaptation.
 
     Write them for one task: `train` and `evaluate` add the tasks axis with `vmap`.
     """
@@ -24,9 +25,13 @@ class Learner(NamedTuple):
     meta_grad: Callable[[Params, Task], tuple[Params, Aux]]
 
 
-def unrolled(loss: Callable[[Params, Any], Tensor], adapt: Callable[[Params, Any], list[Params]],
-             init: Callable[[Params], Params] = dict) -> Learner:
-    """The learner whose meta-gradient differentiates the query loss through the inner steps that `adapt` takes.
+def unrolled(
+    loss: Callable[[Params, Any], Tensor],
+    adapt: Callable[[Params, Any], list[Params]],
+    init: Callable[[Params], Params] = dict,
+) -> Learner:
+    """The learner whose meta-gradient differentiates the query loss through the inner steps that
+    `adapt` takes.
 
     Source: equation 1, Algorithm 1 line 8; section 2.2: "a gradient through a gradient".
     """

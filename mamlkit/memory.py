@@ -8,10 +8,11 @@ import torch
 
 
 def fitting(work: Callable[[int], Any], chunk: int) -> tuple[Any, int]:
-    """(work(chunk), chunk), where `chunk`, how many tasks `work` holds in memory at once, is halved until they fit.
+    """(work(chunk), chunk), where `chunk`, how many tasks `work` holds in memory at once, is halved
+    until they fit.
 
-    `work` must be pure: it is called again from the start. One warning names the chunk that fits. With one task at once
-    there is nothing left to halve, and the error goes up.
+    `work` must be pure: it is called again from the start. One warning names the chunk that fits.
+    With one task at once there is nothing left to halve, and the error goes up.
     """
     asked = chunk
     while True:
@@ -22,18 +23,28 @@ def fitting(work: Callable[[int], Any], chunk: int) -> tuple[Any, int]:
             if not out_of_memory(error):
                 raise
             if chunk == 1:
-                error.add_note("Memory ran out with a single task at once (chunk=1): a smaller net, fewer examples or fewer inner "
-                               "steps need less.")
+                error.add_note(
+                    "Memory ran out with a single task at once (chunk=1): a smaller net, fewer examples or fewer inner "
+                    "steps need less."
+                )
                 raise
         chunk //= 2  # outside `except`: the error holds on to all that was in memory
         if torch.cuda.is_available():
             torch.cuda.empty_cache()
     if chunk < asked:
-        warnings.warn(f"memory ran out with {asked} tasks at once: from here on {chunk} are held at once (chunk={chunk}); "
-                      "the numbers stay the same", stacklevel=3)
+        warnings.warn(
+            f"memory ran out with {asked} tasks at once: from here on {chunk} are held at once (chunk={chunk}); "
+            "the numbers stay the same",
+            stacklevel=3,
+        )
     return done, chunk
 
 
 def out_of_memory(error: Exception) -> bool:
-    """Is this what a device says when its memory is full? On a CPU the allocator raises a plain RuntimeError."""
-    return isinstance(error, torch.OutOfMemoryError) or "can't allocate memory" in str(error) or "not enough memory" in str(error)
+    """Is this what a device says when its memory is full? On a CPU the allocator raises a plain
+    RuntimeError."""
+    return (
+        isinstance(error, torch.OutOfMemoryError)
+        or "can't allocate memory" in str(error)
+        or "not enough memory" in str(error)
+    )

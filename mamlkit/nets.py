@@ -14,9 +14,11 @@ from mamlkit.trees import Params
 
 
 class Net(NamedTuple):
-    """init: generator -> parameters, on the generator's device. forward: (parameters, inputs) -> outputs.
+    """init: generator -> parameters, on the generator's device. forward: (parameters, inputs) ->
+    outputs.
 
-    A net with batch norm also takes `reference`, see `batch_norm`: forward(parameters, inputs, reference=n).
+    A net with batch norm also takes `reference`, see `batch_norm`: forward(parameters, inputs,
+    reference=n).
     """
 
     init: Callable[[Generator], Params]
@@ -27,7 +29,8 @@ Filler = Callable[[Generator, tuple[int, ...]], Tensor]
 
 
 def truncated_normal(std: float = 0.01) -> Filler:
-    """Normal numbers cut at two standard deviations: the initialisation of the authors' fully connected nets."""
+    """Normal numbers cut at two standard deviations: the initialisation of the authors' fully
+    connected nets."""
 
     def fill(generator, shape):
         tail = torch.special.ndtr(torch.tensor(-2.0, device=generator.device))
@@ -39,7 +42,9 @@ def truncated_normal(std: float = 0.01) -> Filler:
 
 def normal(std: float) -> Filler:
     """Normal numbers: std 1 is the authors' initialisation of a convolutional net's last layer."""
-    return lambda generator, shape: std * torch.randn(shape, generator=generator, device=generator.device)
+    return lambda generator, shape: std * torch.randn(
+        shape, generator=generator, device=generator.device
+    )
 
 
 def he(generator: Generator, shape: tuple[int, ...]) -> Tensor:
@@ -69,13 +74,19 @@ def _layers(generator, shapes, fillers, normed):
     return params
 
 
-def mlp(*sizes: int, activation: Callable[[Tensor], Tensor] = F.relu, weight: Filler = truncated_normal(), norm: bool = False) -> Net:
+def mlp(
+    *sizes: int,
+    activation: Callable[[Tensor], Tensor] = F.relu,
+    weight: Filler = truncated_normal(),
+    norm: bool = False,
+) -> Net:
     """A fully connected net of the given layer sizes, inputs first.
 
-    `mlp(1, 40, 40, 1)` is the sinusoid regressor (section 5.1; 1,761 parameters), `mlp(784, 256, 128, 64, 64, 5,
-    norm=True)` the non-convolutional Omniglot net (section 5.2; 247,109). weight: how weights start; biases start at 0.
-    norm: batch normalisation before each activation, see `batch_norm`. forward: (examples, ...) -> (examples, sizes[-1]).
-    Raises ValueError for fewer than two sizes or a size below 1.
+    `mlp(1, 40, 40, 1)` is the sinusoid regressor (section 5.1; 1,761 parameters), `mlp(784, 256,
+    128, 64, 64, 5, norm=True)` the non-convolutional Omniglot net (section 5.2; 247,109). weight:
+    how weights start; biases start at 0. norm: batch normalisation before each activation, see
+    `batch_norm`. forward: (examples, ...) -> (examples, sizes[-1]). Raises ValueError for fewer
+    than two sizes or a size below 1.
     """
     if len(sizes) < 2 or min(sizes) < 1:
         raise ValueError(f"an mlp needs two or more layer sizes of 1 or more, got {sizes}")
@@ -85,25 +96,38 @@ def mlp(*sizes: int, activation: Callable[[Tensor], Tensor] = F.relu, weight: Fi
     def forward(params, x, reference=None):
         x = x.flatten(1)
         if x.shape[1] != sizes[0]:
-            raise ValueError(f"this net takes {sizes[0]} numbers an example, got inputs of shape {tuple(x.shape)}")
+            raise ValueError(
+                f"this net takes {sizes[0]} numbers an example, got inputs of shape {tuple(x.shape)}"
+            )
         for i in range(last):
             x = F.linear(x, params[f"layer{i}.weight"], params[f"layer{i}.bias"])
             x = activation(batch_norm(x, **_norm(params, i), reference=reference) if norm else x)
         return F.linear(x, params[f"layer{last}.weight"], params[f"layer{last}.bias"])
 
-    return Net(lambda generator: _layers(generator, shapes, [weight] * len(shapes), range(last if norm else 0)), forward)
+    return Net(
+        lambda generator: _layers(
+            generator, shapes, [weight] * len(shapes), range(last if norm else 0)
+        ),
+        forward,
+    )
 
 
-def batch_norm(x: Tensor, beta: Tensor, scale: Tensor | None = None, *, reference: int | None = None) -> Tensor:
-    """Batch normalisation by the statistics of the batch itself, shift `beta`, no scale: the authors' code.
+def batch_norm(
+    x: Tensor, beta: Tensor, scale: Tensor | None = None, *, reference: int | None = None
+) -> Tensor:
+    """Batch normalisation by the statistics of the batch itself, shift `beta`, no scale: the
+    authors' code.
 
-    x: (examples, channels, ...). scale: (channels,), see `scaled`. reference: the statistics are those of the first so
-    many examples (None: of all), 1 or more: how queries are normalised by a support set that stands before them.
-    Composed from mean and variance because the derivative of the native operator is wrong at second order when `vmap`
-    stands inside a gradient and a scale is learned (pytorch/functorch#534).
+    x: (examples, channels, ...). scale: (channels,), see `scaled`. reference: the statistics are
+    those of the first so many examples (None: of all), 1 or more: how queries are normalised by a
+    support set that stands before them. Composed from mean and variance because the derivative of
+    the native operator is wrong at second order when `vmap` stands inside a gradient and a scale is
+    learned (pytorch/functorch#534).
     """
     if reference is not None and not 1 <= reference <= len(x):
-        raise ValueError(f"reference is {reference}: it must be from 1 to {len(x)}, the number of examples")
+        raise ValueError(
+            f"reference is {reference}: it must be from 1 to {len(x)}, the number of examples"
+        )
     axes = [0, *range(2, x.ndim)]
     variance, mean = torch.var_mean(x[:reference], axes, correction=0, keepdim=True)
     shape = [1, -1] + [1] * (x.ndim - 2)
@@ -113,43 +137,64 @@ def batch_norm(x: Tensor, beta: Tensor, scale: Tensor | None = None, *, referenc
 
 def _norm(params, i):
     """The parameters of normalisation layer i, by their names in `batch_norm`."""
-    return {name: params[f"norm{i}.{name}"] for name in ("beta", "scale") if f"norm{i}.{name}" in params}
+    return {
+        name: params[f"norm{i}.{name}"] for name in ("beta", "scale") if f"norm{i}.{name}" in params
+    }
 
 
 def scaled(net: Net) -> Net:
-    """The same net with a learned scale in every batch norm, starting at 1: batch norm as Ioffe & Szegedy have it.
+    """The same net with a learned scale in every batch norm, starting at 1: batch norm as Ioffe &
+    Szegedy have it.
 
-    The authors' code has none. The names are `norm0.scale`, ...; they stand behind the net's own parameters.
+    The authors' code has none. The names are `norm0.scale`, ...; they stand behind the net's own
+    parameters.
     """
 
     def init(generator):
         params = net.init(generator)
-        return params | {k.replace(".beta", ".scale"): torch.ones_like(p) for k, p in params.items() if k.endswith(".beta")}
+        return params | {
+            k.replace(".beta", ".scale"): torch.ones_like(p)
+            for k, p in params.items()
+            if k.endswith(".beta")
+        }
 
     return Net(init, net.forward)
 
 
 def all_but_norms(params: Params, alpha: float) -> dict[str, float]:
-    """The authors' alpha: one step size for everything but batch norm's own parameters, which are only meta-learned.
+    """The authors' alpha: one step size for everything but batch norm's own parameters, which are
+    only meta-learned.
 
-    Their code never steps the betas inside (cbfinn/maml#43). alpha: on the mean loss. Their classification loss is
-    the number of ways times the mean cross-entropy, so their 0.4 (Omniglot 5-way), 0.1 (20-way) and 0.01
-    (miniImagenet, 5-way) are 2.0, 2.0 and 0.05 here.
+    Their code never steps the betas inside (cbfinn/maml#43). alpha: on the mean loss. Their
+    classification loss is the number of ways times the mean cross-entropy, so their 0.4 (Omniglot
+    5-way), 0.1 (20-way) and 0.01 (miniImagenet, 5-way) are 2.0, 2.0 and 0.05 here.
     """
     return {name: alpha for name in params if not name.startswith("norm")}
 
 
-def strided_convnet(ways: int, *, filters: int = 64, channels: int = 1, activation: Callable[[Tensor], Tensor] = F.relu) -> Net:
-    """The Omniglot net of section 5.2: four 3x3 convolutions of stride 2, batch norm, ReLU, mean over the last map.
+def strided_convnet(
+    ways: int,
+    *,
+    filters: int = 64,
+    channels: int = 1,
+    activation: Callable[[Tensor], Tensor] = F.relu,
+) -> Net:
+    """The Omniglot net of section 5.2: four 3x3 convolutions of stride 2, batch norm, ReLU, mean
+    over the last map.
 
-    112,005 parameters at 5 ways, 112,980 at 20. forward: (examples, channels, height, width) -> (examples, ways).
+    112,005 parameters at 5 ways, 112,980 at 20. forward: (examples, channels, height, width) ->
+    (examples, ways).
     """
-    return _with_head(strided_body(filters=filters, channels=channels, activation=activation), filters, ways)
+    return _with_head(
+        strided_body(filters=filters, channels=channels, activation=activation), filters, ways
+    )
 
 
-def strided_body(*, filters: int = 64, channels: int = 1, activation: Callable[[Tensor], Tensor] = F.relu) -> Net:
-    """`strided_convnet` without its head: the 64 numbers of its last hidden layer, an embedding; 111,680 parameters,
-    256 of them the biases that batch norm cancels.
+def strided_body(
+    *, filters: int = 64, channels: int = 1, activation: Callable[[Tensor], Tensor] = F.relu
+) -> Net:
+    """`strided_convnet` without its head: the 64 numbers of its last hidden layer, an embedding;
+    111,680 parameters, 256 of them the biases that batch norm cancels.
 
     It reads the parameters of the whole net as well: the features of a trained classifier.
     forward: (examples, channels, height, width) -> (examples, filters).
@@ -164,36 +209,61 @@ def strided_body(*, filters: int = 64, channels: int = 1, activation: Callable[[
 def strided_conv(x: Tensor, weight: Tensor, bias: Tensor) -> Tensor:
     """The 3x3 convolution of stride 2, padded by 1.
 
-    x: (examples, in, height, width). weight: (out, in, 3, 3). bias: (out,). Compiled for a CPU it is one matrix product,
-    (positions, 9 in) by (9 in, out).
+    x: (examples, in, height, width). weight: (out, in, 3, 3). bias: (out,). Compiled for a CPU it
+    is one matrix product, (positions, 9 in) by (9 in, out).
     """
-    # Adapted weights differ by task, which makes F.conv2d a grouped convolution. On small maps a compiled matrix product
-    # is a quarter faster; at stride 2 the patches are 9/4 of the map (at stride 1 nine times: too much to copy and keep).
+    # Adapted weights differ by task, which makes F.conv2d a grouped convolution. On small maps a
+    # compiled matrix product
+    # is a quarter faster; at stride 2 the patches are 9/4 of the map (at stride 1 nine times: too
+    # much to copy and keep).
     # Uncompiled, the patches cost more than they save; on CUDA F.conv2d is cuDNN's.
     if x.is_cuda or not torch.compiler.is_compiling():
         return F.conv2d(x, weight, bias, stride=2, padding=1)
     examples, channels, height, width = x.shape
     rows, columns = (height + 1) // 2, (width + 1) // 2
     x = F.pad(x.permute(0, 2, 3, 1), (0, 0, 1, 2 * columns + 1 - width, 1, 2 * rows + 1 - height))
-    pairs = x.reshape(examples, rows + 1, 2, columns + 1, 2, channels)  # row i of a patch is row i % 2 of a pair
-    patches = torch.cat([pairs[:, i // 2:i // 2 + rows, i % 2, j // 2:j // 2 + columns, j % 2]
-                         for i in range(3) for j in range(3)], -1)
+    pairs = x.reshape(
+        examples, rows + 1, 2, columns + 1, 2, channels
+    )  # row i of a patch is row i % 2 of a pair
+    patches = torch.cat(
+        [
+            pairs[:, i // 2 : i // 2 + rows, i % 2, j // 2 : j // 2 + columns, j % 2]
+            for i in range(3)
+            for j in range(3)
+        ],
+        -1,
+    )
     return (patches @ weight.permute(2, 3, 1, 0).flatten(0, 2) + bias).permute(0, 3, 1, 2)
 
 
-def pooled_convnet(ways: int, *, filters: int = 32, channels: int = 3, size: int = 84,
-                   activation: Callable[[Tensor], Tensor] = F.relu) -> Net:
-    """The miniImagenet net of section 5.2: four 3x3 convolutions, batch norm, ReLU, 2x2 max-pooling.
+def pooled_convnet(
+    ways: int,
+    *,
+    filters: int = 32,
+    channels: int = 3,
+    size: int = 84,
+    activation: Callable[[Tensor], Tensor] = F.relu,
+) -> Net:
+    """The miniImagenet net of section 5.2: four 3x3 convolutions, batch norm, ReLU, 2x2
+    max-pooling.
 
-    32,773 parameters at 5 ways and 84x84 images. forward: (examples, channels, size, size) -> (examples, ways).
+    32,773 parameters at 5 ways and 84x84 images. forward: (examples, channels, size, size) ->
+    (examples, ways).
     """
-    return _with_head(pooled_body(filters=filters, channels=channels, activation=activation), filters * (size // 16) ** 2, ways)
+    return _with_head(
+        pooled_body(filters=filters, channels=channels, activation=activation),
+        filters * (size // 16) ** 2,
+        ways,
+    )
 
 
-def pooled_body(*, filters: int = 32, channels: int = 3, activation: Callable[[Tensor], Tensor] = F.relu) -> Net:
+def pooled_body(
+    *, filters: int = 32, channels: int = 3, activation: Callable[[Tensor], Tensor] = F.relu
+) -> Net:
     """`pooled_convnet` without its head: 800 features of an 84x84 image.
 
-    forward: (examples, channels, height, width) -> (examples, filters * (height // 16) * (width // 16)).
+    forward: (examples, channels, height, width) -> (examples, filters * (height // 16) * (width //
+    16)).
     """
 
     def block(x, weight, bias, norm):
@@ -218,10 +288,15 @@ def _with_head(body, features, ways):
     def init(generator):
         params = body.init(generator)
         weight = normal(1.0)(generator, (ways, features))
-        return params | {"layer4.weight": weight, "layer4.bias": torch.zeros(ways, device=generator.device)}
+        return params | {
+            "layer4.weight": weight,
+            "layer4.bias": torch.zeros(ways, device=generator.device),
+        }
 
     def forward(params, x, reference=None):
-        return F.linear(body.forward(params, x, reference), params["layer4.weight"], params["layer4.bias"])
+        return F.linear(
+            body.forward(params, x, reference), params["layer4.weight"], params["layer4.bias"]
+        )
 
     return Net(init, forward)
 
@@ -229,16 +304,21 @@ def _with_head(body, features, ways):
 def from_module(build: Callable[[], nn.Module]) -> Net:
     """Any `torch.nn.Module` as a net: `build()` makes it, its parameters become the dict.
 
-    Modules with buffers that change (running statistics) are refused: state hidden in a module cannot be
-    differentiated through. The module's own initialisation is used, seeded from the generator.
+    Modules with buffers that change (running statistics) are refused: state hidden in a module
+    cannot be differentiated through. The module's own initialisation is used, seeded from the
+    generator.
     """
     module = build()
     if buffers := [name for name, _ in module.named_buffers()]:
-        raise ValueError(f"{type(module).__name__} keeps state in the buffers {buffers}: use a module without running statistics")
+        raise ValueError(
+            f"{type(module).__name__} keeps state in the buffers {buffers}: use a module without running statistics"
+        )
 
     def init(generator):
         with torch.random.fork_rng():
-            torch.manual_seed(int(torch.randint(2**62, (), generator=generator, device=generator.device)))
+            torch.manual_seed(
+                int(torch.randint(2**62, (), generator=generator, device=generator.device))
+            )
             fresh = build()
         return {name: p.detach().to(generator.device) for name, p in fresh.named_parameters()}
 
@@ -246,13 +326,16 @@ def from_module(build: Callable[[], nn.Module]) -> Net:
 
 
 def with_context(net: Net, size: int, *, shift: str) -> Net:
-    """The same net, told which task it is on by a vector: params["context"] (size,), zeros at first.
+    """The same net, told which task it is on by a vector: params["context"] (size,), zeros at
+    first.
 
-    shift: the parameter, one number for each unit of a layer, that the context moves, by "context.weight" @ context.
-    Moving the first layer's bias is the same as giving the net the context beside its inputs, as CAVIA's regressors and
-    MAML's context vector (appendix C.2) do. Where batch norm follows, a bias does nothing: move a beta, e.g.
-    "norm2.beta", which is CAVIA's convolutional net without the scale. "context.weight" (units, size) starts normal,
-    its variance 1 / size. Raises ValueError for a size below 1; `init` raises one if `shift` is no parameter of that form.
+    shift: the parameter, one number for each unit of a layer, that the context moves, by
+    "context.weight" @ context. Moving the first layer's bias is the same as giving the net the
+    context beside its inputs, as CAVIA's regressors and MAML's context vector (appendix C.2) do.
+    Where batch norm follows, a bias does nothing: move a beta, e.g. "norm2.beta", which is CAVIA's
+    convolutional net without the scale. "context.weight" (units, size) starts normal, its variance
+    1 / size. Raises ValueError for a size below 1; `init` raises one if `shift` is no parameter of
+    that form.
     """
     if size < 1:
         raise ValueError(f"size is {size}: a context holds 1 number or more")
@@ -261,9 +344,14 @@ def with_context(net: Net, size: int, *, shift: str) -> Net:
         params = net.init(generator)
         if shift not in params or params[shift].ndim != 1:
             fitting = [name for name, p in params.items() if p.ndim == 1]
-            raise ValueError(f'"{shift}" is nothing that a context can move in this net; these are: {fitting}')
+            raise ValueError(
+                f'"{shift}" is nothing that a context can move in this net; these are: {fitting}'
+            )
         weight = normal(size**-0.5)(generator, (len(params[shift]), size))
-        return {"context": weight.new_zeros(size), "context.weight": weight} | params  # the head stays last
+        return {
+            "context": weight.new_zeros(size),
+            "context.weight": weight,
+        } | params  # the head stays last
 
     def forward(params, x):
         moved = params[shift] + params["context.weight"] @ params["context"]

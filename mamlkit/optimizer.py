@@ -1,4 +1,5 @@
-"""The outer optimizer as two pure functions: what is saved and resumed is data, and compiled code can hold it."""
+"""The outer optimizer as two pure functions: what is saved and resumed is data, and compiled code
+can hold it."""
 
 from collections.abc import Callable
 from math import pi
@@ -11,7 +12,8 @@ from torch import Tensor
 class Optimizer(NamedTuple):
     """init: parameters -> state. update: (gradient, state, parameters) -> (parameters, state).
 
-    Parameters, gradient and state are tensors of one shape (`train` keeps all parameters in one vector).
+    Parameters, gradient and state are tensors of one shape (`train` keeps all parameters in one
+    vector).
     """
 
     init: Callable[[Tensor], Any]
@@ -19,13 +21,18 @@ class Optimizer(NamedTuple):
 
 
 def adam(beta: float, *, decay: tuple[float, float] = (0.9, 0.999), eps: float = 1e-8) -> Optimizer:
-    """Adam, as `torch.optim.Adam` computes it. beta: the meta step size of Algorithm 1, line 8, above 0."""
+    """Adam, as `torch.optim.Adam` computes it. beta: the meta step size of Algorithm 1, line 8,
+    above 0."""
     if not beta > 0:
         raise ValueError(f"beta is {beta}: the meta step size must be above 0")
     d1, d2 = decay
 
     def init(x):
-        return {"count": torch.zeros((), dtype=x.dtype, device=x.device), "first": torch.zeros_like(x), "second": torch.zeros_like(x)}
+        return {
+            "count": torch.zeros((), dtype=x.dtype, device=x.device),
+            "first": torch.zeros_like(x),
+            "second": torch.zeros_like(x),
+        }
 
     def update(g, state, x):
         count = state["count"] + 1
@@ -39,14 +46,16 @@ def adam(beta: float, *, decay: tuple[float, float] = (0.9, 0.999), eps: float =
 
 
 def sgd(beta: float) -> Optimizer:
-    """Plain gradient descent: Algorithm 1, line 8, as it is written. beta: the step size, above 0."""
+    """Plain gradient descent: Algorithm 1, line 8, as it is written. beta: the step size, above
+    0."""
     if not beta > 0:
         raise ValueError(f"beta is {beta}: the meta step size must be above 0")
     return Optimizer(lambda x: {}, lambda g, state, x: (x - beta * g, state))
 
 
 def annealed(optimizer: Optimizer, schedule: Callable[[Tensor], Tensor]) -> Optimizer:
-    """The same optimizer with steps that change size: meta-update i = 0, 1, ... goes schedule(i) of its way.
+    """The same optimizer with steps that change size: meta-update i = 0, 1, ... goes schedule(i) of
+    its way.
 
     For Adam and gradient descent this is the same as changing beta. schedule: `cosine` or `linear`.
     """
@@ -55,20 +64,25 @@ def annealed(optimizer: Optimizer, schedule: Callable[[Tensor], Tensor]) -> Opti
         return optimizer.init(x) | {"age": torch.zeros((), dtype=x.dtype, device=x.device)}
 
     def update(g, state, x):
-        moved, after = optimizer.update(g, {name: s for name, s in state.items() if name != "age"}, x)
+        moved, after = optimizer.update(
+            g, {name: s for name, s in state.items() if name != "age"}, x
+        )
         return x + schedule(state["age"]) * (moved - x), after | {"age": state["age"] + 1}
 
     return Optimizer(init, update)
 
 
 def cosine(iterations: int, end: float = 0.0) -> Callable[[Tensor], Tensor]:
-    """A schedule that falls from 1 to `end` in `iterations` meta-updates, along half a cosine, and stays there.
+    """A schedule that falls from 1 to `end` in `iterations` meta-updates, along half a cosine, and
+    stays there.
 
-    MAML++ anneals its Adam from 1e-3 to 1e-5 so, end = 0.01 (Loshchilov & Hutter 2017, without restarts).
+    MAML++ anneals its Adam from 1e-3 to 1e-5 so, end = 0.01 (Loshchilov & Hutter 2017, without
+    restarts).
     """
     return lambda i: end + (1 - end) * (1 + torch.cos(pi * (i / iterations).clamp(max=1))) / 2
 
 
 def linear(iterations: int, end: float = 0.0) -> Callable[[Tensor], Tensor]:
-    """A schedule that falls from 1 to `end` in `iterations` meta-updates, along a line, and stays there (Reptile's)."""
+    """A schedule that falls from 1 to `end` in `iterations` meta-updates, along a line, and stays
+    there (Reptile's)."""
     return lambda i: 1 + (end - 1) * (i / iterations).clamp(max=1)

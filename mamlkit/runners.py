@@ -1,7 +1,8 @@
 """Three ways to make meta-updates one after another, all with the same numbers.
 
-`advance(place, noise) -> place` is one update: `place` is where a block is, a tuple of tensors (and pytrees of them) whose
-first tells which update is next; `noise` is the block's. A runner is (place, noise, n) -> place after n updates.
+`advance(place, noise) -> place` is one update: `place` is where a block is, a tuple of tensors (and
+pytrees of them) whose first tells which update is next; `noise` is the block's. A runner is (place,
+noise, n) -> place after n updates.
 """
 
 import warnings
@@ -26,19 +27,22 @@ def in_python(advance) -> Callable:
 
 
 def compiled_loop(advance) -> Callable:
-    """For a CPU: the loop is inside the graph. An update of section 5.1 takes 0.4 ms; to call each from Python would add
-    more than half of that."""
+    """For a CPU: the loop is inside the graph. An update of section 5.1 takes 0.4 ms; to call each
+    from Python would add more than half of that."""
 
     def loop(place, noise, n):
         return torch.while_loop(lambda i, *_: i < n, lambda *place: advance(place, noise), place)
 
-    loop = torch.compile(_renewed(loop), fullgraph=True, dynamic=False, options={"cpp_wrapper": True})
+    loop = torch.compile(
+        _renewed(loop), fullgraph=True, dynamic=False, options={"cpp_wrapper": True}
+    )
     return lambda place, noise, n: loop(place, noise, torch.tensor(n))
 
 
 def captured(advance) -> Callable:
-    """For a GPU: an update, its tasks' making included, is recorded once as a CUDA graph, and a call replays it. It reads
-    and writes the same memory each time: a block's start and noise are copied there, and its end is copied out.
+    """For a GPU: an update, its tasks' making included, is recorded once as a CUDA graph, and a
+    call replays it. It reads and writes the same memory each time: a block's start and noise are
+    copied there, and its end is copied out.
 
     Not yet run on a GPU.
     """
@@ -62,7 +66,9 @@ def _record(advance, place, noise):
     with torch.cuda.device(place[0].device):
         aside = torch.cuda.Stream()
         aside.wait_stream(torch.cuda.current_stream())
-        with torch.cuda.stream(aside):  # libraries set themselves up at their first calls, which a graph cannot hold
+        with torch.cuda.stream(
+            aside
+        ):  # libraries set themselves up at their first calls, which a graph cannot hold
             for _ in range(3):
                 advance(place, noise)
         torch.cuda.current_stream().wait_stream(aside)
@@ -73,13 +79,15 @@ def _record(advance, place, noise):
 
 
 def _renewed(function):
-    """A code object of its own: torch allows each code object 8 compiled versions, and every run of `train` is another."""
+    """A code object of its own: torch allows each code object 8 compiled versions, and every run of
+    `train` is another."""
     function.__code__ = function.__code__.replace()
     return function
 
 
 def or_in_python(run, advance) -> Callable:
-    """`run`, or a call for each update, with a warning, if its first call fails. Both are pure: no update is lost."""
+    """`run`, or a call for each update, with a warning, if its first call fails. Both are pure: no
+    update is lost."""
     chosen = None
 
     def either(*args):
@@ -94,8 +102,10 @@ def or_in_python(run, advance) -> Callable:
                     raise
                 chosen = in_python(advance)
                 reason = next(iter(str(error).splitlines()), "")
-                warnings.warn(f"compiling failed ({type(error).__name__}: {reason}): training runs uncompiled, many times slower",
-                              stacklevel=5)
+                warnings.warn(
+                    f"compiling failed ({type(error).__name__}: {reason}): training runs uncompiled, many times slower",
+                    stacklevel=5,
+                )
         return chosen(*args)
 
     return either

@@ -1,7 +1,8 @@
-"""Recurrent and attention nets: architectures that the paper claims (sections 1 and 3) and never tries.
+"""Recurrent and attention nets: architectures that the paper claims (sections 1 and 3) and never
+tries.
 
-Written from plain tensor operations: torch's fused GRU cannot be batched by `vmap`, and its fused attention has no
-second derivative.
+Written from plain tensor operations: torch's fused GRU cannot be batched by `vmap`, and its fused
+attention has no second derivative.
 """
 
 import torch
@@ -14,8 +15,10 @@ from mamlkit.trees import Params
 
 def dense(generator: Generator, name: str, outputs: int, inputs: int) -> Params:
     """The parameters `name`.weight and `name`.bias of a linear layer; `apply_dense` reads them."""
-    return {f"{name}.weight": normal(inputs**-0.5)(generator, (outputs, inputs)),
-            f"{name}.bias": torch.zeros(outputs, device=generator.device)}
+    return {
+        f"{name}.weight": normal(inputs**-0.5)(generator, (outputs, inputs)),
+        f"{name}.bias": torch.zeros(outputs, device=generator.device),
+    }
 
 
 def apply_dense(params: Params, name: str, x: Tensor) -> Tensor:
@@ -24,7 +27,8 @@ def apply_dense(params: Params, name: str, x: Tensor) -> Tensor:
 
 
 def lstm(generator: Generator, name: str, inputs: int, hidden: int) -> Params:
-    """The parameters `name`.weight and `name`.bias of a long short-term memory (Hochreiter & Schmidhuber 1997).
+    """The parameters `name`.weight and `name`.bias of a long short-term memory (Hochreiter &
+    Schmidhuber 1997).
 
     Its forget gate starts open, with a bias of 1 (Jozefowicz et al. 2015).
     """
@@ -33,8 +37,11 @@ def lstm(generator: Generator, name: str, inputs: int, hidden: int) -> Params:
     return params
 
 
-def lstm_step(params: Params, name: str, x: Tensor, state: tuple[Tensor, Tensor]) -> tuple[Tensor, Tensor]:
-    """One step of the `lstm` called `name`: input (..., inputs) and state (h, c), each (..., hidden) -> the next state."""
+def lstm_step(
+    params: Params, name: str, x: Tensor, state: tuple[Tensor, Tensor]
+) -> tuple[Tensor, Tensor]:
+    """One step of the `lstm` called `name`: input (..., inputs) and state (h, c), each (...,
+    hidden) -> the next state."""
     h, c = state
     forget, write, show, new = apply_dense(params, name, torch.cat([x, h], -1)).chunk(4, -1)
     c = torch.sigmoid(forget) * c + torch.sigmoid(write) * torch.tanh(new)
@@ -48,8 +55,11 @@ def gru(inputs: int, hidden: int, outputs: int) -> Net:
     """
 
     def init(generator):
-        return (dense(generator, "input", 3 * hidden, inputs) | dense(generator, "state", 3 * hidden, hidden)
-                | dense(generator, "out", outputs, hidden))
+        return (
+            dense(generator, "input", 3 * hidden, inputs)
+            | dense(generator, "state", 3 * hidden, hidden)
+            | dense(generator, "out", outputs, hidden)
+        )
 
     def forward(params, x):
         state = x.new_zeros(x.shape[0], hidden)
@@ -64,21 +74,32 @@ def gru(inputs: int, hidden: int, outputs: int) -> Net:
 
 
 def transformer(inputs: int, width: int, heads: int, outputs: int) -> Net:
-    """One block of self-attention and a two-layer net, both with residuals; the mean over time is read out.
+    """One block of self-attention and a two-layer net, both with residuals; the mean over time is
+    read out.
 
     Attention without position codes sees a set. width must be a multiple of heads.
     forward: (examples, time, inputs) -> (examples, outputs).
     """
     if width % heads:
-        raise ValueError(f"width is {width} and heads is {heads}: width must be a multiple of heads")
+        raise ValueError(
+            f"width is {width} and heads is {heads}: width must be a multiple of heads"
+        )
 
     def init(generator):
-        return (dense(generator, "embed", width, inputs) | dense(generator, "qkv", 3 * width, width)
-                | dense(generator, "mix", width, width) | dense(generator, "up", 2 * width, width)
-                | dense(generator, "down", width, 2 * width) | dense(generator, "out", outputs, width))
+        return (
+            dense(generator, "embed", width, inputs)
+            | dense(generator, "qkv", 3 * width, width)
+            | dense(generator, "mix", width, width)
+            | dense(generator, "up", 2 * width, width)
+            | dense(generator, "down", width, 2 * width)
+            | dense(generator, "out", outputs, width)
+        )
 
     def attend(params, x: Tensor) -> Tensor:
-        q, k, v = (part.unflatten(-1, (heads, -1)).transpose(1, 2) for part in apply_dense(params, "qkv", x).chunk(3, -1))
+        q, k, v = (
+            part.unflatten(-1, (heads, -1)).transpose(1, 2)
+            for part in apply_dense(params, "qkv", x).chunk(3, -1)
+        )
         weights = torch.softmax(q @ k.transpose(-1, -2) / q.shape[-1] ** 0.5, -1)
         return apply_dense(params, "mix", (weights @ v).transpose(1, 2).flatten(2))
 

@@ -10,14 +10,18 @@ from mamlkit.trees import Params, ravel
 Vector = Tensor | Params
 
 
-def conjugate_gradient(product: Callable[[Vector], Vector], b: Vector, *, iterations: int, tolerance: float = 1e-10) -> Vector:
-    """Solves A x = b, with A symmetric and positive definite, from products v -> A v alone (Hestenes & Stiefel 1952).
+def conjugate_gradient(
+    product: Callable[[Vector], Vector], b: Vector, *, iterations: int, tolerance: float = 1e-10
+) -> Vector:
+    """Solves A x = b, with A symmetric and positive definite, from products v -> A v alone
+    (Hestenes & Stiefel 1952).
 
-    b: a vector (n,) or a parameter dict; `product` takes and gives, and the solution has, the same form.
-    iterations: how many products are taken, 1 or more; n are enough where arithmetic is exact. Inside `vmap` every
-    system takes as many: one whose residual has fallen to `tolerance` times |b| stands still from then on, and so does
-    one that meets a direction without positive curvature, where A is not what the method needs.
-    A value that is not finite is handed on, never hidden. Raises ValueError for fewer than 1 iteration.
+    b: a vector (n,) or a parameter dict; `product` takes and gives, and the solution has, the same
+    form. iterations: how many products are taken, 1 or more; n are enough where arithmetic is
+    exact. Inside `vmap` every system takes as many: one whose residual has fallen to `tolerance`
+    times |b| stands still from then on, and so does one that meets a direction without positive
+    curvature, where A is not what the method needs. A value that is not finite is handed on, never
+    hidden. Raises ValueError for fewer than 1 iteration.
     """
     if iterations < 1:
         raise ValueError(f"iterations is {iterations}: conjugate gradient takes 1 or more")

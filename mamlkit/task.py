@@ -18,11 +18,12 @@ class Data(NamedTuple):
 
 
 class Task(NamedTuple):
-    """One task T_i: `support` is the paper's D (it adapts), `query` is D' (it meta-learns and measures).
+    """One task T_i: `support` is the paper's D (it adapts), `query` is D' (it meta-learns and
+    measures).
 
-    Each is any pytree of tensors, usually `Data`. A plain tuple as `support` holds one batch per inner step
-    (reinforcement learning samples anew after each). A batch of tasks is the same type, every tensor with a
-    leading `tasks` axis.
+    Each is any pytree of tensors, usually `Data`. A plain tuple as `support` holds one batch per
+    inner step (reinforcement learning samples anew after each). A batch of tasks is the same type,
+    every tensor with a leading `tasks` axis.
     """
 
     support: Any
@@ -30,10 +31,12 @@ class Task(NamedTuple):
 
 
 class Family(NamedTuple):
-    """A distribution over tasks p(T), as two functions, so that compiled code never touches a generator.
+    """A distribution over tasks p(T), as two functions, so that compiled code never touches a
+    generator.
 
-    `noise(generator, tasks)` draws all that is random in `tasks` tasks, a pytree with a leading tasks axis, on the
-    generator's device; `make(noise)` is pure and turns the noise of ONE task into that `Task`.
+    `noise(generator, tasks)` draws all that is random in `tasks` tasks, a pytree with a leading
+    tasks axis, on the generator's device; `make(noise)` is pure and turns the noise of ONE task
+    into that `Task`.
     """
 
     noise: Callable[[Generator, int], Any]
@@ -41,7 +44,8 @@ class Family(NamedTuple):
 
 
 def sample(family: Family, generator: Generator, tasks: int) -> Task:
-    """Draws a batch of `tasks` tasks T_i ~ p(T) (Algorithm 1, line 3); every tensor has a leading tasks axis."""
+    """Draws a batch of `tasks` tasks T_i ~ p(T) (Algorithm 1, line 3); every tensor has a leading
+    tasks axis."""
     if tasks < 1:
         raise ValueError(f"tasks is {tasks}: at least 1 task must be drawn")
     return vmap(family.make)(family.noise(generator, tasks))
@@ -50,8 +54,8 @@ def sample(family: Family, generator: Generator, tasks: int) -> Task:
 def validate(task: Task) -> Task:
     """Returns one task (no tasks axis) unchanged if it is well formed.
 
-    Raises ValueError, naming both shapes, when inputs and outputs differ in number or when support and query hold
-    examples of different shapes; and naming the part when it is empty or not finite.
+    Raises ValueError, naming both shapes, when inputs and outputs differ in number or when support
+    and query hold examples of different shapes; and naming the part when it is empty or not finite.
     """
     support, query = task
     parts = [support] if type(support) is not tuple else list(support)
@@ -63,8 +67,16 @@ def validate(task: Task) -> Task:
             if leaf.is_floating_point() and not torch.isfinite(leaf).all():
                 raise ValueError(f"the {name} set holds a value that is not finite")
         if isinstance(part, Data) and part.x.shape[:1] != part.y.shape[:1]:
-            raise ValueError(f"{name} x {tuple(part.x.shape)} and y {tuple(part.y.shape)} differ in their number of examples")
+            raise ValueError(
+                f"{name} x {tuple(part.x.shape)} and y {tuple(part.y.shape)} differ in their number of examples"
+            )
     for part in parts:
-        if isinstance(part, Data) and isinstance(query, Data) and part.x.shape[1:] != query.x.shape[1:]:
-            raise ValueError(f"support x {tuple(part.x.shape)} and query x {tuple(query.x.shape)} hold inputs of different shapes")
+        if (
+            isinstance(part, Data)
+            and isinstance(query, Data)
+            and part.x.shape[1:] != query.x.shape[1:]
+        ):
+            raise ValueError(
+                f"support x {tuple(part.x.shape)} and query x {tuple(query.x.shape)} hold inputs of different shapes"
+            )
     return task

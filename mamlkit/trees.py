@@ -26,11 +26,14 @@ def partition(params: Params, names: Iterable[str]) -> tuple[Params, Params]:
     names = set(names)
     if unknown := names - params.keys():
         raise ValueError(f"no parameter is called {sorted(unknown)}; there are {list(params)}")
-    return {k: p for k, p in params.items() if k in names}, {k: p for k, p in params.items() if k not in names}
+    return {k: p for k, p in params.items() if k in names}, {
+        k: p for k, p in params.items() if k not in names
+    }
 
 
 def ravel(params: Params) -> tuple[Tensor, Callable[[Tensor], Params]]:
-    """One vector that holds all of `params`, and the function that names its parts again (views, no copies)."""
+    """One vector that holds all of `params`, and the function that names its parts again (views, no
+    copies)."""
     names, shapes = list(params), [p.shape for p in params.values()]
     sizes = [p.numel() for p in params.values()]
 

@@ -18,9 +18,9 @@
 import torch
 from torch.func import vmap
 
-from mamlkit.literate import figure
-from mamlkit.plots import LOOKS, canvas
-from mamlkit.quadratic import joint_optimum, loss, maml_optimum, three_tasks
+from mamlkit.show.literate import figure
+from mamlkit.show.plots import LOOKS, canvas
+from mamlkit.probes.quadratic import joint_optimum, loss, maml_optimum, three_tasks
 from mamlkit.variants.maml import maml
 
 tasks, step = three_tasks(), 0.9
@@ -48,11 +48,12 @@ figure(fig, "Two panels with the optima of three tasks as stars. Arrows show one
 import torch
 from torch.func import grad, vmap
 
-from mamlkit import claims
-from mamlkit.claims import Table, record
-from mamlkit.literate import say, show
-from mamlkit.machine import check, choose_device, seeded
-from mamlkit.quadratic import Quadratic, joint_optimum, loss, maml_optimum, three_tasks
+from mamlkit.audit import claims
+from mamlkit.audit.claims import Table, record
+from mamlkit.show.literate import say, show
+from mamlkit.bank.provenance import check
+from mamlkit.machine import choose_device, seeded
+from mamlkit.probes.quadratic import Quadratic, joint_optimum, loss, maml_optimum, three_tasks
 from mamlkit.variants.maml import maml
 
 # %% tags=["parameters"]
@@ -109,7 +110,7 @@ record(run, "S102", checks={"close to any": bool((left <= 0.25).all())}, protoco
 # meet.
 
 # %% tags=["widget"]
-from mamlkit.curvature import curvature_knob
+from mamlkit.knobs.figure1 import curvature_knob
 
 curvature_knob()
 

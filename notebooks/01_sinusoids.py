@@ -17,15 +17,15 @@
 # %% tags=["figure"]
 import torch
 
-from mamlkit.checkpoint import kept
-from mamlkit.claims import BANK
+from mamlkit.bank.checkpoint import kept
+from mamlkit.audit.claims import BANK
 from mamlkit.families.sinusoid import sinusoid
 from mamlkit.inner import inner_step
-from mamlkit.literate import figure
+from mamlkit.show.literate import figure
 from mamlkit.losses import mse
 from mamlkit.machine import seeded
 from mamlkit.nets import mlp
-from mamlkit.plots import canvas, draw
+from mamlkit.show.plots import canvas, draw
 from mamlkit.trees import tree_map
 
 net = mlp(1, 40, 40, 1)
@@ -66,27 +66,27 @@ from math import pi
 import torch
 from torch.func import grad, vmap
 
-from mamlkit import claims
+from mamlkit.audit import claims
 from mamlkit.baselines.averaging import average, l2, none, to_mean
 from mamlkit.baselines.fine_tune import fine_tune
 from mamlkit.baselines.oracle import sine, sine_fit
 from mamlkit.baselines.pretrain import pretrain
-from mamlkit.budget import budget
-from mamlkit.checkpoint import keep, kept, place, remembered, resumable
-from mamlkit.claims import Table, record
+from mamlkit.bank.budget import budget
+from mamlkit.bank.checkpoint import keep, kept, place, remembered, resumable
+from mamlkit.audit.claims import Table, record
 from mamlkit.evaluate import evaluate, on_query, on_support
 from mamlkit.families.sinusoid import informed, make, pictured, same_wave, sinusoid, walked
 from mamlkit.inner import adapt, inner_step, repeated
-from mamlkit.intervals import bootstrap, fraction, holm, over_seeds, paired
-from mamlkit.kernel import alignment, linearised_step, tangent_kernel
+from mamlkit.audit.intervals import bootstrap, fraction, holm, over_seeds, paired
+from mamlkit.probes.tangent_kernel import alignment, linearised_step, tangent_kernel
 from mamlkit.learner import Learner, unrolled
-from mamlkit.literate import figure, progress, say, show, watch
+from mamlkit.show.literate import figure, progress, say, show, watch
 from mamlkit.losses import accuracy, cross_entropy, huber, mse
 from mamlkit.machine import choose_device, seeded, source_key
 from mamlkit.nets import count, mlp, pooled_convnet, strided_convnet
-from mamlkit.numerics import double, finite_difference_gap, random_direction
+from mamlkit.probes.finite_differences import double, finite_difference_gap, random_direction
 from mamlkit.optimizer import adam
-from mamlkit.plots import LOOKS, canvas, draw
+from mamlkit.show.plots import LOOKS, canvas, draw
 from mamlkit.sequence import gru, transformer
 from mamlkit.task import Data, Family, Task, sample
 from mamlkit.train import train
@@ -460,7 +460,7 @@ figure(fig, "Three test waves with five points left of zero, and the curves of M
 # watch steps six to ten.
 
 # %% tags=["widget"]
-from mamlkit.widgets import sine_knobs
+from mamlkit.knobs.sinusoids import sine_knobs
 
 banked = {m: {k: p[0] for k, p in kept(BANK / "checkpoints" / f"sinusoid-{m}.safetensors")[0].items()} for m in ("maml", "pretrained")}
 sine_knobs(net.forward, banked, alpha=0.01)

@@ -17,15 +17,15 @@
 # %% tags=["figure"]
 import torch
 
-from mamlkit.checkpoint import kept
-from mamlkit.claims import BANK
+from mamlkit.bank.checkpoint import kept
+from mamlkit.audit.claims import BANK
 from mamlkit.families import glyphs
 from mamlkit.inner import adapt, repeated
-from mamlkit.literate import figure, say
+from mamlkit.show.literate import figure, say
 from mamlkit.losses import cross_entropy
 from mamlkit.machine import seeded
 from mamlkit.nets import all_but_norms, strided_convnet
-from mamlkit.plots import LOOKS, canvas
+from mamlkit.show.plots import LOOKS, canvas
 from mamlkit.task import sample
 from mamlkit.trees import tree_map
 
@@ -68,8 +68,8 @@ import torch
 from torch.func import jvp, vmap
 from torch.nn.functional import avg_pool2d
 
-from mamlkit import claims
-from mamlkit.archive import split_classes
+from mamlkit.audit import claims
+from mamlkit.families.archive import split_classes
 from mamlkit.baselines.fine_tune import HEAD, fine_tune, fresh_head
 from mamlkit.baselines.mann import mann, shuffled
 from mamlkit.baselines.matching import full_context, matching
@@ -77,25 +77,26 @@ from mamlkit.baselines.nearest_neighbour import nearest_neighbour, pixels
 from mamlkit.baselines.pretrain import all_classes, pretrain
 from mamlkit.baselines.prototypical import prototypical
 from mamlkit.baselines.siamese import siamese, verification
-from mamlkit.budget import budget
-from mamlkit.characters import characters
-from mamlkit.checkpoint import keep, kept, light, place, resumable
-from mamlkit.claims import Table, record
-from mamlkit.cost import flops, speed, without_numbers
-from mamlkit.episodic import cosine as by_angle, episodic, remembering
+from mamlkit.bank.budget import budget
+from mamlkit.studies.characters import characters
+from mamlkit.bank.checkpoint import keep, kept, light, place, resumable
+from mamlkit.audit.claims import Table, record
+from mamlkit.probes.cost import flops, speed, without_numbers
+from mamlkit.baselines.episodic import cosine as by_angle, episodic, remembering
 from mamlkit.evaluate import evaluate, on_query, validated
 from mamlkit.families import glyphs, mini_imagenet
-from mamlkit.few_shot import few_shot
+from mamlkit.families.few_shot import few_shot
 from mamlkit.inner import inner_step
-from mamlkit.intervals import Interval, over_seeds
+from mamlkit.audit.intervals import Interval, over_seeds
 from mamlkit.learner import Learner, unrolled
-from mamlkit.literate import figure, progress, say, show
+from mamlkit.show.literate import figure, progress, say, show
 from mamlkit.losses import accuracy, cross_entropy
-from mamlkit.machine import choose_device, commit, seeded, source_key
+from mamlkit.bank.provenance import commit
+from mamlkit.machine import choose_device, seeded, source_key
 from mamlkit.nets import Net, all_but_norms, count, mlp, pooled_body, pooled_convnet, scaled, strided_body, strided_convnet
 from mamlkit.optimizer import adam, annealed, cosine
-from mamlkit.plots import LOOKS, canvas, draw
-from mamlkit.protocols import one_by_one, recalled, support_only, together, under
+from mamlkit.show.plots import LOOKS, canvas, draw
+from mamlkit.baselines.protocols import one_by_one, recalled, support_only, together, under
 from mamlkit.task import sample
 from mamlkit.train import train
 from mamlkit.trees import tree_map
@@ -629,7 +630,7 @@ if shown:
 # Omniglot, and never saw them. Of the first five ready-made drawings it begins with the first that the step sets right.
 
 # %% tags=["widget"]
-from mamlkit.pads import drawing_pads
+from mamlkit.knobs.drawing import drawing_pads
 
 banked_theta = {k: p for k, p in kept(BANK / "checkpoints" / "omniglot-5w1s-cpu-printed-0.safetensors")[0].items() if not k.startswith(("right.", "scores"))}
 drawing_pads(strided_convnet(5).forward, banked_theta, alpha=all_but_norms(banked_theta, 0.4), samples=glyphs.load(100, seed=7))

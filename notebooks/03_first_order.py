@@ -17,9 +17,9 @@
 # %% tags=["fold"]
 import torch
 
-from mamlkit.checkpoint import kept
-from mamlkit.claims import BANK
-from mamlkit.intervals import equivalence
+from mamlkit.bank.checkpoint import kept
+from mamlkit.audit.claims import BANK
+from mamlkit.audit.intervals import equivalence
 
 MARGIN = 1.0  # points: what "nearly the same" is taken to mean, fixed before any run
 SETTINGS = {  # Table 1: ways, shots, net, alpha as printed, inner steps, queries in training, meta-batch, iterations
@@ -75,8 +75,8 @@ gaps = {setting: equivalence(d) for setting, d in found.items() if d is not None
 inside = lambda gap: -MARGIN < gap.low and gap.high < MARGIN
 
 # %% tags=["figure"]
-from mamlkit.literate import figure
-from mamlkit.plots import INK, LOOKS, QUIET, canvas
+from mamlkit.show.literate import figure
+from mamlkit.show.plots import INK, LOOKS, QUIET, canvas
 
 if gaps:
     widest = max(gaps, key=lambda s: abs(gaps[s].value))
@@ -100,7 +100,7 @@ figure(fig, f"For each setting, the accuracy of MAML minus that of first-order M
             + " Quoted: " + ", ".join(f"{s} {q:+.2f}" for s, q in QUOTED.items()) + ".")
 
 # %% tags=["fold"]
-from mamlkit.literate import say
+from mamlkit.show.literate import say
 
 waiting = [f"`python -m mamlkit bank --only {PAIRS[s][2]}`" for s in PAIRS if s not in gaps]
 say("*Diamonds of miniImagenet are the paper's own; the paper does not give the others, which are its Table 1 minus the first-order rows of Nichol, Achiam & "
@@ -122,25 +122,25 @@ from functools import cache, partial
 from torch.func import vmap
 from torch.nn import functional as F
 
-from mamlkit import claims
+from mamlkit.audit import claims
 from mamlkit.baselines.pretrain import pretrain
-from mamlkit.budget import budget
-from mamlkit.characters import characters
-from mamlkit.checkpoint import place, resumable
-from mamlkit.claims import Table, record
-from mamlkit.cost import flops, kept_bytes, peak_bytes, without_numbers
+from mamlkit.bank.budget import budget
+from mamlkit.studies.characters import characters
+from mamlkit.bank.checkpoint import place, resumable
+from mamlkit.audit.claims import Table, record
+from mamlkit.probes.cost import flops, kept_bytes, peak_bytes, without_numbers
 from mamlkit.evaluate import evaluate, validated
-from mamlkit.few_shot import few_shot
-from mamlkit.intervals import Interval, bootstrap, over_seeds
+from mamlkit.families.few_shot import few_shot
+from mamlkit.audit.intervals import Interval, bootstrap, over_seeds
 from mamlkit.learner import Learner
-from mamlkit.literate import progress, show
+from mamlkit.show.literate import progress, show
 from mamlkit.losses import accuracy, cross_entropy
 from mamlkit.machine import choose_device, seeded, source_key
 from mamlkit.nets import all_but_norms, he, mlp, pooled_convnet, strided_convnet
 from mamlkit.optimizer import adam, annealed, cosine
-from mamlkit.plots import draw
-from mamlkit.protocols import support_only, together, under
-from mamlkit.second_order import gauss_newton_product, hessian_product
+from mamlkit.show.plots import draw
+from mamlkit.baselines.protocols import support_only, together, under
+from mamlkit.probes.hessian import gauss_newton_product, hessian_product
 from mamlkit.task import Data, Task, sample
 from mamlkit.train import train
 from mamlkit.trees import dot, tree_map

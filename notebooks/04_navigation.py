@@ -17,17 +17,17 @@
 # %% tags=["figure"]
 import torch
 
-from mamlkit.checkpoint import kept
-from mamlkit.claims import BANK
-from mamlkit.literate import figure
+from mamlkit.bank.checkpoint import kept
+from mamlkit.audit.claims import BANK
+from mamlkit.show.literate import figure
 from mamlkit.machine import seeded
-from mamlkit.plots import LOOKS, canvas
+from mamlkit.show.plots import LOOKS, canvas
 from mamlkit.rl.collect import collect, halved
 from mamlkit.rl.navigation import Navigation, authors_goals
 from mamlkit.rl.objectives import reinforce
 from mamlkit.rl.policy import gaussian
 from mamlkit.rl.rollout import mean_return
-from mamlkit.walks import paths
+from mamlkit.knobs.navigation import paths
 
 point, walker = Navigation(), gaussian(2, 2)
 banked = kept(BANK / "checkpoints" / "navigation-maml.safetensors")[0]
@@ -63,18 +63,19 @@ from collections import deque
 import torch
 from torch.func import vmap
 
-from mamlkit import claims
-from mamlkit.budget import budget
-from mamlkit.checkpoint import keep, kept, place, remembered, resumable
-from mamlkit.claims import Table, record
+from mamlkit.audit import claims
+from mamlkit.bank.budget import budget
+from mamlkit.bank.checkpoint import keep, kept, place, remembered, resumable
+from mamlkit.audit.claims import Table, record
 from mamlkit.evaluate import validated
 from mamlkit.inner import adapt, inner_step, repeated
-from mamlkit.intervals import Interval, bootstrap
+from mamlkit.audit.intervals import Interval, bootstrap
 from mamlkit.learner import unrolled
-from mamlkit.literate import figure, progress, say, show, watch
-from mamlkit.machine import choose_device, commit, seeded, source_key
-from mamlkit.meta_rl import train_policy
-from mamlkit.plots import LOOKS, canvas, draw
+from mamlkit.show.literate import figure, progress, say, show, watch
+from mamlkit.bank.provenance import commit
+from mamlkit.machine import choose_device, seeded, source_key
+from mamlkit.rl.train import train_policy
+from mamlkit.show.plots import LOOKS, canvas, draw
 from mamlkit.rl import bandit
 from mamlkit.rl.collect import collect
 from mamlkit.rl.context import in_context
@@ -88,7 +89,7 @@ from mamlkit.rl.trpo import trpo_step
 from mamlkit.train import Step
 from mamlkit.trees import ravel, tree_map
 from mamlkit.variants.maml import maml
-from mamlkit.walks import paths
+from mamlkit.knobs.navigation import paths
 
 # %% tags=["parameters"]
 profile: str = "quick"  # how much is run; one of smoke, quick, paper
@@ -517,8 +518,8 @@ record(run, "C121", checks={"nearer": nearer.high < 0, "at the goal": end["maml"
 # one that it was trained with; the pretrained policy's is the best of six on validation goals.
 
 # %% tags=["widget"]
-from mamlkit.claims import BANK
-from mamlkit.walks import walk_knobs
+from mamlkit.audit.claims import BANK
+from mamlkit.knobs.navigation import walk_knobs
 
 one = {m: kept(BANK / "checkpoints" / f"navigation-{m}.safetensors")[0] for m in ("maml", "pretrained")}
 its_own = lambda params: max(GRID, key=lambda a: one_step_return("pretrained", params, a, validation_goals[:20]))

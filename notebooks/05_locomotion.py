@@ -17,11 +17,11 @@
 # %% tags=["figure"]
 import torch
 
-from mamlkit.checkpoint import kept
-from mamlkit.claims import BANK
-from mamlkit.literate import figure
+from mamlkit.bank.checkpoint import kept
+from mamlkit.audit.claims import BANK
+from mamlkit.show.literate import figure
 from mamlkit.machine import seeded
-from mamlkit.plots import canvas
+from mamlkit.show.plots import canvas
 from mamlkit.rl.collect import collect
 from mamlkit.rl.frames import frames, walk
 from mamlkit.rl.locomotion import half_cheetah_dir
@@ -64,17 +64,18 @@ from functools import cache
 import torch
 from torch.func import vmap
 
-from mamlkit import claims
-from mamlkit.budget import budget
-from mamlkit.checkpoint import keep, kept, place, remembered, resumable
-from mamlkit.claims import BANK, Table, record
+from mamlkit.audit import claims
+from mamlkit.bank.budget import budget
+from mamlkit.bank.checkpoint import keep, kept, place, remembered, resumable
+from mamlkit.audit.claims import BANK, Table, record
 from mamlkit.inner import adapt, inner_step, repeated
-from mamlkit.intervals import Interval, over_seeds
+from mamlkit.audit.intervals import Interval, over_seeds
 from mamlkit.learner import unrolled
-from mamlkit.literate import figure, progress, say, show
-from mamlkit.machine import choose_device, commit, seeded, source_key
-from mamlkit.meta_rl import train_policy
-from mamlkit.plots import LOOKS, canvas, draw
+from mamlkit.show.literate import figure, progress, say, show
+from mamlkit.bank.provenance import commit
+from mamlkit.machine import choose_device, seeded, source_key
+from mamlkit.rl.train import train_policy
+from mamlkit.show.plots import LOOKS, canvas, draw
 from mamlkit.rl.baseline import experience, linear_baseline
 from mamlkit.rl.collect import collect, halved
 from mamlkit.rl.context import in_context
@@ -390,7 +391,7 @@ say("\n".join(["| environment | steps played, of the authors' | tasks x rollouts
 # the gait that changes, or only the lean?
 
 # %% tags=["widget"]
-from mamlkit.gaits import Start, gait_knobs
+from mamlkit.knobs.locomotion import Start, gait_knobs
 
 kept_of = lambda robot, task: next(path for size in ("half", "cpu") if (path := file(BANK, f"{robot}-{task}-{size}", "maml", 0)).exists())
 start_of = lambda robot, task: {k: p for k, p in kept(kept_of(robot, task))[0].items() if k.startswith("layer") or k == "log_std"}

@@ -20,16 +20,16 @@ import time
 import torch
 from torch.func import vmap
 
-from mamlkit.checkpoint import kept
-from mamlkit.claims import BANK
-from mamlkit.cost import flops, peak_bytes, without_numbers
+from mamlkit.bank.checkpoint import kept
+from mamlkit.audit.claims import BANK
+from mamlkit.probes.cost import flops, peak_bytes, without_numbers
 from mamlkit.families.sinusoid import sinusoid
 from mamlkit.losses import cross_entropy, mse
 from mamlkit.machine import seeded
 from mamlkit.nets import all_but_norms, mlp, strided_convnet, with_context
 from mamlkit.task import Data, Task, sample
 from mamlkit.trees import tree_map
-from mamlkit.variant_knobs import Start, agreement
+from mamlkit.knobs.variants import Start, agreement
 from mamlkit.variants.anil import anil
 from mamlkit.variants.cavia import cavia
 from mamlkit.variants.fomaml import fomaml
@@ -86,8 +86,8 @@ made = {m: [t.item() for key, t in measured.items() if key.startswith(f"{m}/") a
 early = {m: f"{sum(n < max(made['maml']) for n in found)} of {len(found)} runs of {NAMES[m]}" for m, found in made.items() if min(found) < max(made["maml"])}
 
 # %% tags=["figure"]
-from mamlkit.literate import figure
-from mamlkit.plots import INK, LOOKS, QUIET, canvas, draw
+from mamlkit.show.literate import figure
+from mamlkit.show.plots import INK, LOOKS, QUIET, canvas, draw
 
 best = min(middle, key=middle.get) if middle else None
 fig, axes = canvas((f"{NAMES[best]} ends lowest on waves, with a meta-gradient whose cosine to MAML's is {rows[best][0]:.2f}" if best else
@@ -106,7 +106,7 @@ figure(fig, "For eight variants: cosine to MAML's meta-gradient, error on waves,
             + "; ".join(f"{NAMES[m]}: cosine {c:.2f}, {ms:.0f} ms, {mib:.1f} MiB" + (f", error {middle[m]:.2f}" if m in middle else "") for m, (c, ms, mib) in rows.items()) + ".")
 
 # %% tags=["fold"]
-from mamlkit.literate import say
+from mamlkit.show.literate import say
 
 say(f"*Cosine and time: five inner steps of 0.01 (CAVIA's context: 1) from the start that MAML meta-trained in notebook 01, mean over 50 waves. Memory: five steps on one 5-way 1-shot task, counted. Error: median new wave after one step on ten points, "
     f"each variant meta-trained by itself{'' if middle else '; `python -m mamlkit bank --only variants-sinusoid` measures it'}"
@@ -123,29 +123,30 @@ say(f"*Cosine and time: five inner steps of 0.01 (CAVIA's context: 1) from the s
 import inspect
 from functools import partial
 
-from mamlkit import claims
+from mamlkit.audit import claims
 from mamlkit.baselines.fine_tune import HEAD, fine_tune, fresh_head
 from mamlkit.baselines.pretrain import all_classes, pretrain
 from mamlkit.baselines.prototypical import prototypical
-from mamlkit.budget import budget
-from mamlkit.characters import characters
-from mamlkit.checkpoint import gathered, place, remembered, resumable
-from mamlkit.claims import Table, record
-from mamlkit.episodic import episodic
+from mamlkit.bank.budget import budget
+from mamlkit.studies.characters import characters
+from mamlkit.bank.checkpoint import gathered, place, remembered, resumable
+from mamlkit.audit.claims import Table, record
+from mamlkit.baselines.episodic import episodic
 from mamlkit.evaluate import evaluate, on_query
 from mamlkit.families import glyphs
-from mamlkit.few_shot import few_shot
+from mamlkit.families.few_shot import few_shot
 from mamlkit.inner import adapt, adapt_with, inner_step
-from mamlkit.intervals import over_seeds
+from mamlkit.audit.intervals import over_seeds
 from mamlkit.learner import Learner
-from mamlkit.literate import progress, show, side_by_side
+from mamlkit.show.literate import progress, show, side_by_side
 from mamlkit.losses import accuracy
-from mamlkit.machine import choose_device, commit, source_key
-from mamlkit.minibatches import minibatched
+from mamlkit.bank.provenance import commit
+from mamlkit.machine import choose_device, source_key
+from mamlkit.families.minibatches import minibatched
 from mamlkit.nets import Net, strided_body
 from mamlkit.optimizer import adam, annealed, cosine, linear, sgd
-from mamlkit.quadratic import three_tasks
-from mamlkit.quadratic import loss as quadratic_loss
+from mamlkit.probes.quadratic import three_tasks
+from mamlkit.probes.quadratic import loss as quadratic_loss
 from mamlkit.rl.collect import collect
 from mamlkit.rl.navigation import Navigation
 from mamlkit.rl.objectives import reinforce
@@ -414,7 +415,7 @@ recorded(record(run._replace(seeds=pairs), "X061", checks={f"K={k}": high(i) < 0
 # every meta-gradient is to MAML's, at MAML's start. Look at iMAML and at Reptile while the steps go from one to ten.
 
 # %% tags=["widget"]
-from mamlkit.variant_knobs import variant_knobs
+from mamlkit.knobs.variants import variant_knobs
 
 knob_learner = lambda name: lambda steps, times: wave_learner(name, steps, WAVE[name][1] * times)
 ended_well = {m: next((f for f in found if f["made"].item() == length_at(level)), found[0]) for m, found in runs_of.items()}  # the first seed that did not stop early

@@ -13,19 +13,19 @@
 # fixed before the run. First the count, then what was refuted, because that is what one would not find by reading.
 
 # %% tags=["figure"]
-from mamlkit import claims
-from mamlkit.literate import figure
-from mamlkit.scoreboard import counted
+from mamlkit.audit import claims
+from mamlkit.show.literate import figure
+from mamlkit.audit.scoreboard import counted
 
 banked = claims.standing(claims.read("paper"))
 figure(counted(banked), "A bar chart of the verdicts: " + ", ".join(f"{sum(r['verdict'] == v for r in banked)} {v}" for v in claims.VERDICTS) + ".")
 
 # %% tags=["imports"]
-from mamlkit import claims
-from mamlkit.claims import MARKS, Record
-from mamlkit.literate import figure, say
+from mamlkit.audit import claims
+from mamlkit.audit.claims import MARKS, Record
+from mamlkit.show.literate import figure, say
 from mamlkit.machine import choose_device
-from mamlkit.scoreboard import board, forest, numbers
+from mamlkit.audit.scoreboard import board, forest, numbers
 
 # %% tags=["parameters"]
 profile: str = "quick"  # whose records stand beside the bank's; one of smoke, quick, paper
@@ -58,8 +58,8 @@ figure(forest(rows), "A forest plot of our values over the paper's: " + "; ".joi
 # Two choices narrow the table down; without a kernel the whole table stands below them.
 
 # %% tags=["widget"]
-from mamlkit.literate import interactive
-from mamlkit.scoreboard import filters
+from mamlkit.show.literate import interactive
+from mamlkit.audit.scoreboard import filters
 
 interactive(filters(rows, mine), board(rows, mine))
 

@@ -12,7 +12,7 @@ from pathlib import Path
 import numpy
 import pytest
 
-from mamlkit import archive
+from mamlkit.families import archive
 
 REAL = Path(os.environ["MAMLKIT_DATA"]) if os.environ.get("MAMLKIT_DATA") else None
 
@@ -20,7 +20,9 @@ REAL = Path(os.environ["MAMLKIT_DATA"]) if os.environ.get("MAMLKIT_DATA") else N
 def real(name):
     """A test that wants the real images of `name`."""
     there = REAL is not None and (REAL / name).is_dir()
-    return pytest.mark.skipif(not there, reason=f"MAMLKIT_DATA names no folder with {name}/: the real images are not here")
+    return pytest.mark.skipif(
+        not there, reason=f"MAMLKIT_DATA names no folder with {name}/: the real images are not here"
+    )
 
 
 def image(width: int, height: int, mode: str, kind: str = "PNG", seed: int = 0) -> bytes:
@@ -49,7 +51,8 @@ def unpacked(folder: Path, files: dict[str, bytes]) -> Path:
 
 
 def elsewhere(monkeypatch, folder: Path, name: str, splits: dict[str, list[str]]) -> None:
-    """From now on `name` has these splits, data/cache is in `folder`, and MAMLKIT_DATA is not set."""
+    """From now on `name` has these splits, data/cache is in `folder`, and MAMLKIT_DATA is not
+    set."""
     monkeypatch.setattr(archive, "CACHE", folder / "cache")
     monkeypatch.setattr(archive, "SPLITS", folder / "splits")
     monkeypatch.delenv("MAMLKIT_DATA", raising=False)
@@ -63,8 +66,9 @@ def left_behind(folder: Path) -> list[str]:
 
 @contextmanager
 def server(monkeypatch, files: dict[str, bytes]):
-    """Yields a URL that ends in /. Below it: whole/NAME, moved/NAME (redirects), short/NAME, stalled/NAME, silent/NAME,
-    page/NAME (something else); whatever else is 404. Also yields the paths that were asked for."""
+    """Yields a URL that ends in /. Below it: whole/NAME, moved/NAME (redirects), short/NAME,
+    stalled/NAME, silent/NAME, page/NAME (something else); whatever else is 404. Also yields the
+    paths that were asked for."""
     monkeypatch.setenv("no_proxy", "*")
     over, asked = threading.Event(), []
 
@@ -84,7 +88,7 @@ def server(monkeypatch, files: dict[str, bytes]):
             data = b"<html>log in first</html>" if how == "page" else data
             self.send_header("Content-Length", str(len(data)))
             self.end_headers()
-            self.wfile.write(data[:len(data) // 2] if how in ("short", "stalled") else data)
+            self.wfile.write(data[: len(data) // 2] if how in ("short", "stalled") else data)
             self.wfile.flush()
             if how == "stalled":
                 over.wait(30)

@@ -7,7 +7,10 @@ torch.set_num_threads(1)
 
 
 def pytest_configure(config):
-    config.addinivalue_line("markers", "compiled: calls torch.compile; needs a C++ compiler and some 20 seconds the first time")
+    config.addinivalue_line(
+        "markers",
+        "compiled: calls torch.compile; needs a C++ compiler and some 20 seconds the first time",
+    )
 
 
 @pytest.fixture

@@ -1,4 +1,5 @@
-"""Few-shot tasks without images: classes that differ in what a net must find, at sizes where no two axes are equal."""
+"""Few-shot tasks without images: classes that differ in what a net must find, at sizes where no two
+axes are equal."""
 
 import torch
 from torch.func import vmap
@@ -9,24 +10,36 @@ WAYS, SHOTS, QUERIES = 4, 3, 2
 SHAPE = (2, 9, 11)
 
 
-def toy(*, ways=WAYS, shots=SHOTS, queries=QUERIES, shape=SHAPE, spread=0.3, nuisance=0.0) -> Family:
-    """Each class is a random image; its examples are that image and noise of deviation `spread`, labels grouped by class.
+def toy(
+    *, ways=WAYS, shots=SHOTS, queries=QUERIES, shape=SHAPE, spread=0.3, nuisance=0.0
+) -> Family:
+    """Each class is a random image; its examples are that image and noise of deviation `spread`,
+    labels grouped by class.
 
-    nuisance: deviation of what the second half of the last axis holds besides, which says nothing about the class.
+    nuisance: deviation of what the second half of the last axis holds besides, which says nothing
+    about the class.
     """
 
     def noise(generator, tasks):
         def draw(*size):
-            return torch.randn(tasks, ways, *size, *shape, generator=generator, device=generator.device)
+            return torch.randn(
+                tasks, ways, *size, *shape, generator=generator, device=generator.device
+            )
+
         return draw(), draw(shots), draw(queries)
 
     def make(drawn):
         means, *errors = drawn
         disturbed = torch.arange(shape[-1], device=means.device) >= shape[-1] // 2
+
         def part(error):
             x = means[:, None] + spread * error
             x = torch.where(disturbed, x + nuisance * error, x) if nuisance else x
-            return Data(x.flatten(0, 1), torch.arange(ways, device=x.device).repeat_interleave(error.shape[1]))
+            return Data(
+                x.flatten(0, 1),
+                torch.arange(ways, device=x.device).repeat_interleave(error.shape[1]),
+            )
+
         return Task(*map(part, errors))
 
     return Family(noise, make)

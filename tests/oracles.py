@@ -1,4 +1,5 @@
-"""Answers found another way than the package finds them, and tasks small enough to have them. No two axes are equal."""
+"""Answers found another way than the package finds them, and tasks small enough to have them. No
+two axes are equal."""
 
 import torch
 from torch.func import grad, jvp
@@ -32,10 +33,30 @@ class Perceptron(torch.nn.Module):
 MODELS = {
     "tanh mlp": (lambda: mlp(2, 4, 8, 3, activation=torch.tanh, weight=he), (2,), mse, 0.4),
     "relu mlp": (lambda: mlp(2, 4, 8, 3, weight=he), (2,), mse, 0.4),
-    "softplus mlp, batch norm": (lambda: mlp(2, 4, 8, 3, activation=F.softplus, weight=he, norm=True), (2,), mse, 0.4),
-    "relu mlp, batch norm": (lambda: mlp(2, 4, 8, WAYS, weight=he, norm=True), (2,), cross_entropy, 0.4),
-    "strided convnet": (lambda: strided_convnet(WAYS, filters=4, channels=2), (2, 9, 11), cross_entropy, 0.1),
-    "pooled convnet": (lambda: pooled_convnet(WAYS, filters=4, channels=2, size=16), (2, 16, 16), cross_entropy, 0.1),
+    "softplus mlp, batch norm": (
+        lambda: mlp(2, 4, 8, 3, activation=F.softplus, weight=he, norm=True),
+        (2,),
+        mse,
+        0.4,
+    ),
+    "relu mlp, batch norm": (
+        lambda: mlp(2, 4, 8, WAYS, weight=he, norm=True),
+        (2,),
+        cross_entropy,
+        0.4,
+    ),
+    "strided convnet": (
+        lambda: strided_convnet(WAYS, filters=4, channels=2),
+        (2, 9, 11),
+        cross_entropy,
+        0.1,
+    ),
+    "pooled convnet": (
+        lambda: pooled_convnet(WAYS, filters=4, channels=2, size=16),
+        (2, 16, 16),
+        cross_entropy,
+        0.1,
+    ),
     "gru": (lambda: gru(2, 4, 3), (8, 2), mse, 0.4),
     "transformer": (lambda: transformer(3, 4, 2, 1), (8, 3), mse, 0.03),
     "nn.Module": (lambda: from_module(Perceptron), (2,), mse, 0.4),
@@ -43,17 +64,23 @@ MODELS = {
 
 
 def squared(forward):
-    """Mean squared error in plain operations: F.mse_loss has no forward derivative of its gradient in torch 2.13."""
+    """Mean squared error in plain operations: F.mse_loss has no forward derivative of its gradient
+    in torch 2.13."""
     return lambda params, data: (forward(params, data.x) - data.y).square().mean()
 
 
 def problem(name: str, seed: int = 0, loss=None, shift: str | None = None):
-    """(loss, initial parameters, batch of tasks, alpha) of one of MODELS; `loss` takes the place of its own, and a
-    context of two numbers moves the parameter `shift`."""
+    """(loss, initial parameters, batch of tasks, alpha) of one of MODELS; `loss` takes the place of
+    its own, and a context of two numbers moves the parameter `shift`."""
     build, shape, objective, alpha = MODELS[name]
-    net, generator = build() if shift is None else with_context(build(), 2, shift=shift), seeded(seed)
+    net, generator = (
+        build() if shift is None else with_context(build(), 2, shift=shift),
+        seeded(seed),
+    )
     params = net.init(generator)
-    noise = {k: 0.1 * torch.randn(p.shape, generator=generator) for k, p in params.items()}  # biases and betas too
+    noise = {
+        k: 0.1 * torch.randn(p.shape, generator=generator) for k, p in params.items()
+    }  # biases and betas too
     params = {k: p if k == "context" else p + noise[k] for k, p in params.items()}
     outputs = net.forward(params, torch.zeros(2, *shape)).shape[1:]
 
@@ -102,8 +129,8 @@ def mean(trees: list[Params]) -> Params:
 def derivative_gap(value, at: Params, gradient: Params, seed: int = 0) -> float:
     """How far `gradient` is from central differences of value(at), relative to its norm.
 
-    The direction is half along the gradient and half random. Where two step sizes disagree a kink was crossed, and
-    another direction is tried.
+    The direction is half along the gradient and half random. Where two step sizes disagree a kink
+    was crossed, and another direction is tried.
     """
     generator, size = seeded(seed), norm(gradient)
     for _ in range(8):
@@ -112,34 +139,53 @@ def derivative_gap(value, at: Params, gradient: Params, seed: int = 0) -> float:
         slope = sum((gradient[k] * direction[k]).sum() for k in at).item()
         estimates = []
         for step in (1e-4, 1e-5, 1e-6):
-            high, low = ({k: p + side * step * direction[k] for k, p in at.items()} for side in (1, -1))
+            high, low = (
+                {k: p + side * step * direction[k] for k, p in at.items()} for side in (1, -1)
+            )
             estimates.append((value(high) - value(low)).item() / (2 * step))
-        if abs(estimates[1] - estimates[2]) < 1e-6 * size or abs(estimates[0] - estimates[1]) < 1e-6 * size:
+        if (
+            abs(estimates[1] - estimates[2]) < 1e-6 * size
+            or abs(estimates[0] - estimates[1]) < 1e-6 * size
+        ):
             return min(abs(e - slope) for e in estimates) / size
     raise AssertionError("no direction without a kink was found")
 
 
 def after_adaptation(learner: Learner, loss, task: Task):
-    """The meta-objective of one task, theta -> query loss: what finite differences differentiate."""
+    """The meta-objective of one task, theta -> query loss: what finite differences
+    differentiate."""
     return lambda theta: loss(learner.adapt(theta, task.support)[-1], task.query)
 
 
 def hvp(objective, at: Params, vector: Params) -> Params:
-    """The Hessian of `objective` at `at` times `vector`, forward over reverse: no second backward pass is taken."""
+    """The Hessian of `objective` at `at` times `vector`, forward over reverse: no second backward
+    pass is taken."""
     return jvp(grad(objective), (at,), (vector,))[1]
 
 
 def fixed(tasks: Task) -> Family:
     """The family that draws the same TASKS tasks again and again."""
+
     def noise(generator, n):
         return tree_map(lambda t: t[torch.arange(n) % TASKS], tasks)
+
     return Family(noise, lambda task: task)
 
 
 def trained_gradient(learner: Learner, meta: Params, tasks: Task, **settings) -> Params:
     """The meta-gradient that `train` steps with: one update of size 1 is theta minus it."""
     settings = {"compiled": False} | settings
-    *_, step = train(learner, meta, fixed(tasks), sgd(1.0), generator=seeded(0), tasks=TASKS, iterations=1, block=1, **settings)
+    *_, step = train(
+        learner,
+        meta,
+        fixed(tasks),
+        sgd(1.0),
+        generator=seeded(0),
+        tasks=TASKS,
+        iterations=1,
+        block=1,
+        **settings,
+    )
     return {k: meta[k] - step.meta[k] for k in meta}
 
 
@@ -150,7 +196,8 @@ def quadratic_loss(params: Params, data: Data):
 
 
 def quadratic_task(seed: int, n: int = 4) -> tuple[Params, Task]:
-    """A start, and a task with one quadratic as support and another as query; curvatures between 0.1 and 3."""
+    """A start, and a task with one quadratic as support and another as query; curvatures between
+    0.1 and 3."""
     generator = seeded(seed)
 
     def draw():

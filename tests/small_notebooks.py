@@ -30,7 +30,7 @@ import json
 import os
 from pathlib import Path
 
-from mamlkit.literate import progress
+from mamlkit.show.literate import progress
 
 folder = Path(os.environ["MAMLKIT_RESULTS"]) / "claims"
 folder.mkdir(parents=True, exist_ok=True)
@@ -66,7 +66,10 @@ for item in progress(range(30), 30, "counting", note=lambda i: f"at {i}"):
     time.sleep(0.1)
 """
 GOOD = HEADER.format(title="A good one") + RECORD + FIGURE + WIDGET
-BAD = HEADER.format(title="A bad one") + "\n# %%\nvalue = 1\nvalue.nothing_like_this()\n\n# %%\nnever = 1\n"
+BAD = (
+    HEADER.format(title="A bad one")
+    + "\n# %%\nvalue = 1\nvalue.nothing_like_this()\n\n# %%\nnever = 1\n"
+)
 OTHER = HEADER.format(title="Another").replace("shots: int", "ways: int") + "\n# %%\n1 + 1\n"
 SOMETIMES = HEADER.format(title="Sometimes") + "\n# %%\nassert seed != 1, 'one is too few'\n"
 

@@ -1,4 +1,5 @@
-"""requirements.txt, pyproject.toml and environment.yml say the same, and it is what is installed."""
+"""requirements.txt, pyproject.toml and environment.yml say the same, and it is what is
+installed."""
 
 import re
 import tomllib
@@ -16,7 +17,11 @@ PROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
 
 
 def test_every_line_of_the_pins_is_exact():
-    lines = [line for line in (ROOT / "requirements.txt").read_text().splitlines() if line and not line.startswith("#")]
+    lines = [
+        line
+        for line in (ROOT / "requirements.txt").read_text().splitlines()
+        if line and not line.startswith("#")
+    ]
     assert len(lines) == len(PINS) and not any("+" in pin for pin in PINS.values())
 
 
@@ -34,7 +39,9 @@ def test_conda_takes_the_same_pins():
     python, pip, packages = environment["dependencies"]
     assert environment["name"] == PROJECT["name"] and pip == "pip"
     assert packages == {"pip": ["-r requirements.txt", "-e ."]}
-    assert re.fullmatch(r"python >=3\.\d+,<3\.\d+", python) and python.split()[1].startswith(PROJECT["requires-python"])
+    assert re.fullmatch(r"python >=3\.\d+,<3\.\d+", python) and python.split()[1].startswith(
+        PROJECT["requires-python"]
+    )
 
 
 def test_no_path_of_a_machine_is_committed():

@@ -25,7 +25,10 @@ def test_a_row_for_each_task_and_a_column_for_each_step_step_0_first(case):
     assert table.shape == (TASKS, STEPS + 1)
     for row, task in zip(table, each(tasks)):
         alone = [loss(params, task.query).item() for params in learner.adapt(theta, task.support)]
-        assert row.tolist() == pytest.approx(alone, abs=1e-12) and abs(row[0] - loss(theta, task.query)) < 1e-12
+        assert (
+            row.tolist() == pytest.approx(alone, abs=1e-12)
+            and abs(row[0] - loss(theta, task.query)) < 1e-12
+        )
 
 
 def test_on_support_measures_what_was_seen_and_on_query_what_was_not(case):
@@ -54,9 +57,14 @@ def test_where_memory_runs_out_fewer_tasks_are_held_at_once(case):
         calls.append(1)
         return torch.empty(1 << 50) if len(calls) == 1 else learner.adapt(meta, support)
 
-    with pytest.warns(UserWarning, match="memory ran out with 3 tasks at once: from here on 1 are held"):
+    with pytest.warns(
+        UserWarning, match="memory ran out with 3 tasks at once: from here on 1 are held"
+    ):
         table = evaluate(learner._replace(adapt=hungry), theta, tasks, on_query(loss))
-    assert len(calls) == 1 + TASKS and (table - evaluate(learner, theta, tasks, on_query(loss))).abs().max() < 1e-12
+    assert (
+        len(calls) == 1 + TASKS
+        and (table - evaluate(learner, theta, tasks, on_query(loss))).abs().max() < 1e-12
+    )
 
 
 def test_nothing_carries_over_from_one_task_to_another(case):
@@ -65,20 +73,31 @@ def test_nothing_carries_over_from_one_task_to_another(case):
     order = torch.tensor([2, 0, 1])
     reordered = evaluate(learner, theta, tree_map(lambda t: t[order], tasks), on_query(loss))
     assert (reordered - table[order]).abs().max() < 1e-12
-    assert torch.equal(evaluate(learner, theta, tasks, on_query(loss)), table) and same(theta, before)
+    assert torch.equal(evaluate(learner, theta, tasks, on_query(loss)), table) and same(
+        theta, before
+    )
 
 
 def test_any_metric_of_parameters_and_task(case):
     learner, theta, tasks, _ = case
-    distance = evaluate(learner, theta, tasks, lambda params, task: sum((params[k] - theta[k]).square().sum() for k in theta))
+    distance = evaluate(
+        learner,
+        theta,
+        tasks,
+        lambda params, task: sum((params[k] - theta[k]).square().sum() for k in theta),
+    )
     assert (distance[:, 0] == 0).all() and (distance[:, 1:] > 0).all()
 
 
 def test_accuracy_as_a_metric():
     loss, theta, tasks, alpha = problem("strided convnet")
     forward = strided_convnet(5, filters=4, channels=2).forward
-    table = evaluate(maml(loss, alpha=alpha, steps=STEPS), theta, tasks, on_query(accuracy(forward)))
-    assert set((7 * table).round(decimals=4).flatten().tolist()) <= set(range(8)), "sevenths, of 7 queries"
+    table = evaluate(
+        maml(loss, alpha=alpha, steps=STEPS), theta, tasks, on_query(accuracy(forward))
+    )
+    assert set((7 * table).round(decimals=4).flatten().tolist()) <= set(range(8)), (
+        "sevenths, of 7 queries"
+    )
 
 
 def test_a_model_of_another_output_shape_is_refused():
@@ -89,9 +108,21 @@ def test_a_model_of_another_output_shape_is_refused():
 
 
 def run_of(iterations, resume=None, scores=torch.empty(0, 2)):
-    """Steps 10 apart whose only meta-parameter is the iteration, from after `resume` on, with scores of their own."""
+    """Steps 10 apart whose only meta-parameter is the iteration, from after `resume` on, with
+    scores of their own."""
     start = resume.iteration + 10 if resume else 10
-    return [Step(i, {"p": torch.tensor(float(i))}, {}, torch.empty(0), torch.empty(0), {"p": torch.tensor(-1.0)}, scores) for i in range(start, iterations + 1, 10)]
+    return [
+        Step(
+            i,
+            {"p": torch.tensor(float(i))},
+            {},
+            torch.empty(0),
+            torch.empty(0),
+            {"p": torch.tensor(-1.0)},
+            scores,
+        )
+        for i in range(start, iterations + 1, 10)
+    ]
 
 
 def test_the_best_on_validation_is_kept_and_every_score_with_it():
@@ -99,7 +130,9 @@ def test_the_best_on_validation_is_kept_and_every_score_with_it():
     score = lambda meta: asked.append(meta["p"].item()) or -(meta["p"] - 47).abs()
     steps = list(validated(run_of(90), score, every=20))
     assert asked == [20, 40, 60, 80]
-    assert [s.iteration for s in steps] == list(range(10, 91, 10)) and [len(s.scores) for s in steps] == [0, 1, 1, 2, 2, 3, 3, 4, 4]
+    assert [s.iteration for s in steps] == list(range(10, 91, 10)) and [
+        len(s.scores) for s in steps
+    ] == [0, 1, 1, 2, 2, 3, 3, 4, 4]
     assert steps[0].best == {} and [s.best["p"] for s in steps[1:]] == [20, 20] + [40] * 6
     assert steps[-1].scores.tolist() == [[20, -27], [40, -7], [60, -13], [80, -33]]
 
@@ -117,7 +150,9 @@ def test_a_resumed_run_goes_on_with_its_best_and_asks_nothing_twice():
 
 
 def test_what_a_run_itself_scored_is_not_mixed_in():
-    steps = validated(run_of(60, scores=torch.tensor([[10.0, 99.0]] * 9)), lambda meta: -meta["p"], every=20)
+    steps = validated(
+        run_of(60, scores=torch.tensor([[10.0, 99.0]] * 9)), lambda meta: -meta["p"], every=20
+    )
     assert list(steps)[-1].scores.tolist() == [[20, -20], [40, -40], [60, -60]]
 
 

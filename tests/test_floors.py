@@ -1,4 +1,5 @@
-"""A file imports only from its own floor or lower ones, never in a circle; what floor 2 holds does not know its siblings."""
+"""A file imports only from its own floor or lower ones, never in a circle; what floor 2 holds does
+not know its siblings."""
 
 import ast
 from graphlib import CycleError, TopologicalSorter
@@ -9,24 +10,38 @@ from mamlkit.machine import ROOT
 
 # The whole house. A folder stands for every file in it.
 FLOOR = {
-    **dict.fromkeys(["trees", "task", "machine", "intervals", "budget", "memory"], 0),
-    **dict.fromkeys(["inner", "learner", "nets", "sequence", "losses", "optimizer", "runners", "few_shot", "archive", "episodic",
-                     "protocols", "solve", "numerics", "kernel", "quadratic", "second_order", "cost", "minibatches"], 1),
-    **dict.fromkeys(["variants", "families", "baselines", "rl"], 2),
-    **dict.fromkeys(["train", "evaluate", "checkpoint", "claims", "plots", "literate", "page", "book", "parameters", "knobs", "widgets", "walks", "gaits",
-                     "curvature", "pads", "characters", "meta_rl", "scoreboard", "sweep", "variant_knobs", "bank", "headless", "__main__"], 3),
+    **dict.fromkeys(["trees", "task", "machine", "memory"], 0),
+    **dict.fromkeys(
+        ["inner", "learner", "nets", "sequence", "losses", "optimizer", "runners", "solve", "probes"],
+        1,
+    ),
+    **dict.fromkeys(["variants", "families", "baselines"], 2),
+    **dict.fromkeys(["train", "evaluate", "rl"], 3),
+    **dict.fromkeys(["bank", "show"], 4),
+    "studies": 5,
+    "audit": 6,
+    "knobs": 7,
+    **dict.fromkeys(["book", "__main__"], 8),
 }
-RECEIVES = {"train", "evaluate", "checkpoint"}  # learners and families are handed to these
-BY_THEMSELVES = {"variants", "families", "baselines"}  # one file, one method; rl/ is one system in several files
-ONLY_WHERE_USED = {"IPython", "ipywidgets", "ipympl", "anywidget", "traitlets", "ipykernel", "matplotlib", "papermill", "nbformat",
-                   "nbconvert", "nbclient", "jupytext", "gymnasium", "mujoco", "PIL"}  # what trains does without these
-PUBLISHING = {"page", "book", "headless", "__main__"}  # these only run where Jupyter is
+RECEIVES = {"train", "evaluate", "bank"}  # learners, families and experiments are handed to these
+BY_THEMSELVES = {"variants", "families", "baselines"}  # one file, one method
+# What a room's other files are made with.
+SHARED = {"families/archive", "families/few_shot", "families/minibatches", "baselines/episodic"}
+# What trains does without these:
+ONLY_WHERE_USED = {
+    *("IPython", "ipywidgets", "ipympl", "anywidget", "traitlets", "ipykernel", "matplotlib"),
+    *("papermill", "nbformat", "nbconvert", "nbclient", "jupytext", "gymnasium", "mujoco", "PIL"),
+}
+PUBLISHING = {"book", "__main__"}  # these only run where Jupyter is
 
 
 def sources():
     """{"inner": its text, "variants/maml": its text, ...} of the package."""
     package = ROOT / "mamlkit"
-    return {path.relative_to(package).with_suffix("").as_posix(): path.read_text() for path in sorted(package.rglob("*.py"))}
+    return {
+        path.relative_to(package).with_suffix("").as_posix(): path.read_text()
+        for path in sorted(package.rglob("*.py"))
+    }
 
 
 def imports(name, text, known):
@@ -36,7 +51,7 @@ def imports(name, text, known):
         if isinstance(node, ast.Import):
             dotted = [alias.name for alias in node.names]
         elif isinstance(node, ast.ImportFrom):
-            base = ["mamlkit", *folders][:len(folders) + 2 - node.level] if node.level else []
+            base = ["mamlkit", *folders][: len(folders) + 2 - node.level] if node.level else []
             module = ".".join([*base, *([node.module] if node.module else [])])
             dotted = [module, *(f"{module}.{alias.name}" for alias in node.names)]
         else:
@@ -58,22 +73,43 @@ def complaints(files):
             continue
         place = folder[0] if folder else stem
         if place not in FLOOR:
-            said.append(f"{name}.py is on no floor: place \"{place}\" in FLOOR at the top of tests/test_floors.py (design.md, 'Floors')")
+            said.append(
+                f"{name}.py is on no floor: place \"{place}\" in FLOOR at the top of tests/test_floors.py (design.md, 'Floors')"
+            )
             continue
         graph[name] = list(dict.fromkeys(imports(name, text, files.keys())))
         for other in graph[name]:
             there = other.split("/")[0]
             if FLOOR.get(there, 0) > FLOOR[place]:
-                said.append(f"{name}.py (floor {FLOOR[place]}) imports {other}.py of floor {FLOOR[there]} above it")
-            if FLOOR.get(there) == FLOOR[place] == 2 and not (place == there and place not in BY_THEMSELVES):
-                said.append(f"{name}.py imports {other}.py: the files of floor 2 do not know each other")
+                said.append(
+                    f"{name}.py (floor {FLOOR[place]}) imports {other}.py of floor {FLOOR[there]} above it"
+                )
+            if FLOOR.get(there) == FLOOR[place] == 2 and other not in SHARED:
+                said.append(
+                    f"{name}.py imports {other}.py: the files of floor 2 do not know each other"
+                )
             if place in RECEIVES and FLOOR.get(there) == 2:
-                said.append(f"{name}.py imports {other}.py: it receives learners and families as arguments")
-        top = [node for node in ast.parse(text).body if isinstance(node, (ast.Import, ast.ImportFrom))]
-        roots = {alias.name.split(".")[0] for node in top if isinstance(node, ast.Import) for alias in node.names}
-        roots |= {node.module.split(".")[0] for node in top if isinstance(node, ast.ImportFrom) and node.module and not node.level}
+                said.append(
+                    f"{name}.py imports {other}.py: it receives learners and families as arguments"
+                )
+        top = [
+            node for node in ast.parse(text).body if isinstance(node, (ast.Import, ast.ImportFrom))
+        ]
+        roots = {
+            alias.name.split(".")[0]
+            for node in top
+            if isinstance(node, ast.Import)
+            for alias in node.names
+        }
+        roots |= {
+            node.module.split(".")[0]
+            for node in top
+            if isinstance(node, ast.ImportFrom) and node.module and not node.level
+        }
         if place not in PUBLISHING and roots & ONLY_WHERE_USED:
-            said.append(f"{name}.py imports {', '.join(sorted(roots & ONLY_WHERE_USED))} at its top: import it in the function that uses it")
+            said.append(
+                f"{name}.py imports {', '.join(sorted(roots & ONLY_WHERE_USED))} at its top: import it in the function that uses it"
+            )
     try:
         TopologicalSorter(graph).prepare()
     except CycleError as circle:
@@ -88,40 +124,100 @@ def test_the_house_stands():
 def test_imports_are_seen():
     """So that an empty list of complaints means something."""
     files = sources()
-    assert set(imports("train", files["train"], files)) == {"learner", "memory", "optimizer", "runners", "task", "trees"}
+    assert set(imports("train", files["train"], files)) == {
+        "learner",
+        "memory",
+        "optimizer",
+        "runners",
+        "task",
+        "trees",
+    }
     assert set(imports("variants/maml", files["variants/maml"], files)) == {"inner", "learner"}
     assert len(files) > 25
 
 
-@pytest.mark.parametrize("change, words", [
-    ({"inner": "from mamlkit.train import train"}, "inner.py (floor 1) imports train.py of floor 3 above it"),
-    ({"task": "def f():\n    import mamlkit.nets"}, "task.py (floor 0) imports nets.py of floor 1 above it"),
-    ({"learner": "from mamlkit import evaluate"}, "learner.py (floor 1) imports evaluate.py of floor 3 above it"),
-    ({"losses": "from . import checkpoint"}, "losses.py (floor 1) imports checkpoint.py of floor 3 above it"),
-    ({"variants/fomaml": "from mamlkit.variants.maml import maml"}, "variants/fomaml.py imports variants/maml.py: the files of floor 2"),
-    ({"variants/fomaml": "from .maml import maml"}, "variants/fomaml.py imports variants/maml.py: the files of floor 2"),
-    ({"variants/fomaml": "from mamlkit.variants import maml"}, "variants/fomaml.py imports variants/maml.py: the files of floor 2"),
-    ({"baselines/oracle": "from ..families.sinusoid import make"}, "baselines/oracle.py imports families/sinusoid.py: the files of floor 2"),
-    ({"families/sinusoid": "from mamlkit.evaluate import evaluate"}, "families/sinusoid.py (floor 2) imports evaluate.py of floor 3"),
-    ({"train": "from mamlkit.variants.maml import maml"}, "train.py imports variants/maml.py: it receives learners"),
-    ({"checkpoint": "from mamlkit.families import sinusoid"}, "checkpoint.py imports families/sinusoid.py: it receives learners"),
-    ({"evaluate": "from mamlkit.claims import x", "claims": "from mamlkit.evaluate import y"}, "a circle of imports: "),
-    ({"trees": "import mamlkit.task"}, "a circle of imports: "),
-    ({"variants/__init__": "from mamlkit.variants.maml import maml"}, "variants/__init__.py holds code"),
-    ({"magic": ""}, "magic.py is on no floor: place \"magic\" in FLOOR at the top of tests/test_floors.py"),
-    ({"wizards/merlin": ""}, "wizards/merlin.py is on no floor: place \"wizards\" in FLOOR"),
-    ({"train": "import matplotlib.pyplot as plt"}, "train.py imports matplotlib at its top"),
-    ({"plots": "from IPython.display import display"}, "plots.py imports IPython at its top"),
-], ids=lambda value: "" if isinstance(value, str) else next(iter(value)))
+@pytest.mark.parametrize(
+    "change, words",
+    [
+        (
+            {"inner": "from mamlkit.train import train"},
+            "inner.py (floor 1) imports train.py of floor 3 above it",
+        ),
+        (
+            {"task": "def f():\n    import mamlkit.nets"},
+            "task.py (floor 0) imports nets.py of floor 1 above it",
+        ),
+        (
+            {"learner": "from mamlkit import evaluate"},
+            "learner.py (floor 1) imports evaluate.py of floor 3 above it",
+        ),
+        (
+            {"losses": "from . import checkpoint"},
+            "losses.py (floor 1) imports checkpoint.py of floor 3 above it",
+        ),
+        (
+            {"variants/fomaml": "from mamlkit.variants.maml import maml"},
+            "variants/fomaml.py imports variants/maml.py: the files of floor 2",
+        ),
+        (
+            {"variants/fomaml": "from .maml import maml"},
+            "variants/fomaml.py imports variants/maml.py: the files of floor 2",
+        ),
+        (
+            {"variants/fomaml": "from mamlkit.variants import maml"},
+            "variants/fomaml.py imports variants/maml.py: the files of floor 2",
+        ),
+        (
+            {"baselines/oracle": "from ..families.sinusoid import make"},
+            "baselines/oracle.py imports families/sinusoid.py: the files of floor 2",
+        ),
+        (
+            {"families/sinusoid": "from mamlkit.evaluate import evaluate"},
+            "families/sinusoid.py (floor 2) imports evaluate.py of floor 3",
+        ),
+        (
+            {"train": "from mamlkit.variants.maml import maml"},
+            "train.py imports variants/maml.py: it receives learners",
+        ),
+        (
+            {"checkpoint": "from mamlkit.families import sinusoid"},
+            "checkpoint.py imports families/sinusoid.py: it receives learners",
+        ),
+        (
+            {
+                "evaluate": "from mamlkit.audit.claims import x",
+                "claims": "from mamlkit.evaluate import y",
+            },
+            "a circle of imports: ",
+        ),
+        ({"trees": "import mamlkit.task"}, "a circle of imports: "),
+        (
+            {"variants/__init__": "from mamlkit.variants.maml import maml"},
+            "variants/__init__.py holds code",
+        ),
+        (
+            {"magic": ""},
+            'magic.py is on no floor: place "magic" in FLOOR at the top of tests/test_floors.py',
+        ),
+        ({"wizards/merlin": ""}, 'wizards/merlin.py is on no floor: place "wizards" in FLOOR'),
+        ({"train": "import matplotlib.pyplot as plt"}, "train.py imports matplotlib at its top"),
+        ({"plots": "from IPython.display import display"}, "plots.py imports IPython at its top"),
+    ],
+    ids=lambda value: "" if isinstance(value, str) else next(iter(value)),
+)
 def test_whoever_breaks_a_law_is_told_which(change, words):
     assert any(sentence.startswith(words) for sentence in complaints(sources() | change))
 
 
-@pytest.mark.parametrize("change", [
-    {"families/sinusoid": "from mamlkit.task import Data\nfrom mamlkit import trees"},
-    {"rl/rollout": "from mamlkit.rl.env import Env", "rl/env": "import torch"},
-    {"variants/imaml": "from mamlkit.solve import cg", "solve": "import torch"},
-    {"plots": "def draw():\n    import matplotlib.pyplot as plt"},
-], ids=lambda value: next(iter(value)))
+@pytest.mark.parametrize(
+    "change",
+    [
+        {"families/sinusoid": "from mamlkit.task import Data\nfrom mamlkit import trees"},
+        {"rl/rollout": "from mamlkit.rl.env import Env", "rl/env": "import torch"},
+        {"variants/imaml": "from mamlkit.solve import cg", "solve": "import torch"},
+        {"plots": "def draw():\n    import matplotlib.pyplot as plt"},
+    ],
+    ids=lambda value: next(iter(value)),
+)
 def test_what_the_house_is_made_for_is_allowed(change):
     assert complaints(sources() | change) == []

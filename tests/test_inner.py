@@ -10,7 +10,19 @@ from mamlkit.machine import seeded
 from mamlkit.optimizer import adam, sgd
 from mamlkit.task import Data
 from mamlkit.trees import dot
-from tests.oracles import copied, derivative_gap, each, gap, hvp, one, problem, quadratic_loss, quadratic_task, same, squared
+from tests.oracles import (
+    copied,
+    derivative_gap,
+    each,
+    gap,
+    hvp,
+    one,
+    problem,
+    quadratic_loss,
+    quadratic_task,
+    same,
+    squared,
+)
 
 pytestmark = pytest.mark.usefixtures("float64")
 
@@ -64,24 +76,41 @@ def test_each_step_has_its_own_objective_and_alpha():
 
 def test_first_order_takes_the_same_path():
     theta = start()
-    for a, b in zip(adapt(theta, [curved] * 3, [0.1] * 3), adapt(theta, [curved] * 3, [0.1] * 3, first_order=True)):
+    for a, b in zip(
+        adapt(theta, [curved] * 3, [0.1] * 3),
+        adapt(theta, [curved] * 3, [0.1] * 3, first_order=True),
+    ):
         assert same(a, b)
 
 
 def test_first_order_treats_every_gradient_as_a_constant():
-    """Then d theta' / d theta is the identity, and the derivative of sum(theta') is all ones; at second order it is not."""
+    """Then d theta' / d theta is the identity, and the derivative of sum(theta') is all ones; at
+    second order it is not."""
+
     def total(theta, first_order):
-        return sum(p.sum() for p in adapt(theta, [curved] * 3, [0.1] * 3, first_order=first_order)[-1].values())
+        return sum(
+            p.sum()
+            for p in adapt(theta, [curved] * 3, [0.1] * 3, first_order=first_order)[-1].values()
+        )
 
     assert all((g == 1).all() for g in grad(total)(start(), True).values())
     assert max((g - 1).abs().max() for g in grad(total)(start(), False).values()) > 0.1
 
 
-@pytest.mark.parametrize("form", ["float", "int", "scalar tensor", "dict of floats", "dict of scalars", "dict of tensors"])
+@pytest.mark.parametrize(
+    "form",
+    ["float", "int", "scalar tensor", "dict of floats", "dict of scalars", "dict of tensors"],
+)
 def test_every_form_of_alpha_says_the_same(form):
     theta = start()
-    alpha = {"float": 1.0, "int": 1, "scalar tensor": torch.tensor(1.0), "dict of floats": dict.fromkeys(theta, 1.0),
-             "dict of scalars": dict.fromkeys(theta, torch.tensor(1.0)), "dict of tensors": {k: torch.ones_like(p) for k, p in theta.items()}}[form]
+    alpha = {
+        "float": 1.0,
+        "int": 1,
+        "scalar tensor": torch.tensor(1.0),
+        "dict of floats": dict.fromkeys(theta, 1.0),
+        "dict of scalars": dict.fromkeys(theta, torch.tensor(1.0)),
+        "dict of tensors": {k: torch.ones_like(p) for k, p in theta.items()},
+    }[form]
     assert same(inner_step(theta, curved, alpha), inner_step(theta, curved, 1.0))
 
 
@@ -89,7 +118,10 @@ def test_an_alpha_for_each_number_scales_each_number():
     theta, generator = start(), seeded(1)
     alpha = {k: torch.rand(p.shape, generator=generator) for k, p in theta.items()}
     gradient = grad(curved)(theta)
-    assert gap(inner_step(theta, curved, alpha), {k: theta[k] - alpha[k] * gradient[k] for k in theta}) < 1e-15
+    assert (
+        gap(inner_step(theta, curved, alpha), {k: theta[k] - alpha[k] * gradient[k] for k in theta})
+        < 1e-15
+    )
 
 
 def test_what_alpha_does_not_name_does_not_move():
@@ -100,7 +132,8 @@ def test_what_alpha_does_not_name_does_not_move():
 
 
 def test_what_alpha_does_not_name_is_not_differentiated():
-    """A table of integers has no gradient: named, it is refused by torch; left out, it is only used."""
+    """A table of integers has no gradient: named, it is refused by torch; left out, it is only
+    used."""
     theta = {"w": torch.ones(3), "table": torch.tensor([2, 0])}
     objective = lambda p: (p["w"][p["table"]] ** 2).sum()
     assert torch.equal(inner_step(theta, objective, {"w": 0.25})["w"], torch.tensor([0.5, 1, 0.5]))
@@ -109,7 +142,9 @@ def test_what_alpha_does_not_name_is_not_differentiated():
 
 
 def test_a_name_in_alpha_that_is_no_parameter_is_refused():
-    with pytest.raises(ValueError, match=re.escape("no parameter is called ['head']; there are ['w', 'b']")):
+    with pytest.raises(
+        ValueError, match=re.escape("no parameter is called ['head']; there are ['w', 'b']")
+    ):
         inner_step(start(), curved, {"w": 0.1, "head": 0.1})
 
 
@@ -129,13 +164,19 @@ def test_alpha_0_is_allowed_and_stays():
 
 @pytest.mark.parametrize("first_order", [False, True])
 def test_the_loss_can_be_differentiated_with_respect_to_alpha(first_order):
-    """Claim C013: alpha may be meta-learned. At first order the derivative stays exact for one step: -g' . g."""
+    """Claim C013: alpha may be meta-learned. At first order the derivative stays exact for one
+    step: -g' . g."""
     loss, theta, tasks, _ = problem("tanh mlp")
     task, generator = one(tasks, 0), seeded(2)
     alpha = {k: 0.3 + 0.2 * torch.rand(p.shape, generator=generator) for k, p in theta.items()}
 
     def after(alpha, steps):
-        return loss(adapt(theta, repeated(loss, task.support, steps), [alpha] * steps, first_order=first_order)[-1], task.query)
+        return loss(
+            adapt(
+                theta, repeated(loss, task.support, steps), [alpha] * steps, first_order=first_order
+            )[-1],
+            task.query,
+        )
 
     for steps in (1,) if first_order else (1, 3):
         assert derivative_gap(lambda a: after(a, steps), alpha, grad(after)(alpha, steps)) < 1e-6
@@ -145,13 +186,16 @@ def test_the_derivative_by_one_scalar_alpha_is_minus_the_product_of_gradients():
     loss, theta, tasks, _ = problem("tanh mlp")
     support, query = one(tasks, 1)
     after = lambda a: loss(inner_step(theta, lambda p: loss(p, support), a), query)
-    expected = -dot(grad(loss)(inner_step(theta, lambda p: loss(p, support), 0.4), query), grad(loss)(theta, support))
+    expected = -dot(
+        grad(loss)(inner_step(theta, lambda p: loss(p, support), 0.4), query),
+        grad(loss)(theta, support),
+    )
     assert abs(grad(after)(torch.tensor(0.4)) - expected) < 1e-12
 
 
 def test_the_infinite_sample_limit_of_a_bandit():
-    """Oracle O11: three arms, R(theta) = softmax(theta) . r; the gradient of R(theta + alpha grad R) is
-    (I + alpha H) grad R(theta'), gradient and Hessian written out by hand."""
+    """Oracle O11: three arms, R(theta) = softmax(theta) . r; the gradient of R(theta + alpha grad
+    R) is (I + alpha H) grad R(theta'), gradient and Hessian written out by hand."""
     r, alpha = torch.tensor([1.0, -0.5, 0.3]), 0.7
     theta = torch.tensor([0.2, -0.4, 0.9])
 
@@ -163,7 +207,9 @@ def test_the_infinite_sample_limit_of_a_bandit():
     reward = lambda params: torch.softmax(params["t"], 0) @ r
     stepped = lambda params: inner_step(params, lambda p: -reward(p), alpha)
     g, H = by_hand(theta)
-    assert (stepped({"t": theta})["t"] - (theta + alpha * g)).abs().max() < 1e-14, "a step on -R climbs R"
+    assert (stepped({"t": theta})["t"] - (theta + alpha * g)).abs().max() < 1e-14, (
+        "a step on -R climbs R"
+    )
     expected = (torch.eye(3) + alpha * H) @ by_hand(theta + alpha * g)[0]
     gradient = grad(lambda params: reward(stepped(params)))({"t": theta})["t"]
     assert (gradient - expected).abs().max() < 1e-12
@@ -176,7 +222,9 @@ def test_reptile_with_one_step_is_joint_training(name):
     loss, theta, tasks, alpha = problem(name)
     support = one(tasks, 0).support
     path = adapt(theta, repeated(loss, support, 1), [alpha])
-    assert gap({k: (theta[k] - path[1][k]) / alpha for k in theta}, grad(loss)(theta, support)) < 1e-12
+    assert (
+        gap({k: (theta[k] - path[1][k]) / alpha for k in theta}, grad(loss)(theta, support)) < 1e-12
+    )
 
 
 def test_reptile_with_two_steps_on_a_quadratic():
@@ -199,7 +247,12 @@ def test_reptile_with_two_steps_is_right_to_second_order_in_alpha():
     left = []
     for alpha in (0.02, 0.01):
         path = adapt(theta, [objective] * 2, [alpha] * 2)
-        left.append(gap({k: (theta[k] - path[2][k]) / alpha for k in theta}, {k: 2 * g[k] - alpha * Hg[k] for k in theta}))
+        left.append(
+            gap(
+                {k: (theta[k] - path[2][k]) / alpha for k in theta},
+                {k: 2 * g[k] - alpha * Hg[k] for k in theta},
+            )
+        )
     assert 3.7 < left[0] / left[1] < 4.3
 
 
@@ -229,9 +282,14 @@ def test_a_plain_tuple_as_support_holds_one_batch_per_step():
 def test_wrong_numbers_of_steps_are_refused():
     data = Data(torch.ones(2), torch.zeros(2))
     for steps in (-1, 1.5):
-        with pytest.raises(ValueError, match=f"steps is {steps}: the number of inner steps must be a whole number, 0 or more"):
+        with pytest.raises(
+            ValueError,
+            match=f"steps is {steps}: the number of inner steps must be a whole number, 0 or more",
+        ):
             repeated(None, data, steps)
-    with pytest.raises(ValueError, match="the support holds 2 batches for 3 inner steps: one batch per step"):
+    with pytest.raises(
+        ValueError, match="the support holds 2 batches for 3 inner steps: one batch per step"
+    ):
         repeated(None, (data, data), 3)
     with pytest.raises(ValueError, match="one alpha per step, got 2 objectives and 3 alphas"):
         adapt(start(), [curved] * 2, [0.1] * 3)
@@ -242,15 +300,28 @@ def test_adapt_with_plain_gradient_descent_is_adapt(alphas):
     loss, theta, tasks, _ = problem("strided convnet")
     objectives = [lambda p, task=task: loss(p, task.support) for task in each(tasks)]
     before = copied(theta)
-    assert max(gap(a, b) for a, b in zip(adapt_with(sgd)(theta, objectives, alphas), adapt(theta, objectives, alphas), strict=True)) < 1e-14
+    assert (
+        max(
+            gap(a, b)
+            for a, b in zip(
+                adapt_with(sgd)(theta, objectives, alphas),
+                adapt(theta, objectives, alphas),
+                strict=True,
+            )
+        )
+        < 1e-14
+    )
     assert same(theta, before) and adapt_with(sgd)(theta, [], []) == [theta]
 
 
 def test_adapt_with_keeps_the_optimizers_state_from_step_to_step():
-    """Adam whose averages last for ever: step k is divided by the root of the mean square so far."""
+    """Adam whose averages last for ever: step k is divided by the root of the mean square so
+    far."""
     w = torch.tensor(5.0)
     objectives = [lambda p, g=g: g * p["w"] for g in (1.0, 3.0, 2.0)]
-    path = adapt_with(partial(adam, decay=(0.0, 1 - 1e-9), eps=0.0))({"w": w}, objectives, [0.1] * 3)
+    path = adapt_with(partial(adam, decay=(0.0, 1 - 1e-9), eps=0.0))(
+        {"w": w}, objectives, [0.1] * 3
+    )
     expected = [5.0, 4.9, 4.9 - 0.3 / 5**0.5, 4.9 - 0.3 / 5**0.5 - 0.2 / (14 / 3) ** 0.5]
     assert [p["w"].item() for p in path] == pytest.approx(expected, abs=1e-6)
 
@@ -258,6 +329,8 @@ def test_adapt_with_keeps_the_optimizers_state_from_step_to_step():
 def test_an_alpha_in_full_has_the_models_order():
     params = {"a": torch.ones(2), "b": torch.ones(3), "c": torch.ones(4)}
     assert list(step_sizes(params, 0.3).items()) == [("a", 0.3), ("b", 0.3), ("c", 0.3)]
-    assert list(step_sizes(params, {"c": 0.1, "a": torch.tensor(-0.2)})) == ["a", "c"], "a tensor may be learned: any sign"
+    assert list(step_sizes(params, {"c": 0.1, "a": torch.tensor(-0.2)})) == ["a", "c"], (
+        "a tensor may be learned: any sign"
+    )
     with pytest.raises(ValueError, match=r"no parameter is called \['d'\]"):
         step_sizes(params, {"d": 0.1})

@@ -20,7 +20,9 @@ def test_meta_parameters_start_as_a_new_dict_of_the_models():
     learner = unrolled(None, None)
     meta = learner.init(params)
     assert meta is not params and same(meta, params)
-    assert unrolled(None, None, init=lambda p: p | {"extra": torch.ones(1)}).init(params).keys() == {"a", "b", "extra"}
+    assert unrolled(None, None, init=lambda p: p | {"extra": torch.ones(1)}).init(
+        params
+    ).keys() == {"a", "b", "extra"}
 
 
 def test_an_unrolled_learner_differentiates_the_query_loss_through_any_way_to_adapt():
@@ -30,22 +32,36 @@ def test_an_unrolled_learner_differentiates_the_query_loss_through_any_way_to_ad
 
     def own_alpha(meta, support):
         theta = {k: meta[k] for k in params}
-        return [theta, inner_step(theta, lambda p: loss(p, support), {k: meta["alpha." + k] for k in params})]
+        return [
+            theta,
+            inner_step(theta, lambda p: loss(p, support), {k: meta["alpha." + k] for k in params}),
+        ]
 
-    learner = unrolled(loss, own_alpha, init=lambda p: p | {"alpha." + k: torch.full_like(v, 0.2) for k, v in p.items()})
+    learner = unrolled(
+        loss,
+        own_alpha,
+        init=lambda p: p | {"alpha." + k: torch.full_like(v, 0.2) for k, v in p.items()},
+    )
     assert learner.adapt is own_alpha
     meta = learner.init(params)
     before = copied(meta)
     gradient, aux = learner.meta_grad(meta, task)
     value = lambda meta: loss(own_alpha(meta, task.support)[-1], task.query)
     assert same(meta, before) and list(gradient) == list(meta)
-    assert gap(gradient, grad(value)(meta)) < 1e-14 and min(g.abs().max() for g in gradient.values()) > 0
-    assert aux.keys() == {"loss"} and aux["loss"].shape == () and torch.equal(aux["loss"], value(meta))
+    assert (
+        gap(gradient, grad(value)(meta)) < 1e-14
+        and min(g.abs().max() for g in gradient.values()) > 0
+    )
+    assert (
+        aux.keys() == {"loss"} and aux["loss"].shape == () and torch.equal(aux["loss"], value(meta))
+    )
 
 
 def test_the_last_step_of_the_path_is_what_is_measured():
     loss = mse(lambda p, x: p["w"] * x)
-    learner = unrolled(loss, lambda meta, support: [meta, {"w": 2 * meta["w"]}, {"w": 3 * meta["w"]}])
+    learner = unrolled(
+        loss, lambda meta, support: [meta, {"w": 2 * meta["w"]}, {"w": 3 * meta["w"]}]
+    )
     data = Data(torch.ones(5), torch.zeros(5))
     gradient, aux = learner.meta_grad({"w": torch.tensor(2.0)}, Task(data, data))
     assert (aux["loss"] - 36).abs() < 1e-12 and (gradient["w"] - 2 * 9 * 2).abs() < 1e-12

@@ -14,12 +14,17 @@ forward = lambda params, x: x @ params["w"]
 
 def regression():
     generator = seeded(0)
-    return {"w": torch.randn(2, OUTPUTS, generator=generator)}, Data(torch.randn(SHOTS, 2, generator=generator), torch.randn(SHOTS, OUTPUTS, generator=generator))
+    return {"w": torch.randn(2, OUTPUTS, generator=generator)}, Data(
+        torch.randn(SHOTS, 2, generator=generator), torch.randn(SHOTS, OUTPUTS, generator=generator)
+    )
 
 
 def classification():
     generator = seeded(0)
-    return {"w": torch.randn(2, WAYS, generator=generator)}, Data(torch.randn(SHOTS, 2, generator=generator), torch.randint(WAYS, (SHOTS,), generator=generator))
+    return {"w": torch.randn(2, WAYS, generator=generator)}, Data(
+        torch.randn(SHOTS, 2, generator=generator),
+        torch.randint(WAYS, (SHOTS,), generator=generator),
+    )
 
 
 def errors():
@@ -41,7 +46,13 @@ def test_huber_is_quadratic_below_an_error_of_1_and_linear_above():
 def test_cross_entropy_is_the_mean_over_examples():
     params, data = classification()
     logits = (data.x @ params["w"]).tolist()
-    expected = sum(torch.logsumexp(torch.tensor(row), 0).item() - row[label] for row, label in zip(logits, data.y.tolist())) / SHOTS
+    expected = (
+        sum(
+            torch.logsumexp(torch.tensor(row), 0).item() - row[label]
+            for row, label in zip(logits, data.y.tolist())
+        )
+        / SHOTS
+    )
     assert abs(cross_entropy(forward)(params, data).item() - expected) < 1e-14
 
 
@@ -56,17 +67,30 @@ def test_accuracy_is_the_share_of_right_labels():
     for wrong in range(SHOTS + 1):
         labels = right.clone()
         labels[:wrong] = (right[:wrong] + 1) % WAYS
-        assert accuracy(forward)(params, Data(data.x, labels)).item() == pytest.approx(1 - wrong / SHOTS, abs=1e-6)
+        assert accuracy(forward)(params, Data(data.x, labels)).item() == pytest.approx(
+            1 - wrong / SHOTS, abs=1e-6
+        )
 
 
 @pytest.mark.parametrize("loss", [mse, huber])
 @pytest.mark.parametrize("shape", [(SHOTS,), (SHOTS, 1), (1, OUTPUTS), (OUTPUTS, SHOTS)])
 def test_targets_of_another_shape_are_refused_and_never_broadcast(loss, shape):
     params, data = regression()
-    with pytest.raises(ValueError, match=rf"output \(6, 3\) and the targets \({', '.join(map(str, shape))},?\) differ in shape"):
+    with pytest.raises(
+        ValueError,
+        match=rf"output \(6, 3\) and the targets \({', '.join(map(str, shape))},?\) differ in shape",
+    ):
         loss(forward)(params, Data(data.x, torch.zeros(shape)))
 
 
-@pytest.mark.parametrize("loss, case", [(mse, regression), (huber, regression), (cross_entropy, classification), (accuracy, classification)])
+@pytest.mark.parametrize(
+    "loss, case",
+    [
+        (mse, regression),
+        (huber, regression),
+        (cross_entropy, classification),
+        (accuracy, classification),
+    ],
+)
 def test_a_loss_is_a_scalar(loss, case):
     assert loss(forward)(*case()).shape == ()

@@ -31,7 +31,10 @@ def room_for(most, fail=full):
 @pytest.mark.parametrize("fail", [full, gpu_full])
 def test_the_chunk_is_halved_until_it_fits_and_one_warning_says_so(fail):
     work, asked = room_for(5, fail)
-    with pytest.warns(UserWarning, match=r"memory ran out with 25 tasks at once: from here on 3 are held at once \(chunk=3\)") as said:
+    with pytest.warns(
+        UserWarning,
+        match=r"memory ran out with 25 tasks at once: from here on 3 are held at once \(chunk=3\)",
+    ) as said:
         assert fitting(work, 25) == ("done with 3", 3)
     assert asked == [25, 12, 6, 3] and len(said) == 1
 
@@ -52,7 +55,10 @@ def test_with_a_single_task_the_error_goes_up_with_a_sentence(fail):
     assert "a single task at once (chunk=1)" in error.value.__notes__[0]
 
 
-@pytest.mark.parametrize("other", [RuntimeError("mat1 and mat2 shapes cannot be multiplied"), ValueError("no memory of that")])
+@pytest.mark.parametrize(
+    "other",
+    [RuntimeError("mat1 and mat2 shapes cannot be multiplied"), ValueError("no memory of that")],
+)
 def test_any_other_error_goes_up_at_once(other):
     def work(chunk):
         asked.append(chunk)

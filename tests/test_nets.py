@@ -8,44 +8,81 @@ from torch.nn import functional as F
 
 from mamlkit.inner import inner_step
 from mamlkit.machine import seeded
-from mamlkit.nets import (batch_norm, count, from_module, he, mlp, normal, pooled_body, pooled_convnet, scaled, strided_body,
-                          strided_conv, strided_convnet, truncated_normal, with_context, xavier)
+from mamlkit.nets import (
+    batch_norm,
+    count,
+    from_module,
+    he,
+    mlp,
+    normal,
+    pooled_body,
+    pooled_convnet,
+    scaled,
+    strided_body,
+    strided_conv,
+    strided_convnet,
+    truncated_normal,
+    with_context,
+    xavier,
+)
 from mamlkit.task import Data
 from tests.oracles import MODELS, Perceptron, derivative_gap, gap, norm, one, problem, same
 
 pytestmark = pytest.mark.usefixtures("float64")
 
 
-@pytest.mark.parametrize("net, extra, numbers", [
-    (mlp(1, 40, 40, 1), 0, 1_761),
-    (mlp(784, 256, 128, 64, 64, 5, norm=True), 0, 247_109),
-    (strided_convnet(5), 0, 112_005),
-    (strided_convnet(20), 0, 112_980),
-    (pooled_convnet(5), 0, 32_773),
-    (mlp(2, 100, 100, 2), 2, 10_604),
-    (mlp(20, 100, 100, 6), 6, 12_812),
-    (mlp(125, 100, 100, 8), 8, 23_516),
-], ids=["sinusoid", "Omniglot, no conv", "Omniglot 5-way", "Omniglot 20-way", "miniImagenet", "point", "cheetah", "ant"])
+@pytest.mark.parametrize(
+    "net, extra, numbers",
+    [
+        (mlp(1, 40, 40, 1), 0, 1_761),
+        (mlp(784, 256, 128, 64, 64, 5, norm=True), 0, 247_109),
+        (strided_convnet(5), 0, 112_005),
+        (strided_convnet(20), 0, 112_980),
+        (pooled_convnet(5), 0, 32_773),
+        (mlp(2, 100, 100, 2), 2, 10_604),
+        (mlp(20, 100, 100, 6), 6, 12_812),
+        (mlp(125, 100, 100, 8), 8, 23_516),
+    ],
+    ids=[
+        "sinusoid",
+        "Omniglot, no conv",
+        "Omniglot 5-way",
+        "Omniglot 20-way",
+        "miniImagenet",
+        "point",
+        "cheetah",
+        "ant",
+    ],
+)
 def test_the_papers_networks_have_the_papers_numbers_of_parameters(net, extra, numbers):
-    """Oracle O13. The policies of section 5.3 have a log standard deviation for each action besides."""
+    """Oracle O13. The policies of section 5.3 have a log standard deviation for each action
+    besides."""
     assert count(net.init(seeded(0))) + extra == numbers
 
 
-@pytest.mark.parametrize("net, adapted", [(strided_convnet(5), 111_749), (pooled_convnet(5), 32_645)])
+@pytest.mark.parametrize(
+    "net, adapted", [(strided_convnet(5), 111_749), (pooled_convnet(5), 32_645)]
+)
 def test_what_adapts_is_all_but_the_batch_norm_shifts(net, adapted):
     """Claim C005."""
-    assert count({k: p for k, p in net.init(seeded(0)).items() if not k.endswith(".beta")}) == adapted
+    assert (
+        count({k: p for k, p in net.init(seeded(0)).items() if not k.endswith(".beta")}) == adapted
+    )
 
 
-@pytest.mark.parametrize("net, inputs, outputs", [
-    (mlp(2, 4, 8, 3), (6, 2), (6, 3)),
-    (mlp(6, 4, 5), (7, 1, 2, 3), (7, 5)),
-    (mlp(2, 4, 8, 3, norm=True), (6, 2), (6, 3)),
-    (strided_convnet(5, filters=4), (6, 1, 28, 28), (6, 5)),
-    (strided_convnet(5, filters=4, channels=2), (6, 2, 9, 11), (6, 5)),
-    (pooled_convnet(5, filters=4), (2, 3, 84, 84), (2, 5)),
-    (pooled_convnet(3, filters=4, channels=2, size=33), (5, 2, 33, 33), (5, 3)),
-], ids=str)
+@pytest.mark.parametrize(
+    "net, inputs, outputs",
+    [
+        (mlp(2, 4, 8, 3), (6, 2), (6, 3)),
+        (mlp(6, 4, 5), (7, 1, 2, 3), (7, 5)),
+        (mlp(2, 4, 8, 3, norm=True), (6, 2), (6, 3)),
+        (strided_convnet(5, filters=4), (6, 1, 28, 28), (6, 5)),
+        (strided_convnet(5, filters=4, channels=2), (6, 2, 9, 11), (6, 5)),
+        (pooled_convnet(5, filters=4), (2, 3, 84, 84), (2, 5)),
+        (pooled_convnet(3, filters=4, channels=2, size=33), (5, 2, 33, 33), (5, 3)),
+    ],
+    ids=str,
+)
 def test_a_net_maps_examples_to_outputs(net, inputs, outputs):
     assert net.forward(net.init(seeded(0)), torch.randn(inputs)).shape == outputs
 
@@ -59,7 +96,9 @@ def test_the_generator_alone_decides_how_a_net_starts(name):
     assert torch.equal(state, torch.get_rng_state()), "the global generator is not used"
 
 
-@pytest.mark.parametrize("net", [mlp(2, 4, 8, 3, norm=True), strided_convnet(5, filters=4), pooled_convnet(5, filters=4)])
+@pytest.mark.parametrize(
+    "net", [mlp(2, 4, 8, 3, norm=True), strided_convnet(5, filters=4), pooled_convnet(5, filters=4)]
+)
 def test_biases_and_batch_norm_shifts_start_at_0_and_weights_do_not(net):
     for name, p in net.init(seeded(0)).items():
         assert (p == 0).all() == (not name.endswith(".weight")), name
@@ -69,20 +108,32 @@ def test_an_mlp_is_its_layers():
     net = mlp(2, 4, 8, 3, activation=torch.tanh, weight=he)
     p, x = net.init(seeded(0)), torch.randn(6, 2, generator=seeded(1))
     p = {k: v + 0.1 for k, v in p.items()}
-    expected = torch.tanh(torch.tanh(x @ p["layer0.weight"].T + p["layer0.bias"]) @ p["layer1.weight"].T + p["layer1.bias"])
+    expected = torch.tanh(
+        torch.tanh(x @ p["layer0.weight"].T + p["layer0.bias"]) @ p["layer1.weight"].T
+        + p["layer1.bias"]
+    )
     expected = expected @ p["layer2.weight"].T + p["layer2.bias"]
     assert (net.forward(p, x) - expected).abs().max() < 1e-14
 
 
 def test_a_convnet_is_its_layers():
-    """Convolution, batch norm, ReLU, in this order; then the whole map is averaged, or 2x2 pools are taken and all kept."""
-    for net, shape, stride in ((strided_convnet(5, filters=4, channels=2), (6, 2, 9, 11), 2), (pooled_convnet(5, filters=4, channels=2, size=33), (6, 2, 33, 33), 1)):
+    """Convolution, batch norm, ReLU, in this order; then the whole map is averaged, or 2x2 pools
+    are taken and all kept."""
+    for net, shape, stride in (
+        (strided_convnet(5, filters=4, channels=2), (6, 2, 9, 11), 2),
+        (pooled_convnet(5, filters=4, channels=2, size=33), (6, 2, 33, 33), 1),
+    ):
         x, ones = torch.randn(shape, generator=seeded(1)), torch.ones(4)
-        p = {k: v + 0.1 * torch.randn(v.shape, generator=seeded(2)) for k, v in net.init(seeded(0)).items()}
+        p = {
+            k: v + 0.1 * torch.randn(v.shape, generator=seeded(2))
+            for k, v in net.init(seeded(0)).items()
+        }
         forward = net.forward(p, x)
         for i in range(4):
             x = F.conv2d(x, p[f"layer{i}.weight"], p[f"layer{i}.bias"], stride=stride, padding=1)
-            x = F.batch_norm(x, None, None, ones, p[f"norm{i}.beta"], training=True, eps=1e-3).relu()
+            x = F.batch_norm(
+                x, None, None, ones, p[f"norm{i}.beta"], training=True, eps=1e-3
+            ).relu()
             x = x if stride == 2 else F.max_pool2d(x, 2)
         x = x.mean((2, 3)) if stride == 2 else x.flatten(1)
         assert (forward - (x @ p["layer4.weight"].T + p["layer4.bias"])).abs().max() < 1e-12
@@ -90,8 +141,12 @@ def test_a_convnet_is_its_layers():
 
 @pytest.mark.parametrize("size", [(9, 11), (4, 6)], ids=str)
 def test_a_strided_convolution_is_the_same_compiled_where_it_is_a_matrix_product(size):
-    """Second derivatives too, of weights that differ by task. What is compiled is only looked at, and run as it is."""
-    x, weight, bias = (torch.randn(shape, generator=seeded(0)) for shape in ((3, 6, 2, *size), (3, 4, 2, 3, 3), (3, 4)))
+    """Second derivatives too, of weights that differ by task. What is compiled is only looked at,
+    and run as it is."""
+    x, weight, bias = (
+        torch.randn(shape, generator=seeded(0))
+        for shape in ((3, 6, 2, *size), (3, 4, 2, 3, 3), (3, 4))
+    )
     graphs = []
 
     def look(graph, inputs):
@@ -109,15 +164,31 @@ def test_a_strided_convolution_is_the_same_compiled_where_it_is_a_matrix_product
     assert graphs and "conv2d" not in graphs[0] and "matmul" in graphs[0]
 
 
-@pytest.mark.parametrize("body, net, shape, features", [
-    (strided_body(filters=4, channels=2), strided_convnet(5, filters=4, channels=2), (6, 2, 9, 11), 4),
-    (pooled_body(filters=4, channels=2), pooled_convnet(5, filters=4, channels=2, size=33), (6, 2, 33, 33), 16),
-], ids=["strided", "pooled"])
+@pytest.mark.parametrize(
+    "body, net, shape, features",
+    [
+        (
+            strided_body(filters=4, channels=2),
+            strided_convnet(5, filters=4, channels=2),
+            (6, 2, 9, 11),
+            4,
+        ),
+        (
+            pooled_body(filters=4, channels=2),
+            pooled_convnet(5, filters=4, channels=2, size=33),
+            (6, 2, 33, 33),
+            16,
+        ),
+    ],
+    ids=["strided", "pooled"],
+)
 def test_a_body_is_the_net_without_its_head_and_reads_its_parameters(body, net, shape, features):
     p, x = net.init(seeded(0)), torch.randn(shape, generator=seeded(1))
     hidden = body.forward(p, x)
     assert hidden.shape == (6, features)
-    assert (hidden @ p["layer4.weight"].T + p["layer4.bias"] - net.forward(p, x)).abs().max() < 1e-12
+    assert (
+        hidden @ p["layer4.weight"].T + p["layer4.bias"] - net.forward(p, x)
+    ).abs().max() < 1e-12
     assert same(body.init(seeded(0)), {k: v for k, v in p.items() if not k.startswith("layer4")})
 
 
@@ -132,9 +203,13 @@ def test_the_embedding_of_section_5_2_has_64_numbers():
 def test_a_scale_starts_at_1_and_changes_nothing_yet():
     net = strided_convnet(5, filters=4, channels=2)
     p, x = scaled(net).init(seeded(0)), torch.randn(6, 2, 9, 11, generator=seeded(1))
-    assert count(p) == count(net.init(seeded(0))) + 4 * 4 and all((p[f"norm{i}.scale"] == 1).all() for i in range(4))
+    assert count(p) == count(net.init(seeded(0))) + 4 * 4 and all(
+        (p[f"norm{i}.scale"] == 1).all() for i in range(4)
+    )
     assert torch.equal(scaled(net).forward(p, x), net.forward(net.init(seeded(0)), x))
-    assert (net.forward(p | {"norm2.scale": 2 * torch.ones(4)}, x) - net.forward(p, x)).abs().max() > 1e-3
+    assert (
+        net.forward(p | {"norm2.scale": 2 * torch.ones(4)}, x) - net.forward(p, x)
+    ).abs().max() > 1e-3
 
 
 @pytest.mark.parametrize("sizes", [(), (3,), (3, 0, 2), (2, -1)])
@@ -145,14 +220,18 @@ def test_an_mlp_without_layers_is_refused(sizes):
 
 def test_inputs_of_another_size_are_refused_naming_both():
     net = mlp(2, 4, 3)
-    with pytest.raises(ValueError, match=r"this net takes 2 numbers an example, got inputs of shape \(6, 5\)"):
+    with pytest.raises(
+        ValueError, match=r"this net takes 2 numbers an example, got inputs of shape \(6, 5\)"
+    ):
         net.forward(net.init(seeded(0)), torch.zeros(6, 5))
 
 
 def test_truncated_normal_is_cut_at_two_deviations():
     drawn = truncated_normal(0.01)(seeded(0), (200, 300))
     assert drawn.abs().max() <= 0.02 and drawn.abs().max() > 0.0199
-    assert drawn.std().item() == pytest.approx(0.01 * 0.87963, rel=0.01), "the deviation of a normal cut at 2"
+    assert drawn.std().item() == pytest.approx(0.01 * 0.87963, rel=0.01), (
+        "the deviation of a normal cut at 2"
+    )
     assert abs(drawn.mean()) < 1e-4
 
 
@@ -163,16 +242,27 @@ def test_fillers_have_the_variance_that_they_are_named_for():
     assert he(seeded(0), conv).std().item() == pytest.approx(sqrt(2 / (40 * 9)), rel=0.02)
     for shape, bound in ((dense, sqrt(6 / 500)), (conv, sqrt(6 / (100 * 9)))):
         drawn = xavier(seeded(0), shape)
-        assert 0.999 * bound < drawn.abs().max() <= bound and drawn.std().item() == pytest.approx(bound / sqrt(3), rel=0.02)
+        assert 0.999 * bound < drawn.abs().max() <= bound and drawn.std().item() == pytest.approx(
+            bound / sqrt(3), rel=0.02
+        )
 
 
 @pytest.mark.parametrize("shape", [(6, 4), (6, 4, 7), (6, 4, 3, 2)])
 def test_batch_norm_is_torchs_and_so_are_its_first_derivatives(shape):
-    x, beta, weight = torch.randn(shape, generator=seeded(0)), torch.randn(4, generator=seeded(1)), torch.randn(shape, generator=seeded(2))
-    theirs = lambda x, beta: F.batch_norm(x, None, None, torch.ones(4), beta, training=True, eps=1e-3)
+    x, beta, weight = (
+        torch.randn(shape, generator=seeded(0)),
+        torch.randn(4, generator=seeded(1)),
+        torch.randn(shape, generator=seeded(2)),
+    )
+    theirs = lambda x, beta: F.batch_norm(
+        x, None, None, torch.ones(4), beta, training=True, eps=1e-3
+    )
     assert (batch_norm(x, beta) - theirs(x, beta)).abs().max() < 1e-12
     for argument in (0, 1):
-        ours, native = (grad(lambda x, beta: (f(x, beta) * weight).sum(), argument)(x, beta) for f in (batch_norm, theirs))
+        ours, native = (
+            grad(lambda x, beta: (f(x, beta) * weight).sum(), argument)(x, beta)
+            for f in (batch_norm, theirs)
+        )
         assert (ours - native).abs().max() < 1e-12
 
 
@@ -182,15 +272,23 @@ def test_a_bias_before_batch_norm_does_nothing(name):
     loss, params, tasks, _ = problem(name)
     support = one(tasks, 0).support
     gradient = grad(loss)(params, support)
-    normed = [k for k in params if k.endswith(".bias") and k.replace("layer", "norm").replace("bias", "beta") in params]
+    normed = [
+        k
+        for k in params
+        if k.endswith(".bias") and k.replace("layer", "norm").replace("bias", "beta") in params
+    ]
     assert len(normed) == len(params) // 3
     for k in params:
         assert (gradient[k].abs().max() < 1e-12) == (k in normed), k
-    shifted = params | {k: params[k] + torch.randn(params[k].shape, generator=seeded(1)) for k in normed}
+    shifted = params | {
+        k: params[k] + torch.randn(params[k].shape, generator=seeded(1)) for k in normed
+    }
     assert abs(loss(shifted, support) - loss(params, support)) < 1e-12
     head = [k for k in params if k.endswith(".bias")][-1]
     other = params | {head: params[head] + torch.randn(params[head].shape, generator=seeded(1))}
-    assert abs(loss(other, support) - loss(params, support)) > 1e-3, "the last bias, after which nothing is normalised, does count"
+    assert abs(loss(other, support) - loss(params, support)) > 1e-3, (
+        "the last bias, after which nothing is normalised, does count"
+    )
 
 
 def test_batch_norm_makes_predictions_depend_on_the_other_examples():
@@ -198,24 +296,45 @@ def test_batch_norm_makes_predictions_depend_on_the_other_examples():
     net = strided_convnet(5, filters=4)
     params, x = net.init(seeded(0)), torch.randn(6, 1, 9, 11, generator=seeded(1))
     assert (net.forward(params, x)[:3] - net.forward(params, x[:3])).abs().max() > 1e-3
-    assert (net.forward(params, x.flip(0)) - net.forward(params, x).flip(0)).abs().max() < 1e-12, "their order does not matter"
+    assert (net.forward(params, x.flip(0)) - net.forward(params, x).flip(0)).abs().max() < 1e-12, (
+        "their order does not matter"
+    )
 
 
 def test_the_trap_is_real_torchs_batch_norm_under_vmap_inside_a_gradient_is_wrong():
-    """Why nets.py composes batch norm and why `vmap` stays outermost (anchors.md, section 1; pytorch/functorch#534).
+    """Why nets.py composes batch norm and why `vmap` stays outermost (anchors.md, section 1;
+    pytorch/functorch#534).
 
-    Only with a scale that is learned and adapted, as `nn.BatchNorm2d` has it: with a constant scale torch's is exact.
+    Only with a scale that is learned and adapted, as `nn.BatchNorm2d` has it: with a constant scale
+    torch's is exact.
     """
     generator = seeded(0)
-    theta = {"w": torch.randn(4, 2, generator=generator), "scale": torch.ones(4), "beta": torch.zeros(4)}
-    support, query = (Data(torch.randn(3, n, 2, generator=generator), torch.randn(3, n, 4, generator=generator)) for n in (6, 7))
-    native = lambda x, scale, beta: F.batch_norm(x, None, None, scale, beta, training=True, eps=1e-3)
+    theta = {
+        "w": torch.randn(4, 2, generator=generator),
+        "scale": torch.ones(4),
+        "beta": torch.zeros(4),
+    }
+    support, query = (
+        Data(torch.randn(3, n, 2, generator=generator), torch.randn(3, n, 4, generator=generator))
+        for n in (6, 7)
+    )
+    native = lambda x, scale, beta: F.batch_norm(
+        x, None, None, scale, beta, training=True, eps=1e-3
+    )
     composed = lambda x, scale, beta: scale * batch_norm(x, torch.zeros(4)) + beta
     wrong = {}
     for name, norm_of in {"native": native, "composed": composed}.items():
-        loss = lambda p, data: (torch.tanh(norm_of(data.x @ p["w"].T, p["scale"], p["beta"])) - data.y).square().mean()
-        after = lambda p, support, query: loss(inner_step(p, lambda p: loss(p, support), 0.4), query)
-        outermost = {k: g.mean(0) for k, g in vmap(grad(after), (None, 0, 0))(theta, support, query).items()}
+        loss = (
+            lambda p, data: (torch.tanh(norm_of(data.x @ p["w"].T, p["scale"], p["beta"])) - data.y)
+            .square()
+            .mean()
+        )
+        after = lambda p, support, query: loss(
+            inner_step(p, lambda p: loss(p, support), 0.4), query
+        )
+        outermost = {
+            k: g.mean(0) for k, g in vmap(grad(after), (None, 0, 0))(theta, support, query).items()
+        }
         inside = grad(lambda p: vmap(after, (None, 0, 0))(p, support, query).mean())(theta)
         by_loop = lambda p: sum(after(p, one(support, i), one(query, i)) for i in range(3)) / 3
         assert derivative_gap(by_loop, theta, outermost) < 1e-6, "vmap outermost is exact"
@@ -223,13 +342,17 @@ def test_the_trap_is_real_torchs_batch_norm_under_vmap_inside_a_gradient_is_wron
     assert wrong["composed"] < 1e-12, "composed from mean and variance it is exact either way"
     assert wrong["native"] > 1e-2, (
         f"torch {torch.__version__} differentiates its batch norm under grad(vmap(grad)) correctly, which 2.13 did not: "
-        "the docstring of nets.batch_norm and the workbook's warning must change")
+        "the docstring of nets.batch_norm and the workbook's warning must change"
+    )
 
 
 def test_a_module_is_a_net():
     net, module = from_module(Perceptron), Perceptron()
     params = net.init(seeded(0))
-    assert list(params) == [name for name, _ in module.named_parameters()] and count(params) == 2 * 4 + 4 + 4 * 3 + 3
+    assert (
+        list(params) == [name for name, _ in module.named_parameters()]
+        and count(params) == 2 * 4 + 4 + 4 * 3 + 3
+    )
     assert not any(p.requires_grad for p in params.values())
     module.load_state_dict(params)
     x = torch.randn(6, 2, generator=seeded(1))
@@ -248,9 +371,14 @@ def test_two_nets_of_one_module_do_not_share_parameters():
 
 
 def test_a_module_with_state_in_buffers_is_refused_naming_it():
-    with pytest.raises(ValueError, match=r"BatchNorm1d keeps state in the buffers \['running_mean', 'running_var', 'num_batches_tracked'\]"):
+    with pytest.raises(
+        ValueError,
+        match=r"BatchNorm1d keeps state in the buffers \['running_mean', 'running_var', 'num_batches_tracked'\]",
+    ):
         from_module(lambda: nn.BatchNorm1d(4))
-    assert from_module(lambda: nn.BatchNorm1d(4, track_running_stats=False)).init(seeded(0)).keys() == {"weight", "bias"}
+    assert from_module(lambda: nn.BatchNorm1d(4, track_running_stats=False)).init(
+        seeded(0)
+    ).keys() == {"weight", "bias"}
 
 
 def test_nets_are_batched_over_parameters_as_well():
@@ -266,7 +394,11 @@ def test_nets_are_batched_over_parameters_as_well():
 def test_a_context_that_moves_the_first_bias_is_the_same_as_one_beside_the_inputs():
     net = mlp(2, 4, 8, 3, activation=torch.tanh, weight=he)
     told = with_context(net, 5, shift="layer0.bias")
-    params, x, context = told.init(seeded(0)), torch.randn(6, 2, generator=seeded(1)), torch.randn(5, generator=seeded(2))
+    params, x, context = (
+        told.init(seeded(0)),
+        torch.randn(6, 2, generator=seeded(1)),
+        torch.randn(5, generator=seeded(2)),
+    )
     beside = {k: p for k, p in params.items() if not k.startswith("context")}
     beside["layer0.weight"] = torch.cat([params["layer0.weight"], params["context.weight"]], 1)
     wider = mlp(2 + 5, 4, 8, 3, activation=torch.tanh)
@@ -275,12 +407,23 @@ def test_a_context_that_moves_the_first_bias_is_the_same_as_one_beside_the_input
     assert (told.forward(params, x) - expected).abs().max() > 0.1, "so this test can fail"
 
 
-@pytest.mark.parametrize("net, shift, shape", [(mlp(2, 4, 8, 3), "layer1.bias", (2,)), (strided_convnet(5, filters=4), "norm2.beta", (1, 28, 28))])
+@pytest.mark.parametrize(
+    "net, shift, shape",
+    [
+        (mlp(2, 4, 8, 3), "layer1.bias", (2,)),
+        (strided_convnet(5, filters=4), "norm2.beta", (1, 28, 28)),
+    ],
+)
 def test_a_context_of_0_leaves_the_net_as_it_is_and_its_names_come_first(net, shift, shape):
     told = with_context(net, 3, shift=shift)
     params, plain, x = told.init(seeded(0)), net.init(seeded(0)), torch.randn(6, *shape)
-    assert list(params) == ["context", "context.weight", *plain] and same({k: params[k] for k in plain}, plain)
-    assert (params["context"] == 0).all() and params["context.weight"].shape == (len(plain[shift]), 3)
+    assert list(params) == ["context", "context.weight", *plain] and same(
+        {k: params[k] for k in plain}, plain
+    )
+    assert (params["context"] == 0).all() and params["context.weight"].shape == (
+        len(plain[shift]),
+        3,
+    )
     assert torch.equal(told.forward(params, x), net.forward(plain, x))
     assert not torch.equal(params["context.weight"], told.init(seeded(1))["context.weight"])
 
@@ -294,5 +437,8 @@ def test_what_a_context_cannot_move_is_refused():
     with pytest.raises(ValueError, match="size is 0: a context holds 1 number or more"):
         with_context(mlp(2, 4, 3), 0, shift="layer0.bias")
     for shift in ("layer7.bias", "layer0.weight"):
-        with pytest.raises(ValueError, match=f"\"{shift}\" is nothing that a context can move in this net; these are: .'layer0.bias', 'layer1.bias'."):
+        with pytest.raises(
+            ValueError,
+            match=f"\"{shift}\" is nothing that a context can move in this net; these are: .'layer0.bias', 'layer1.bias'.",
+        ):
             with_context(mlp(2, 4, 3), 5, shift=shift).init(seeded(0))

@@ -12,11 +12,15 @@ def gradient(x, i):
     return torch.sin((i + 1) * x) + 0.1 * x**3
 
 
-@pytest.mark.parametrize("settings", [{}, {"decay": (0.8, 0.95), "eps": 1e-3}, {"decay": (0.0, 0.999)}], ids=str)
+@pytest.mark.parametrize(
+    "settings", [{}, {"decay": (0.8, 0.95), "eps": 1e-3}, {"decay": (0.0, 0.999)}], ids=str
+)
 def test_adam_is_torchs_adam(settings):
     x = torch.randn(11, generator=seeded(0))
     leaf = x.clone().requires_grad_()
-    theirs = torch.optim.Adam([leaf], lr=0.03, betas=settings.get("decay", (0.9, 0.999)), eps=settings.get("eps", 1e-8))
+    theirs = torch.optim.Adam(
+        [leaf], lr=0.03, betas=settings.get("decay", (0.9, 0.999)), eps=settings.get("eps", 1e-8)
+    )
     ours = adam(0.03, **settings)
     state = ours.init(x)
     for i in range(50):
@@ -64,13 +68,19 @@ def test_adams_state_has_the_parameters_type():
 def torchs(schedule, iterations, end, optimizer):
     """torch.optim's own schedules."""
     if schedule is cosine:
-        return torch.optim.lr_scheduler.CosineAnnealingLR(optimizer, T_max=iterations, eta_min=0.03 * end)
-    return torch.optim.lr_scheduler.LinearLR(optimizer, start_factor=1.0, end_factor=end, total_iters=iterations)
+        return torch.optim.lr_scheduler.CosineAnnealingLR(
+            optimizer, T_max=iterations, eta_min=0.03 * end
+        )
+    return torch.optim.lr_scheduler.LinearLR(
+        optimizer, start_factor=1.0, end_factor=end, total_iters=iterations
+    )
 
 
 @pytest.mark.parametrize("end", [0.0, 0.2])
 @pytest.mark.parametrize("schedule", [cosine, linear])
-@pytest.mark.parametrize("make, theirs", [(adam, torch.optim.Adam), (sgd, torch.optim.SGD)], ids=["adam", "sgd"])
+@pytest.mark.parametrize(
+    "make, theirs", [(adam, torch.optim.Adam), (sgd, torch.optim.SGD)], ids=["adam", "sgd"]
+)
 def test_annealed_is_torchs_schedule(make, theirs, schedule, end):
     x = torch.randn(11, generator=seeded(0))
     leaf = x.clone().requires_grad_()
@@ -84,7 +94,9 @@ def test_annealed_is_torchs_schedule(make, theirs, schedule, end):
         scheduler.step()
         x, state = ours.update(gradient(x, i), state, x)
         assert (x - leaf.detach()).abs().max() < 1e-12, f"iteration {i}"
-    assert isinstance(state, dict) and all(isinstance(s, torch.Tensor) for s in state.values()), "a checkpoint holds it"
+    assert isinstance(state, dict) and all(isinstance(s, torch.Tensor) for s in state.values()), (
+        "a checkpoint holds it"
+    )
 
 
 @pytest.mark.parametrize("schedule", [cosine, linear])

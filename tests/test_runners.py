@@ -1,4 +1,5 @@
-"""Every way to run updates gives the same numbers. What a real GPU does is tested where there is one."""
+"""Every way to run updates gives the same numbers. What a real GPU does is tested where there is
+one."""
 
 from contextlib import contextmanager, nullcontext
 from types import SimpleNamespace
@@ -28,21 +29,36 @@ def advance(place, noise):
     i, made, vector, state, losses = place
     here = noise["a"].index_select(0, i.view(1)).squeeze(0)
     moved = vector * 0.9 + here + state["count"]
-    return i + 1, made + 1, moved, {"count": state["count"] + 1}, torch.where(torch.arange(len(losses)) == i, moved.sum(), losses)
+    return (
+        i + 1,
+        made + 1,
+        moved,
+        {"count": state["count"] + 1},
+        torch.where(torch.arange(len(losses)) == i, moved.sum(), losses),
+    )
 
 
 def block(seed=0, length=4):
     zero = torch.zeros((), dtype=torch.int64)
-    place = (zero, zero.clone(), torch.randn(3, generator=seeded(seed)), {"count": torch.ones(())}, torch.zeros(length))
+    place = (
+        zero,
+        zero.clone(),
+        torch.randn(3, generator=seeded(seed)),
+        {"count": torch.ones(())},
+        torch.zeros(length),
+    )
     return place, {"a": torch.randn(length, 3, generator=seeded(seed + 1))}
 
 
 def alike(a, b):
-    return all(torch.equal(x, y) for x, y in zip(tree_flatten(a)[0], tree_flatten(b)[0], strict=True))
+    return all(
+        torch.equal(x, y) for x, y in zip(tree_flatten(a)[0], tree_flatten(b)[0], strict=True)
+    )
 
 
 class Recording(TorchDispatchMode):
-    """A CUDA graph on paper: the operations on tensors, done again on the same memory, whatever Python says by then."""
+    """A CUDA graph on paper: the operations on tensors, done again on the same memory, whatever
+    Python says by then."""
 
     def __init__(self):
         super().__init__()
@@ -56,7 +72,9 @@ class Recording(TorchDispatchMode):
     def replay(self):
         self.replays += 1
         for function, args, kwargs, result in self.calls:
-            for old, new in zip(tree_flatten(result)[0], tree_flatten(function(*args, **kwargs))[0]):
+            for old, new in zip(
+                tree_flatten(result)[0], tree_flatten(function(*args, **kwargs))[0]
+            ):
                 if isinstance(old, torch.Tensor) and old.data_ptr() != new.data_ptr():
                     old.copy_(new)
 
@@ -75,11 +93,19 @@ def paper_gpu(monkeypatch):
         with recording:
             yield
         for function, args, _, _ in recording.calls:
-            assert "item" not in str(function) and "local_scalar" not in str(function), "a graph cannot wait for the host"
+            assert "item" not in str(function) and "local_scalar" not in str(function), (
+                "a graph cannot wait for the host"
+            )
 
     stream = SimpleNamespace(wait_stream=lambda other: None)
-    for name, fake in {"device": lambda device: nullcontext(), "Stream": lambda: stream, "current_stream": lambda: stream,
-                       "stream": lambda stream: nullcontext(), "CUDAGraph": graph, "graph": capturing}.items():
+    for name, fake in {
+        "device": lambda device: nullcontext(),
+        "Stream": lambda: stream,
+        "current_stream": lambda: stream,
+        "stream": lambda stream: nullcontext(),
+        "CUDAGraph": graph,
+        "graph": capturing,
+    }.items():
         monkeypatch.setattr(torch.cuda, name, fake)
     return graphs
 
@@ -104,19 +130,31 @@ def test_what_a_captured_run_returned_is_not_written_to_later(paper_gpu):
 
 @pytest.mark.parametrize("optimizer", [adam(0.01), sgd(0.01)], ids=["adam", "sgd"])
 def test_training_with_a_captured_update_gives_the_same_numbers(paper_gpu, optimizer, monkeypatch):
-    """The whole update: tasks made from noise, the gradient through the inner step, the optimizer."""
+    """The whole update: tasks made from noise, the gradient through the inner step, the
+    optimizer."""
     net = mlp(1, 4, 8, 1, weight=he)
     settings = dict(tasks=3, iterations=7, block=4)
 
     def ends(compiled):
-        loop = train(maml(mse(net.forward), alpha=0.05, steps=2), net.init(seeded(0)), sinusoid(shots=6, queries=7), optimizer,
-                     generator=seeded(1), compiled=compiled, **settings)
+        loop = train(
+            maml(mse(net.forward), alpha=0.05, steps=2),
+            net.init(seeded(0)),
+            sinusoid(shots=6, queries=7),
+            optimizer,
+            generator=seeded(1),
+            compiled=compiled,
+            **settings,
+        )
         return list(loop)
 
     eager = ends(False)
     monkeypatch.setattr("mamlkit.train.compiled_loop", captured)
     for a, b in zip(ends(True), eager, strict=True):
-        assert gap(a.meta, b.meta) < 1e-12 and (a.losses - b.losses).abs().max() < 1e-6 and torch.equal(a.generator, b.generator)
+        assert (
+            gap(a.meta, b.meta) < 1e-12
+            and (a.losses - b.losses).abs().max() < 1e-6
+            and torch.equal(a.generator, b.generator)
+        )
     assert len(paper_gpu) == 1 and paper_gpu[0].replays == 7
     assert gap(eager[0].meta, eager[-1].meta) > 1e-4
 
@@ -126,13 +164,20 @@ def test_a_runner_that_fails_at_its_first_call_is_given_up_with_a_warning():
         raise RuntimeError("no compiler here\nand more lines")
 
     run = or_in_python(fails, advance)
-    with pytest.warns(UserWarning, match=r"compiling failed \(RuntimeError: no compiler here\)") as said:
+    with pytest.warns(
+        UserWarning, match=r"compiling failed \(RuntimeError: no compiler here\)"
+    ) as said:
         first = run(*block(), 4)
-    assert alike(first, in_python(advance)(*block(), 4)) and alike(run(*block(), 4), first) and len(said) == 1
+    assert (
+        alike(first, in_python(advance)(*block(), 4))
+        and alike(run(*block(), 4), first)
+        and len(said) == 1
+    )
 
 
 def test_a_runner_without_memory_is_not_given_up():
     """With fewer tasks it may fit: `fitting` decides."""
+
     def fails(*_):
         raise torch.OutOfMemoryError("CUDA out of memory")
 
@@ -141,12 +186,26 @@ def test_a_runner_without_memory_is_not_given_up():
 
 
 def trained(name, device, compiled, **settings):
-    """Where three updates on the same tasks lead. Adam's eps is large: where a gradient is 0 but for rounding, Adam would blow it up."""
+    """Where three updates on the same tasks lead. Adam's eps is large: where a gradient is 0 but
+    for rounding, Adam would blow it up."""
     loss, theta, tasks, alpha = problem(name)
     theta, tasks = tree_map(lambda t: t.to(device), (theta, tasks))
-    family = Family(lambda generator, n: tree_map(lambda t: t[torch.arange(n, device=device) % TASKS], tasks), lambda task: task)
-    *_, step = train(maml(loss, alpha=alpha, steps=2), theta, family, adam(0.01, eps=1e-3), generator=seeded(0, device), tasks=TASKS,
-                     iterations=3, block=2, compiled=compiled, **settings)
+    family = Family(
+        lambda generator, n: tree_map(lambda t: t[torch.arange(n, device=device) % TASKS], tasks),
+        lambda task: task,
+    )
+    *_, step = train(
+        maml(loss, alpha=alpha, steps=2),
+        theta,
+        family,
+        adam(0.01, eps=1e-3),
+        generator=seeded(0, device),
+        tasks=TASKS,
+        iterations=3,
+        block=2,
+        compiled=compiled,
+        **settings,
+    )
     return {k: p.cpu() for k, p in step.meta.items()}
 
 

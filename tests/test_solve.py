@@ -9,10 +9,15 @@ pytestmark = pytest.mark.usefixtures("float64")
 
 
 def system(seed=0, n=6, curvatures=None):
-    """A symmetric positive definite matrix, eigenvalues from 0.1 to 3 unless given, and a right-hand side."""
+    """A symmetric positive definite matrix, eigenvalues from 0.1 to 3 unless given, and a
+    right-hand side."""
     generator = seeded(seed)
     axes, _ = torch.linalg.qr(torch.randn(n, n, generator=generator))
-    values = 0.1 + 2.9 * torch.rand(n, generator=generator) if curvatures is None else torch.tensor(curvatures)
+    values = (
+        0.1 + 2.9 * torch.rand(n, generator=generator)
+        if curvatures is None
+        else torch.tensor(curvatures)
+    )
     return axes @ torch.diag(values) @ axes.T, torch.randn(n, generator=generator)
 
 
@@ -29,9 +34,12 @@ def test_as_many_products_as_unknowns_solve_it():
 
 @pytest.mark.parametrize("iterations", [1, 2, 4])
 def test_fewer_find_the_best_that_so_many_products_can(iterations):
-    """The least error in the norm of A among the combinations of b, A b, ..., found here by least squares."""
+    """The least error in the norm of A among the combinations of b, A b, ..., found here by least
+    squares."""
     A, b = system()
-    krylov, _ = torch.linalg.qr(torch.stack([torch.linalg.matrix_power(A, i) @ b for i in range(iterations)], 1))
+    krylov, _ = torch.linalg.qr(
+        torch.stack([torch.linalg.matrix_power(A, i) @ b for i in range(iterations)], 1)
+    )
     best = krylov @ torch.linalg.solve(krylov.T @ A @ krylov, krylov.T @ b)
     assert (solve(A, b, iterations) - best).abs().max() < 1e-12
 
@@ -55,17 +63,22 @@ def test_a_parameter_dict_is_a_vector_in_parts():
 
     x = conjugate_gradient(product, named(b), iterations=4)
     expected = named(solve(A, b, 4))
-    assert list(x) == list(shapes) and all(x[k].shape == s and (x[k] - expected[k]).abs().max() < 1e-12 for k, s in shapes.items())
+    assert list(x) == list(shapes) and all(
+        x[k].shape == s and (x[k] - expected[k]).abs().max() < 1e-12 for k, s in shapes.items()
+    )
 
 
 def test_systems_side_by_side_are_systems_one_by_one():
-    """The first is solved after one product, the second needs six, the third has nothing to solve."""
+    """The first is solved after one product, the second needs six, the third has nothing to
+    solve."""
     hard, b = system()
     A, b = torch.stack([2 * torch.eye(6), hard, hard]), torch.stack([b, b, 0 * b])
     batched = vmap(lambda A, b: solve(A, b, 9))(A, b)
     for i, x in enumerate(batched):
         assert (x - solve(A[i], b[i], 9)).abs().max() < 1e-12
-    assert (batched[0] - b[0] / 2).abs().max() < 1e-15 and (batched[1] - torch.linalg.solve(hard, b[1])).abs().max() < 1e-10
+    assert (batched[0] - b[0] / 2).abs().max() < 1e-15 and (
+        batched[1] - torch.linalg.solve(hard, b[1])
+    ).abs().max() < 1e-10
     assert (batched[2] == 0).all()
 
 
@@ -88,7 +101,8 @@ def test_the_tolerance_is_relative_to_the_right_hand_side():
 
 
 def test_a_direction_without_positive_curvature_ends_it():
-    """What was found before is kept: here the part of b along which A curves upwards, found by the first product."""
+    """What was found before is kept: here the part of b along which A curves upwards, found by the
+    first product."""
     A = torch.diag(torch.tensor([2.0, -3.0]))
     assert torch.equal(solve(A, torch.tensor([0.0, 1.0]), 5), torch.zeros(2))
     b = torch.tensor([1.0, 0.1])
@@ -98,10 +112,15 @@ def test_a_direction_without_positive_curvature_ends_it():
 
 def test_what_is_not_finite_is_not_hidden():
     A, b = system()
-    assert torch.isnan(solve(A, b * float("nan"), 3)).any() and torch.isnan(solve(A * float("nan"), b, 3)).any()
+    assert (
+        torch.isnan(solve(A, b * float("nan"), 3)).any()
+        and torch.isnan(solve(A * float("nan"), b, 3)).any()
+    )
 
 
 @pytest.mark.parametrize("iterations", [0, -2])
 def test_no_iterations_are_refused(iterations):
-    with pytest.raises(ValueError, match=f"iterations is {iterations}: conjugate gradient takes 1 or more"):
+    with pytest.raises(
+        ValueError, match=f"iterations is {iterations}: conjugate gradient takes 1 or more"
+    ):
         solve(*system(), iterations)

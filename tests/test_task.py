@@ -7,8 +7,13 @@ from mamlkit.task import Data, Family, Task, sample, validate
 from mamlkit.trees import tree_map
 from tests.oracles import QUERIES, SHOTS, TASKS
 
-FAMILY = Family(lambda generator, tasks: torch.randn(tasks, 2, generator=generator),
-                lambda noise: Task(Data(noise.expand(SHOTS, 2), noise.sum().expand(SHOTS)), Data(noise.expand(QUERIES, 2), noise.sum().expand(QUERIES))))
+FAMILY = Family(
+    lambda generator, tasks: torch.randn(tasks, 2, generator=generator),
+    lambda noise: Task(
+        Data(noise.expand(SHOTS, 2), noise.sum().expand(SHOTS)),
+        Data(noise.expand(QUERIES, 2), noise.sum().expand(QUERIES)),
+    ),
+)
 
 
 def task(x=(SHOTS, 2), y=(SHOTS, 1), query_x=(QUERIES, 2), query_y=(QUERIES, 1)):
@@ -18,7 +23,11 @@ def task(x=(SHOTS, 2), y=(SHOTS, 1), query_x=(QUERIES, 2), query_y=(QUERIES, 1))
 def test_a_task_passes_through_vmap_as_what_it_is():
     batch = tree_map(lambda t: t.expand(TASKS, *t.shape), task())
     out = vmap(lambda t: t)(batch)
-    assert isinstance(out, Task) and isinstance(out.support, Data) and out.query.x.shape == (TASKS, QUERIES, 2)
+    assert (
+        isinstance(out, Task)
+        and isinstance(out.support, Data)
+        and out.query.x.shape == (TASKS, QUERIES, 2)
+    )
 
 
 def test_sample_gives_every_tensor_a_tasks_axis():
@@ -32,7 +41,9 @@ def test_sample_makes_each_task_from_its_own_noise():
     drawn, noise = sample(FAMILY, seeded(0), TASKS), FAMILY.noise(seeded(0), TASKS)
     for i in range(TASKS):
         alone = FAMILY.make(noise[i])
-        assert torch.equal(drawn.support.x[i], alone.support.x) and torch.equal(drawn.query.y[i], alone.query.y)
+        assert torch.equal(drawn.support.x[i], alone.support.x) and torch.equal(
+            drawn.query.y[i], alone.query.y
+        )
 
 
 def test_the_generator_alone_decides_what_is_sampled():
@@ -43,7 +54,9 @@ def test_the_generator_alone_decides_what_is_sampled():
     sample(FAMILY, seeded(0), TASKS)
     assert torch.equal(state, torch.get_rng_state()), "the global generator is not used"
     generator = seeded(0)
-    assert not torch.equal(sample(FAMILY, generator, TASKS).support.x, sample(FAMILY, generator, TASKS).support.x)
+    assert not torch.equal(
+        sample(FAMILY, generator, TASKS).support.x, sample(FAMILY, generator, TASKS).support.x
+    )
 
 
 @pytest.mark.parametrize("tasks", [0, -2])
@@ -59,13 +72,26 @@ def test_validate_returns_the_task_itself():
     assert validate(steps) is steps, "a plain tuple holds one batch per inner step"
 
 
-@pytest.mark.parametrize("bad, words", [
-    (task(y=(4, 1)), r"support x \(6, 2\) and y \(4, 1\) differ in their number of examples"),
-    (task(query_y=(4, 1)), r"query x \(7, 2\) and y \(4, 1\) differ in their number of examples"),
-    (task(query_x=(QUERIES, 3)), r"support x \(6, 2\) and query x \(7, 3\) hold inputs of different shapes"),
-    (task(x=(0, 2), y=(0, 1)), r"the support set is empty: a tensor of shape \(0, 2\)"),
-    (task(query_x=(0, 2), query_y=(0, 1)), r"the query set is empty: a tensor of shape \(0, 2\)"),
-], ids=["support", "query", "inputs", "empty support", "empty query"])
+@pytest.mark.parametrize(
+    "bad, words",
+    [
+        (task(y=(4, 1)), r"support x \(6, 2\) and y \(4, 1\) differ in their number of examples"),
+        (
+            task(query_y=(4, 1)),
+            r"query x \(7, 2\) and y \(4, 1\) differ in their number of examples",
+        ),
+        (
+            task(query_x=(QUERIES, 3)),
+            r"support x \(6, 2\) and query x \(7, 3\) hold inputs of different shapes",
+        ),
+        (task(x=(0, 2), y=(0, 1)), r"the support set is empty: a tensor of shape \(0, 2\)"),
+        (
+            task(query_x=(0, 2), query_y=(0, 1)),
+            r"the query set is empty: a tensor of shape \(0, 2\)",
+        ),
+    ],
+    ids=["support", "query", "inputs", "empty support", "empty query"],
+)
 def test_a_malformed_task_is_refused_naming_both_shapes(bad, words):
     with pytest.raises(ValueError, match=words):
         validate(bad)

@@ -16,8 +16,19 @@ from mamlkit.task import Data, Family, Task, sample
 from mamlkit.train import Step, train
 from mamlkit.variants.fomaml import fomaml
 from mamlkit.variants.maml import maml
-from tests.oracles import (TASKS, after_adaptation, copied, derivative_gap, each, fixed, gap, one, problem, same,
-                           trained_gradient)
+from tests.oracles import (
+    TASKS,
+    after_adaptation,
+    copied,
+    derivative_gap,
+    each,
+    fixed,
+    gap,
+    one,
+    problem,
+    same,
+    trained_gradient,
+)
 
 pytestmark = pytest.mark.usefixtures("float64")
 NET = mlp(1, 4, 8, 1, weight=he)
@@ -32,24 +43,43 @@ def run(*, seed=1, learner=None, meta=None, family=FAMILY, optimizer=None, **set
     """All the Steps of a small run."""
     settings = {"tasks": 3, "iterations": 9, "block": 4, "compiled": False} | settings
     learner = learner or maml(mse(NET.forward), alpha=0.05, steps=2)
-    return list(train(learner, meta or start(), family, optimizer or adam(0.01), generator=seeded(seed), **settings))
+    return list(
+        train(
+            learner,
+            meta or start(),
+            family,
+            optimizer or adam(0.01),
+            generator=seeded(seed),
+            **settings,
+        )
+    )
 
 
 def alike(a: Step, b: Step) -> bool:
     """Are two Steps the same, bit for bit?"""
-    return (a.iteration == b.iteration and same(a.meta, b.meta) and same(a.optimizer, b.optimizer)
-            and torch.equal(a.generator, b.generator) and torch.equal(a.losses, b.losses))
+    return (
+        a.iteration == b.iteration
+        and same(a.meta, b.meta)
+        and same(a.optimizer, b.optimizer)
+        and torch.equal(a.generator, b.generator)
+        and torch.equal(a.losses, b.losses)
+    )
 
 
 # The meta-gradient
 
+
 @pytest.mark.parametrize("steps", [1, 3])
 @pytest.mark.parametrize("name", ["strided convnet", "pooled convnet", "softplus mlp, batch norm"])
 def test_the_batched_meta_gradient_through_batch_norm_is_the_finite_difference(name, steps):
-    """The trap of anchors.md, section 1: at second order, batched. At first order it would not show."""
+    """The trap of anchors.md, section 1: at second order, batched. At first order it would not
+    show."""
     loss, theta, tasks, alpha = problem(name)
     learner = maml(loss, alpha=alpha, steps=steps)
-    value = lambda theta: sum(after_adaptation(learner, loss, task)(theta) for task in each(tasks)) / TASKS
+    value = (
+        lambda theta: sum(after_adaptation(learner, loss, task)(theta) for task in each(tasks))
+        / TASKS
+    )
     gradient = trained_gradient(learner, theta, tasks)
     assert derivative_gap(value, theta, gradient) < 1e-6
     first_order = trained_gradient(fomaml(loss, alpha=alpha, steps=steps), theta, tasks)
@@ -61,18 +91,28 @@ def test_the_batched_meta_gradient_through_batch_norm_is_the_finite_difference(n
 def test_chunks_give_the_same_gradient(name, chunk):
     loss, theta, tasks, alpha = problem(name)
     learner = maml(loss, alpha=alpha, steps=2)
-    assert gap(trained_gradient(learner, theta, tasks, chunk=chunk), trained_gradient(learner, theta, tasks)) < 1e-12
+    assert (
+        gap(
+            trained_gradient(learner, theta, tasks, chunk=chunk),
+            trained_gradient(learner, theta, tasks),
+        )
+        < 1e-12
+    )
 
 
 def test_an_update_is_the_optimizers_on_the_mean_meta_gradient():
-    """Algorithm 1, line 8, with torch's own Adam, the tasks drawn by hand from the same generator."""
+    """Algorithm 1, line 8, with torch's own Adam, the tasks drawn by hand from the same
+    generator."""
     learner = maml(mse(NET.forward), alpha=0.05, steps=2)
     *_, step = run(iterations=5, block=5, tasks=3)
     tasks = sample(FAMILY, seeded(1), 5 * 3)
     leaves = {k: p.clone().requires_grad_() for k, p in start().items()}
     theirs, losses = torch.optim.Adam(leaves.values(), lr=0.01), []
     for i in range(5):
-        found = [learner.meta_grad({k: p.detach() for k, p in leaves.items()}, one(tasks, 3 * i + j)) for j in range(3)]
+        found = [
+            learner.meta_grad({k: p.detach() for k, p in leaves.items()}, one(tasks, 3 * i + j))
+            for j in range(3)
+        ]
         losses.append(sum(aux["loss"] for _, aux in found) / 3)
         for k, leaf in leaves.items():
             leaf.grad = sum(gradient[k] for gradient, _ in found) / 3
@@ -84,7 +124,9 @@ def test_an_update_is_the_optimizers_on_the_mean_meta_gradient():
 def test_training_lowers_the_loss_after_adaptation():
     loss, theta, tasks, alpha = problem("tanh mlp")
     learner = maml(loss, alpha=alpha, steps=1)
-    *_, step = run(learner=learner, meta=theta, family=fixed(tasks), optimizer=sgd(0.05), iterations=60)
+    *_, step = run(
+        learner=learner, meta=theta, family=fixed(tasks), optimizer=sgd(0.05), iterations=60
+    )
     assert (step.losses.diff() < 0).all() and step.losses[-1] < 0.9 * step.losses[0]
 
 
@@ -101,11 +143,17 @@ def test_where_memory_runs_out_the_same_tasks_go_on_with_fewer_at_once(room):
         return straight.meta_grad(meta, task)
 
     settings = dict(tasks=5, iterations=11, block=4)
-    with pytest.warns(UserWarning, match=rf"memory ran out with 5 tasks at once: from here on {min(room, 2)} are") as said:
+    with pytest.warns(
+        UserWarning, match=rf"memory ran out with 5 tasks at once: from here on {min(room, 2)} are"
+    ) as said:
         steps = run(learner=straight._replace(meta_grad=hungry), **settings)
     assert len(said) == 1 and 5 in calls and set(calls[-2:]) <= {1, 2}
     for a, b in zip(steps, run(**settings), strict=True):
-        assert gap(a.meta, b.meta) < 1e-10 and gap(a.optimizer, b.optimizer) < 1e-10 and torch.equal(a.generator, b.generator)
+        assert (
+            gap(a.meta, b.meta) < 1e-10
+            and gap(a.optimizer, b.optimizer) < 1e-10
+            and torch.equal(a.generator, b.generator)
+        )
         assert (a.losses - b.losses).abs().max() < 1e-6
 
 
@@ -118,29 +166,62 @@ def test_where_one_task_is_too_much_for_the_memory_the_error_says_so():
 
 # Steps
 
-@pytest.mark.parametrize("block, yields", [(4, [4, 8, 9]), (3, [3, 6, 9]), (1, list(range(1, 10))), (20, [9])])
+
+@pytest.mark.parametrize(
+    "block, yields", [(4, [4, 8, 9]), (3, [3, 6, 9]), (1, list(range(1, 10))), (20, [9])]
+)
 def test_a_step_after_every_block_and_after_the_last(block, yields):
     steps = run(block=block)
     assert [step.iteration for step in steps] == yields
     for step in steps:
-        assert len(step.losses) == step.iteration and torch.equal(step.losses, steps[-1].losses[:step.iteration])
-        assert list(step.meta) == list(start()) and all(step.meta[k].shape == p.shape for k, p in start().items())
-        assert step.losses.device.type == "cpu" and not any(p.requires_grad for p in step.meta.values())
+        assert len(step.losses) == step.iteration and torch.equal(
+            step.losses, steps[-1].losses[: step.iteration]
+        )
+        assert list(step.meta) == list(start()) and all(
+            step.meta[k].shape == p.shape for k, p in start().items()
+        )
+        assert step.losses.device.type == "cpu" and not any(
+            p.requires_grad for p in step.meta.values()
+        )
 
 
 def test_what_was_yielded_is_never_changed_later():
     """A notebook may keep every Step."""
-    loop = train(maml(mse(NET.forward), alpha=0.05, steps=2), start(), FAMILY, adam(0.01), generator=seeded(1), tasks=3,
-                 iterations=9, block=3, compiled=False)
+    loop = train(
+        maml(mse(NET.forward), alpha=0.05, steps=2),
+        start(),
+        FAMILY,
+        adam(0.01),
+        generator=seeded(1),
+        tasks=3,
+        iterations=9,
+        block=3,
+        compiled=False,
+    )
     first = next(loop)
-    kept = Step(first.iteration, copied(first.meta), copied(first.optimizer), first.generator.clone(), first.losses.clone())
+    kept = Step(
+        first.iteration,
+        copied(first.meta),
+        copied(first.optimizer),
+        first.generator.clone(),
+        first.losses.clone(),
+    )
     *_, last = loop
     assert alike(first, kept) and not alike(last, kept) and gap(first.meta, last.meta) > 1e-4
 
 
 def test_changing_what_was_yielded_does_not_change_the_run():
-    loop = train(maml(mse(NET.forward), alpha=0.05, steps=2), start(), FAMILY, adam(0.01), generator=seeded(1), tasks=3,
-                 iterations=9, block=4, compiled=False)
+    loop = train(
+        maml(mse(NET.forward), alpha=0.05, steps=2),
+        start(),
+        FAMILY,
+        adam(0.01),
+        generator=seeded(1),
+        tasks=3,
+        iterations=9,
+        block=4,
+        compiled=False,
+    )
     first = next(loop)
     for p in first.meta.values():
         p.zero_()
@@ -179,7 +260,11 @@ def test_a_resumed_run_equals_an_unbroken_one_bit_for_bit(stop, optimizer):
     resumed = run(iterations=12, optimizer=optimizer, resume=broken, seed=99, meta=start(5))
     assert [step.iteration for step in resumed] == [n for n in (8, 12) if n > stop]
     last, whole = resumed[-1], unbroken[-1]
-    assert same(last.meta, whole.meta) and torch.equal(last.generator, whole.generator) and torch.equal(last.losses, whole.losses)
+    assert (
+        same(last.meta, whole.meta)
+        and torch.equal(last.generator, whole.generator)
+        and torch.equal(last.losses, whole.losses)
+    )
     assert optimizer.init(torch.ones(2)) == () or same(last.optimizer, whole.optimizer)
 
 
@@ -191,32 +276,53 @@ def test_nothing_is_made_before_it_is_asked_for():
     def learner_that_must_not_run(*_):
         raise AssertionError("the learner ran")
 
-    train(Learner(dict, learner_that_must_not_run, learner_that_must_not_run), start(), FAMILY, adam(0.01), generator=seeded(0),
-          tasks=3, iterations=9)
+    train(
+        Learner(dict, learner_that_must_not_run, learner_that_must_not_run),
+        start(),
+        FAMILY,
+        adam(0.01),
+        generator=seeded(0),
+        tasks=3,
+        iterations=9,
+    )
 
 
 # What is refused
 
-@pytest.mark.parametrize("name, value", [("tasks", 0), ("tasks", -3), ("iterations", 0), ("block", 0), ("chunk", -1)])
+
+@pytest.mark.parametrize(
+    "name, value", [("tasks", 0), ("tasks", -3), ("iterations", 0), ("block", 0), ("chunk", -1)]
+)
 def test_a_setting_out_of_range_is_refused_naming_it(name, value):
     with pytest.raises(ValueError, match=f"{name} is {value}: it must be 1 or more"):
         run(**{name: value})
 
 
 def test_malformed_tasks_are_refused_before_any_update():
-    family = Family(lambda generator, n: torch.rand(n, 6, 1, generator=generator),
-                    lambda x: Task(Data(x, x[:4]), Data(x, x)))
-    with pytest.raises(ValueError, match=r"support x \(6, 1\) and y \(4, 1\) differ in their number of examples"):
+    family = Family(
+        lambda generator, n: torch.rand(n, 6, 1, generator=generator),
+        lambda x: Task(Data(x, x[:4]), Data(x, x)),
+    )
+    with pytest.raises(
+        ValueError, match=r"support x \(6, 1\) and y \(4, 1\) differ in their number of examples"
+    ):
         run(family=family)
 
 
 def breaking(bad, at=6.5):
-    """A learner whose meta-gradient is 1 for `good`, which so falls by 1 at each update, and `bad` for `poor` from the
-    update on that starts with good <= at."""
+    """A learner whose meta-gradient is 1 for `good`, which so falls by 1 at each update, and `bad`
+    for `poor` from the update on that starts with good <= at."""
+
     def meta_grad(meta, task):
-        poor = torch.where(meta["good"] <= at, torch.full_like(meta["poor"], bad), torch.ones_like(meta["poor"]))
-        fine = torch.ones_like(meta["fine"]) + 0 * meta["poor"].sum()  # were `poor` poisoned, `fine` would break too
-        return {"good": torch.ones_like(meta["good"]), "poor": poor, "fine": fine}, {"loss": meta["good"].sum()}
+        poor = torch.where(
+            meta["good"] <= at, torch.full_like(meta["poor"], bad), torch.ones_like(meta["poor"])
+        )
+        fine = (
+            torch.ones_like(meta["fine"]) + 0 * meta["poor"].sum()
+        )  # were `poor` poisoned, `fine` would break too
+        return {"good": torch.ones_like(meta["good"]), "poor": poor, "fine": fine}, {
+            "loss": meta["good"].sum()
+        }
 
     meta = {"good": torch.tensor(10.0), "poor": torch.zeros(3, 2), "fine": torch.zeros(5)}
     return Learner(dict, lambda meta, support: [meta], meta_grad), meta
@@ -225,36 +331,74 @@ def breaking(bad, at=6.5):
 @pytest.mark.parametrize("bad", [float("nan"), float("inf"), -float("inf")])
 @pytest.mark.parametrize("block", [1, 3, 4, 5, 20])
 @pytest.mark.parametrize("optimizer", [sgd(1.0), adam(1.0)], ids=["sgd", "adam"])
-def test_a_meta_gradient_that_is_not_finite_stops_the_run_naming_iteration_and_parameter(bad, block, optimizer):
-    """It is 10, 9, 8, 7, 6: four updates are done when `poor` breaks, wherever in a block that is."""
+def test_a_meta_gradient_that_is_not_finite_stops_the_run_naming_iteration_and_parameter(
+    bad, block, optimizer
+):
+    """It is 10, 9, 8, 7, 6: four updates are done when `poor` breaks, wherever in a block that
+    is."""
     learner, meta = breaking(bad)
     steps = []
     with pytest.raises(FloatingPointError) as stop:
-        for step in train(learner, meta, FAMILY, optimizer, generator=seeded(0), tasks=3, iterations=30, block=block, compiled=False):
+        for step in train(
+            learner,
+            meta,
+            FAMILY,
+            optimizer,
+            generator=seeded(0),
+            tasks=3,
+            iterations=30,
+            block=block,
+            compiled=False,
+        ):
             steps.append(step)
     said = str(stop.value)
-    assert re.search(r"meta-gradient of poor is not finite at iteration 4\b", said) and "good" not in said and "fine" not in said
+    assert (
+        re.search(r"meta-gradient of poor is not finite at iteration 4\b", said)
+        and "good" not in said
+        and "fine" not in said
+    )
     assert [step.iteration for step in steps] == [n for n in range(block, 5, block)]
     for step in steps:
-        assert all(torch.isfinite(p).all() for p in step.meta.values()) and step.meta["good"] == pytest.approx(10 - step.iteration)
+        assert all(torch.isfinite(p).all() for p in step.meta.values()) and step.meta[
+            "good"
+        ] == pytest.approx(10 - step.iteration)
     assert same(meta, breaking(bad)[1])
 
 
 @pytest.mark.parametrize("block", [3, 5, 20])
 def test_one_bad_iteration_in_a_block_of_good_ones_stops_the_run_there(block):
     """Task 7 of a block, in its iteration 2, is the only one that is bad."""
-    family = Family(lambda generator, n: torch.arange(n, dtype=torch.float64).view(n, 1), lambda x: Task(Data(x, x), Data(x, x)))
-    learner = Learner(dict, lambda meta, support: [meta], lambda meta, task: ({"w": torch.where(task.query.x[0] == 7, float("nan"), meta["w"])},
-                                                                           {"loss": meta["w"].sum()}))
+    family = Family(
+        lambda generator, n: torch.arange(n, dtype=torch.float64).view(n, 1),
+        lambda x: Task(Data(x, x), Data(x, x)),
+    )
+    learner = Learner(
+        dict,
+        lambda meta, support: [meta],
+        lambda meta, task: (
+            {"w": torch.where(task.query.x[0] == 7, float("nan"), meta["w"])},
+            {"loss": meta["w"].sum()},
+        ),
+    )
     with pytest.raises(FloatingPointError, match=r"gradient of w is not finite at iteration 2\b"):
-        run(learner=learner, meta={"w": torch.ones(4)}, family=family, optimizer=sgd(0.1), iterations=40, block=block)
+        run(
+            learner=learner,
+            meta={"w": torch.ones(4)},
+            family=family,
+            optimizer=sgd(0.1),
+            iterations=40,
+            block=block,
+        )
 
 
 def test_one_bad_task_in_a_meta_batch_is_enough_to_stop():
     loss, theta, tasks, alpha = problem("tanh mlp")
     learner = maml(loss, alpha=alpha, steps=1)
     tasks.support.y[1, 2] = 1e308  # finite itself, so that `validate` has nothing to say
-    assert [all(torch.isfinite(g).all() for g in learner.meta_grad(theta, task)[0].values()) for task in each(tasks)] == [True, False, True]
+    assert [
+        all(torch.isfinite(g).all() for g in learner.meta_grad(theta, task)[0].values())
+        for task in each(tasks)
+    ] == [True, False, True]
     with pytest.raises(FloatingPointError, match=r"layer0.weight.* is not finite at iteration 0\b"):
         trained_gradient(learner, theta, tasks)
 
@@ -268,11 +412,14 @@ def test_without_the_gate_the_parameters_would_be_poisoned():
 
 # Compiling
 
+
 def test_where_compiling_fails_the_run_goes_on_uncompiled_and_says_so(monkeypatch):
     """As on a machine without a C++ compiler; no update is lost."""
+
     def broken(function=None, **_):
         def fail(*_):
             raise RuntimeError("there is no compiler")
+
         return fail if function else lambda function: fail
 
     monkeypatch.setattr(torch, "compile", broken)
@@ -289,18 +436,28 @@ def test_a_short_run_is_not_compiled_unless_asked(monkeypatch):
     assert alike(run(compiled=None)[-1], run(compiled=False)[-1])
 
 
-needs_compiler = pytest.mark.skipif(not any(map(shutil.which, ("c++", "g++", "clang++"))), reason="no C++ compiler")
+needs_compiler = pytest.mark.skipif(
+    not any(map(shutil.which, ("c++", "g++", "clang++"))), reason="no C++ compiler"
+)
 
 
 @pytest.mark.compiled
 @pytest.mark.filterwarnings("error:.*uncompiled")
 @needs_compiler
 def test_compiled_training_gives_the_same_numbers():
-    settings = {"learner": maml(mse(mlp(1, 3, 1).forward), alpha=0.05, steps=1), "meta": mlp(1, 3, 1, weight=he).init(seeded(0)), "iterations": 7}
+    settings = {
+        "learner": maml(mse(mlp(1, 3, 1).forward), alpha=0.05, steps=1),
+        "meta": mlp(1, 3, 1, weight=he).init(seeded(0)),
+        "iterations": 7,
+    }
     compiled, eager = run(compiled=True, **settings), run(**settings)
     assert [a.iteration for a in compiled] == [b.iteration for b in eager] == [4, 7]
     for a, b in zip(compiled, eager):
-        assert gap(a.meta, b.meta) < 1e-10 and gap(a.optimizer, b.optimizer) < 1e-10 and torch.equal(a.generator, b.generator)
+        assert (
+            gap(a.meta, b.meta) < 1e-10
+            and gap(a.optimizer, b.optimizer) < 1e-10
+            and torch.equal(a.generator, b.generator)
+        )
         assert a.losses.shape == b.losses.shape and (a.losses - b.losses).abs().max() < 1e-6
     assert gap(eager[0].meta, eager[-1].meta) > 1e-3
 
@@ -310,9 +467,21 @@ def test_compiled_training_gives_the_same_numbers():
 @needs_compiler
 def test_compiled_training_stops_at_a_meta_gradient_that_is_not_finite():
     learner, meta = breaking(float("nan"))
-    loop = train(learner, meta, FAMILY, sgd(1.0), generator=seeded(0), tasks=3, iterations=30, block=3, compiled=True)
+    loop = train(
+        learner,
+        meta,
+        FAMILY,
+        sgd(1.0),
+        generator=seeded(0),
+        tasks=3,
+        iterations=30,
+        block=3,
+        compiled=True,
+    )
     assert next(loop).meta["good"] == 7
-    with pytest.raises(FloatingPointError, match=r"meta-gradient of poor is not finite at iteration 4\b"):
+    with pytest.raises(
+        FloatingPointError, match=r"meta-gradient of poor is not finite at iteration 4\b"
+    ):
         next(loop)
 
 
@@ -327,7 +496,16 @@ def test_a_learner_whose_gradient_has_its_names_in_another_order_trains_the_same
     ends = []
     for learner in (straight, straight._replace(meta_grad=reversed_names)):
         g = seeded(5)
-        *_, last = train(learner, net.init(g), sinusoid(shots=6, queries=7), adam(0.01), generator=g, tasks=3, iterations=5, block=5)
+        *_, last = train(
+            learner,
+            net.init(g),
+            sinusoid(shots=6, queries=7),
+            adam(0.01),
+            generator=g,
+            tasks=3,
+            iterations=5,
+            block=5,
+        )
         ends.append(last.meta)
     assert all(torch.equal(ends[0][name], ends[1][name]) for name in ends[0])
 
@@ -337,5 +515,17 @@ def test_a_run_that_ended_inside_a_block_cannot_be_made_longer():
     learner, g = maml(mse(net.forward), alpha=0.05, steps=1), seeded(5)
     meta, size = net.init(g), dict(generator=g, tasks=3, block=4)
     *_, last = train(learner, meta, sinusoid(shots=6, queries=7), adam(0.01), iterations=6, **size)
-    with pytest.raises(ValueError, match="ended at iteration 6, inside a block of 4, cannot be made longer"):
-        next(train(learner, meta, sinusoid(shots=6, queries=7), adam(0.01), iterations=12, resume=last, **size))
+    with pytest.raises(
+        ValueError, match="ended at iteration 6, inside a block of 4, cannot be made longer"
+    ):
+        next(
+            train(
+                learner,
+                meta,
+                sinusoid(shots=6, queries=7),
+                adam(0.01),
+                iterations=12,
+                resume=last,
+                **size,
+            )
+        )

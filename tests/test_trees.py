@@ -11,12 +11,17 @@ pytestmark = pytest.mark.usefixtures("float64")
 
 def params(seed=0):
     generator = seeded(seed)
-    return {name: torch.randn(shape, generator=generator) for name, shape in {"w": (4, 3), "a": (), "b": (5,)}.items()}
+    return {
+        name: torch.randn(shape, generator=generator)
+        for name, shape in {"w": (4, 3), "a": (), "b": (5,)}.items()
+    }
 
 
 def test_dot_is_the_sum_of_products_of_all_numbers():
     a, b = params(0), params(1)
-    expected = sum(x * y for k in a for x, y in zip(a[k].flatten().tolist(), b[k].flatten().tolist()))
+    expected = sum(
+        x * y for k in a for x, y in zip(a[k].flatten().tolist(), b[k].flatten().tolist())
+    )
     assert dot(a, b).shape == () and abs(dot(a, b).item() - expected) < 1e-12
     assert abs(dot(b, a) - dot(a, b)) < 1e-14
 
@@ -49,7 +54,9 @@ def test_ravel_and_unravel_give_back_the_same_parameters_without_copies():
     p = params()
     vector, unravel = ravel(p)
     assert vector.shape == (12 + 1 + 5,) and same(unravel(vector), p)
-    assert torch.equal(vector, torch.cat([p["w"].flatten(), p["a"].view(1), p["b"]])), "in the order of the dict"
+    assert torch.equal(vector, torch.cat([p["w"].flatten(), p["a"].view(1), p["b"]])), (
+        "in the order of the dict"
+    )
     vector.zero_()
     again = unravel(vector)
     vector += 1

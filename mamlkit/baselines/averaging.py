@@ -15,7 +15,8 @@ Penalty = Callable[[Tensor, Tensor], Tensor]
 
 
 class Average(NamedTuple):
-    """params: the mean of all regressors so far. losses: each regressor's error on fresh points of its own task."""
+    """params: the mean of all regressors so far. losses: each regressor's error on fresh points of
+    its own task."""
 
     params: Params
     losses: Tensor
@@ -36,17 +37,33 @@ def to_mean(weight: float) -> Penalty:
     return lambda vector, mean: weight * ((vector - mean) ** 2).sum()
 
 
-def average(inits: Callable[[Generator], Params], loss, family: Family, same_task: Callable[[Any, Any], Any], optimizer: Optimizer, *,
-            penalty: Penalty, generator: Generator, models: int, at_once: int, iterations: int, compiled: bool = False) -> Iterator[Average]:
-    """Trains `models` regressors, each on a task of its own, and averages their parameters; yields after every group.
+def average(
+    inits: Callable[[Generator], Params],
+    loss,
+    family: Family,
+    same_task: Callable[[Any, Any], Any],
+    optimizer: Optimizer,
+    *,
+    penalty: Penalty,
+    generator: Generator,
+    models: int,
+    at_once: int,
+    iterations: int,
+    compiled: bool = False,
+) -> Iterator[Average]:
+    """Trains `models` regressors, each on a task of its own, and averages their parameters; yields
+    after every group.
 
-    inits: generator -> parameters of one regressor. same_task: (noise of the assigned tasks, fresh noise) -> noise of
-    the same tasks with fresh examples. penalty: (parameters, mean so far) -> what is added to the loss.
-    at_once: the authors train one after another; here groups of this size are trained side by side, and "the mean
-    thus far" is the mean of the groups before. Source: appendix C.1.
+    inits: generator -> parameters of one regressor. same_task: (noise of the assigned tasks, fresh
+    noise) -> noise of the same tasks with fresh examples. penalty: (parameters, mean so far) ->
+    what is added to the loss. at_once: the authors train one after another; here groups of this
+    size are trained side by side, and "the mean thus far" is the mean of the groups before. Source:
+    appendix C.1.
     """
     if min(models, at_once, iterations) < 1 or models % at_once:
-        raise ValueError(f"models is {models}, at_once {at_once}, iterations {iterations}: all must be 1 or more, and models a multiple of at_once")
+        raise ValueError(
+            f"models is {models}, at_once {at_once}, iterations {iterations}: all must be 1 or more, and models a multiple of at_once"
+        )
     _, unravel = ravel(inits(generator))
 
     def update(vector, state, noise, mean):
@@ -64,7 +81,9 @@ def average(inits: Callable[[Generator], Params], loss, family: Family, same_tas
         vectors = torch.stack([ravel(inits(generator))[0] for _ in range(at_once)])
         state, assigned = vmap(optimizer.init)(vectors), family.noise(generator, at_once)
         for _ in range(iterations):
-            vectors, state, error = step(vectors, state, same_task(assigned, family.noise(generator, at_once)), mean)
+            vectors, state, error = step(
+                vectors, state, same_task(assigned, family.noise(generator, at_once)), mean
+            )
         mean = mean + (vectors.mean(0) - mean) / (group + 1)
         losses = torch.cat([losses, error.cpu()])
         yield Average(unravel(mean), losses)

@@ -1,4 +1,5 @@
-"""Fine-tuning with Adam, a stronger opponent than the paper's: section 5.1's pretrained net, Table 1's classifier."""
+"""Fine-tuning with Adam, a stronger opponent than the paper's: section 5.1's pretrained net, Table
+1's classifier."""
 
 from collections.abc import Iterable
 
@@ -10,7 +11,8 @@ HEAD = ("layer4.weight", "layer4.bias")  # the last layer of every net of Table 
 
 
 def fine_tune(loss, *, alpha: float, steps: int, names: Iterable[str] | None = None):
-    """An `adapt` function that takes `steps` Adam steps of size `alpha` on the support: (theta, support) -> path.
+    """An `adapt` function that takes `steps` Adam steps of size `alpha` on the support: (theta,
+    support) -> path.
 
     names: the parameters that are tuned (None: all); `HEAD` tunes the last layer only. alpha and
     steps decide what this baseline is worth: choose them on validation tasks.
@@ -25,7 +27,8 @@ def fine_tune(loss, *, alpha: float, steps: int, names: Iterable[str] | None = N
 
 
 def fresh_head(params: Params, ways: int) -> Params:
-    """The parameters of a trained classifier (any net of Table 1) with a new head for `ways` classes, which starts at 0.
+    """The parameters of a trained classifier (any net of Table 1) with a new head for `ways`
+    classes, which starts at 0.
 
     At 0 all classes are equally likely and no order of the labels is favoured. ways: 2 or more.
     """

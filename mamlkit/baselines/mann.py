@@ -1,4 +1,5 @@
-"""Memory-augmented neural networks: Santoro, Bartunov, Botvinick, Wierstra & Lillicrap 2016; Table 1, no-conv row."""
+"""Memory-augmented neural networks: Santoro, Bartunov, Botvinick, Wierstra & Lillicrap 2016; Table
+1, no-conv row."""
 
 from typing import NamedTuple
 
@@ -6,7 +7,7 @@ import torch
 from torch import Tensor
 from torch.func import vmap
 
-from mamlkit.episodic import cosine, membership, recall
+from mamlkit.baselines.episodic import cosine, membership, recall
 from mamlkit.nets import Net
 from mamlkit.sequence import apply_dense, dense, lstm, lstm_step
 from mamlkit.task import Family, Task
@@ -16,8 +17,9 @@ DECAY = 0.99  # of usage, gamma in section 3.2
 
 
 class Memory(NamedTuple):
-    """All that the network carries along a sequence: the controller's state (hidden,), the memory (slots, width), the
-    last read weights (reads, slots), how much each slot was used (slots,), and what was read (reads * width,)."""
+    """All that the network carries along a sequence: the controller's state (hidden,), the memory
+    (slots, width), the last read weights (reads, slots), how much each slot was used (slots,), and
+    what was read (reads * width,)."""
 
     controller: tuple[Tensor, Tensor]
     slots: Tensor
@@ -26,22 +28,32 @@ class Memory(NamedTuple):
     seen: Tensor
 
 
-def mann(inputs: int, *, ways: int, hidden: int = 200, slots: int = 128, width: int = 40, reads: int = 4) -> Net:
-    """An LSTM with an external memory reads the support as a sequence, every label one step late, then each query.
+def mann(
+    inputs: int, *, ways: int, hidden: int = 200, slots: int = 128, width: int = 40, reads: int = 4
+) -> Net:
+    """An LSTM with an external memory reads the support as a sequence, every label one step late,
+    then each query.
 
-    A query is the next step after the support; all queries see the same memory. inputs: numbers in one image. The
-    other sizes are the paper's. The order of the support is part of the sequence: train and test with `shuffled`
-    tasks, or position will tell the class. No batch norm. forward: images -> (queries, ways), see mamlkit/episodic.py.
-    Source: section 3.2, equations 2 to 8; section 3.1 for the late label.
+    A query is the next step after the support; all queries see the same memory. inputs: numbers in
+    one image. The other sizes are the paper's. The order of the support is part of the sequence:
+    train and test with `shuffled` tasks, or position will tell the class. No batch norm. forward:
+    images -> (queries, ways), see mamlkit/episodic.py. Source: section 3.2, equations 2 to 8;
+    section 3.1 for the late label.
     """
 
     def init(generator):
         gate = {"gate": torch.zeros(reads, device=generator.device)}
-        return (lstm(generator, "controller", inputs + ways + reads * width, hidden) | dense(generator, "key", reads * width, hidden)
-                | gate | dense(generator, "out", ways, hidden + reads * width))
+        return (
+            lstm(generator, "controller", inputs + ways + reads * width, hidden)
+            | dense(generator, "key", reads * width, hidden)
+            | gate
+            | dense(generator, "out", ways, hidden + reads * width)
+        )
 
     def step(theta, memory: Memory, image, label) -> Memory:
-        h, c = lstm_step(theta, "controller", torch.cat([image, label, memory.seen]), memory.controller)
+        h, c = lstm_step(
+            theta, "controller", torch.cat([image, label, memory.seen]), memory.controller
+        )
         key = torch.tanh(apply_dense(theta, "key", h)).view(reads, width)
         least_used = memory.usage.argsort(stable=True)[:reads]
         least_used = membership(least_used, slots).to(key.dtype)  # one slot for each head
@@ -55,7 +67,13 @@ def mann(inputs: int, *, ways: int, hidden: int = 200, slots: int = 128, width: 
     def forward(params, x):
         theta, support = recall(params)
         zeros = x.new_zeros
-        memory = Memory((zeros(hidden), zeros(hidden)), zeros(slots, width), zeros(reads, slots), zeros(slots), zeros(reads * width))
+        memory = Memory(
+            (zeros(hidden), zeros(hidden)),
+            zeros(slots, width),
+            zeros(reads, slots),
+            zeros(slots),
+            zeros(reads * width),
+        )
         label = zeros(ways)
         for image, known in zip(support.x.flatten(1), membership(support.y, ways).to(x.dtype)):
             memory, label = step(theta, memory, image, label), known

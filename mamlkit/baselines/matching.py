@@ -2,17 +2,19 @@
 
 import torch
 
-from mamlkit.episodic import cosine, membership, recall
+from mamlkit.baselines.episodic import cosine, membership, recall
 from mamlkit.nets import Net
 from mamlkit.sequence import lstm, lstm_step
 
 
 def matching(body: Net, *, ways: int) -> Net:
-    """The basic variant: attention over the support, a softmax of cosines, says how much of each label the query has.
+    """The basic variant: attention over the support, a softmax of cosines, says how much of each
+    label the query has.
 
-    body: images -> embeddings, one for support and query (f = g); it has no parameters of its own (111,680 with the
-    4x64 body, fewer than MAML's 112,005: claim C068). forward: images -> (queries, ways), see mamlkit/episodic.py;
-    the logits are log-probabilities. Source: equation 1, section 2.1.1.
+    body: images -> embeddings, one for support and query (f = g); it has no parameters of its own
+    (111,680 with the 4x64 body, fewer than MAML's 112,005: claim C068). forward: images ->
+    (queries, ways), see mamlkit/episodic.py; the logits are log-probabilities. Source: equation 1,
+    section 2.1.1.
     """
 
     def forward(params, x, reference=None):
@@ -26,14 +28,18 @@ def matching(body: Net, *, ways: int) -> Net:
 def full_context(body: Net, *, features: int, ways: int, steps: int) -> Net:
     """Full context embeddings: each embedding depends on the whole support set, by two LSTMs.
 
-    g: a bidirectional LSTM over the support, in the order it comes in, added to the body's embeddings. f: `steps`
-    steps of an LSTM that reads the support by attention. features: of the body. 227,136 parameters with the 4x64 body.
-    Source: section 2.1.2, appendix A.
+    g: a bidirectional LSTM over the support, in the order it comes in, added to the body's
+    embeddings. f: `steps` steps of an LSTM that reads the support by attention. features: of the
+    body. 227,136 parameters with the 4x64 body. Source: section 2.1.2, appendix A.
     """
 
     def init(generator):
-        return (body.init(generator) | lstm(generator, "there", features, features) | lstm(generator, "back", features, features)
-                | lstm(generator, "read", 2 * features, features))
+        return (
+            body.init(generator)
+            | lstm(generator, "there", features, features)
+            | lstm(generator, "back", features, features)
+            | lstm(generator, "read", 2 * features, features)
+        )
 
     def along(theta, name, g):
         state, seen = (torch.zeros_like(g[0]),) * 2, []

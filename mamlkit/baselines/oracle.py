@@ -1,4 +1,5 @@
-"""The exact oracle of the sinusoid tasks: every wave is a sin x + b cos x, so two points decide it."""
+"""The exact oracle of the sinusoid tasks: every wave is a sin x + b cos x, so two points decide
+it."""
 
 import torch
 from torch import Tensor
@@ -7,7 +8,8 @@ from mamlkit.task import Data
 
 
 def sine_fit(data: Data) -> Tensor:
-    """Least squares of y on sin x and cos x: the coefficients (a, b), in float64. Two or more points give them exactly.
+    """Least squares of y on sin x and cos x: the coefficients (a, b), in float64. Two or more
+    points give them exactly.
 
     Since A sin(x - phase) = (A cos phase) sin x - (A sin phase) cos x.
     """

@@ -1,4 +1,5 @@
-"""Pretraining on all tasks: the baseline of section 5.1, one network for every task, then fine-tuned."""
+"""Pretraining on all tasks: the baseline of section 5.1, one network for every task, then
+fine-tuned."""
 
 import torch
 from torch import Tensor
@@ -10,35 +11,47 @@ from mamlkit.task import Data, Family, Task
 
 
 def pretrain(loss, *, alpha, steps) -> Learner:
-    """Joint training as a learner: the gradient of the plain loss on each task's support, no adaptation inside.
+    """Joint training as a learner: the gradient of the plain loss on each task's support, no
+    adaptation inside.
 
-    alpha, steps: fine-tuning at test time, by the same `adapt` as MAML's. Source: section 5.1, "pretraining on all of
-    the tasks"; the authors' code trains it on the K = 10 support points only.
+    alpha, steps: fine-tuning at test time, by the same `adapt` as MAML's. Source: section 5.1,
+    "pretraining on all of the tasks"; the authors' code trains it on the K = 10 support points
+    only.
     """
 
     def gradient(theta, task):
         value = loss(theta, task.support)
         return grad(loss)(theta, task.support), {"loss": value}
 
-    return Learner(dict, lambda theta, support: adapt(theta, repeated(loss, support, steps), [alpha] * steps), gradient)
+    return Learner(
+        dict,
+        lambda theta, support: adapt(theta, repeated(loss, support, steps), [alpha] * steps),
+        gradient,
+    )
 
 
 def all_classes(images: Tensor, *, examples: int) -> Family:
-    """Plain batches of images of all classes at once, for `pretrain` of a classifier: Table 1's two baselines.
+    """Plain batches of images of all classes at once, for `pretrain` of a classifier: Table 1's two
+    baselines.
 
-    images: uint8 (classes, drawings, channels, height, width), on the generator's device; for rotations as classes of
-    their own, concatenate the rotated images. examples: in a batch, drawn with replacement. A "task" is one batch, x
-    float32 in [0, 1] and y int64 from 0 to classes - 1, as support and as query. Raises ValueError for other images.
+    images: uint8 (classes, drawings, channels, height, width), on the generator's device; for
+    rotations as classes of their own, concatenate the rotated images. examples: in a batch, drawn
+    with replacement. A "task" is one batch, x float32 in [0, 1] and y int64 from 0 to classes - 1,
+    as support and as query. Raises ValueError for other images.
     """
     if images.dtype != torch.uint8 or images.ndim != 5 or images.numel() == 0:
-        raise ValueError(f"the images are {images.dtype} of shape {tuple(images.shape)}: "
-                         "torch.uint8 (classes, drawings, channels, height, width) is needed")
+        raise ValueError(
+            f"the images are {images.dtype} of shape {tuple(images.shape)}: "
+            "torch.uint8 (classes, drawings, channels, height, width) is needed"
+        )
     if examples < 1:
         raise ValueError(f"examples is {examples}: a batch needs 1 or more")
     classes, drawings = images.shape[:2]
 
     def noise(generator, tasks):
-        return torch.randint(classes * drawings, (tasks, examples), generator=generator, device=generator.device)
+        return torch.randint(
+            classes * drawings, (tasks, examples), generator=generator, device=generator.device
+        )
 
     def make(drawn):
         batch = Data(images.flatten(0, 1)[drawn].float() / 255, drawn // drawings)

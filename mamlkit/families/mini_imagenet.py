@@ -1,4 +1,5 @@
-"""MiniImagenet: the photographs of section 5.2, 600 of each of 100 classes (Ravi & Larochelle 2017)."""
+"""MiniImagenet: the photographs of section 5.2, 600 of each of 100 classes (Ravi & Larochelle
+2017)."""
 
 import csv
 from collections import defaultdict
@@ -7,30 +8,41 @@ from pathlib import Path
 import torch
 from torch import Tensor
 
-from mamlkit import archive
-from mamlkit.few_shot import few_shot
+from mamlkit.families import archive
+from mamlkit.families.few_shot import few_shot
 from mamlkit.task import Family
 
 PHOTOS, SIZE = 600, 84
 
 
-def load(split: str, *, root: Path | str | None = None, device: torch.device | str = "cpu", progress=archive.quiet) -> Tensor:
+def load(
+    split: str,
+    *,
+    root: Path | str | None = None,
+    device: torch.device | str = "cpu",
+    progress=archive.quiet,
+) -> Tensor:
     """The photographs of one split, uint8 (classes, 600, 3, 84, 84), channels red, green, blue.
 
-    split: "train", "validation" or "test", 64, 16 and 20 classes (data/splits/miniimagenet.json, Ravi & Larochelle's
-    lists; the paper's text says 64, 12 and 24: claim C044). The train split takes 813 MB.
-    root: a copy of your own, else MAMLKIT_DATA/miniimagenet, else data/cache/miniimagenet. It holds SPLIT/WNID/*.jpg, or
-    images/*.jpg with train.csv, val.csv and test.csv, or zips of either. It is never downloaded: ImageNet's terms do
-    not allow it. progress: shows how far it is (`mamlkit.literate.progress`).
-    Raises FileNotFoundError that says what to put where if there is no copy, and ValueError naming what is missing in
-    a partial one, or the file that is not whole or not 84 x 84. Source: section 5.2.
+    split: "train", "validation" or "test", 64, 16 and 20 classes (data/splits/miniimagenet.json,
+    Ravi & Larochelle's lists; the paper's text says 64, 12 and 24: claim C044). The train split
+    takes 813 MB. root: a copy of your own, else MAMLKIT_DATA/miniimagenet, else
+    data/cache/miniimagenet. It holds SPLIT/WNID/*.jpg, or images/*.jpg with train.csv, val.csv and
+    test.csv, or zips of either. It is never downloaded: ImageNet's terms do not allow it. progress:
+    shows how far it is (`mamlkit.show.literate.progress`).
+    Raises FileNotFoundError that says what to put where if there is no copy, and ValueError naming
+    what is missing in a partial one, or the file that is not whole or not 84 x 84. Source: section
+    5.2.
     """
+
     def read(place, classes):
         if place is None:
             raise FileNotFoundError(_needed(split))
         return _decode(place, split, classes, progress)
 
-    return archive.load("miniimagenet", split, (PHOTOS, 3, SIZE, SIZE), read, root=root, device=device)
+    return archive.load(
+        "miniimagenet", split, (PHOTOS, 3, SIZE, SIZE), read, root=root, device=device
+    )
 
 
 def mini_imagenet(images: Tensor, *, way: int, shots: int, queries: int) -> Family:
@@ -40,9 +52,11 @@ def mini_imagenet(images: Tensor, *, way: int, shots: int, queries: int) -> Fami
 
 def _needed(split):
     folder = "val" if split == "validation" else split
-    return (f"miniImagenet's {split} split is not here, and ImageNet's terms do not let us download it: put {folder}/WNID/*.jpg "
-            f"({SIZE} x {SIZE}, {PHOTOS} of a class), or images/ with train.csv, val.csv and test.csv, or a zip of either, "
-            f"into {archive.CACHE / 'miniimagenet'}, or set MAMLKIT_DATA to the folder that holds miniimagenet/")
+    return (
+        f"miniImagenet's {split} split is not here, and ImageNet's terms do not let us download it: put {folder}/WNID/*.jpg "
+        f"({SIZE} x {SIZE}, {PHOTOS} of a class), or images/ with train.csv, val.csv and test.csv, or a zip of either, "
+        f"into {archive.CACHE / 'miniimagenet'}, or set MAMLKIT_DATA to the folder that holds miniimagenet/"
+    )
 
 
 def _decode(place, split, classes, progress):
@@ -52,23 +66,36 @@ def _decode(place, split, classes, progress):
         if len(missing) == len(classes):
             raise FileNotFoundError(f"{place} holds no photographs of it: {_needed(split)}")
         if missing:
-            raise ValueError(f"{place} is a partial copy: {len(missing)} of the {len(classes)} classes of the {split} split are missing: "
-                             f"{', '.join(missing)}")
+            raise ValueError(
+                f"{place} is a partial copy: {len(missing)} of the {len(classes)} classes of the {split} split are missing: "
+                f"{', '.join(missing)}"
+            )
         for name in classes:
             if len(photos[name]) != PHOTOS:
-                raise ValueError(f"{place} is a partial copy: class {name} of the {split} split has {len(photos[name])} images, "
-                                 f"{PHOTOS} are needed")
+                raise ValueError(
+                    f"{place} is a partial copy: class {name} of the {split} split has {len(photos[name])} images, "
+                    f"{PHOTOS} are needed"
+                )
         groups = [photos[name] for name in classes]
-        return archive.decode(groups, _pixels, (3, SIZE, SIZE), label=f"decoding miniImagenet, {split}", progress=progress)
+        return archive.decode(
+            groups,
+            _pixels,
+            (3, SIZE, SIZE),
+            label=f"decoding miniImagenet, {split}",
+            progress=progress,
+        )
 
 
 def _photos(files):
-    """{WNID: [(file name, reader), ...]}, by folder, and by the CSVs for what lies in images/; a file that is there twice counts once."""
+    """{WNID: [(file name, reader), ...]}, by folder, and by the CSVs for what lies in images/; a
+    file that is there twice counts once."""
     labels = {}
     for name in (name for name in files if name.endswith(".csv")):
         rows = list(csv.DictReader(files[name]().decode("utf-8-sig").splitlines()))
         if not rows or not {"filename", "label"} <= rows[0].keys():
-            raise ValueError(f"{name} is not a list of images: its first line must be filename,label and a line must stand for each image")
+            raise ValueError(
+                f"{name} is not a list of images: its first line must be filename,label and a line must stand for each image"
+            )
         labels |= {row["filename"]: row["label"] for row in rows}
     photos = defaultdict(dict)
     for name, read in files.items():

@@ -5,11 +5,13 @@ from mamlkit.rl.policy import Policy
 
 
 def in_context(policy: Policy, size: int) -> Policy:
-    """The same policy, its first layer given `size` more inputs: the context, params["context"] (size,), zeros at first.
+    """The same policy, its first layer given `size` more inputs: the context, params["context"]
+    (size,), zeros at first.
 
-    To adapt the context alone, name it: alpha={"context": a}. All else is meta-learned, the context's start as well.
-    policy: one whose first layer is called layer0, as `gaussian` makes. size: 5 in the authors' code; 1 or more.
-    "context.weight" (units, size) starts normal, its variance 1 / size. Raises ValueError for a size below 1.
+    To adapt the context alone, name it: alpha={"context": a}. All else is meta-learned, the
+    context's start as well. policy: one whose first layer is called layer0, as `gaussian` makes.
+    size: 5 in the authors' code; 1 or more. "context.weight" (units, size) starts normal, its
+    variance 1 / size. Raises ValueError for a size below 1.
     """
     if size < 1:
         raise ValueError(f"size is {size}: a context holds 1 number or more")

@@ -12,10 +12,14 @@ from mamlkit.rl.policy import Policy
 from mamlkit.trees import Params
 
 
-def walk(env: Locomotion, policy: Policy, params: Params, goal: Tensor, *, generator: Generator) -> tuple[Tensor, Tensor]:
-    """One episode: the joints at its start and after every step, (steps + 1, nq), and the rewards, (steps,).
+def walk(
+    env: Locomotion, policy: Policy, params: Params, goal: Tensor, *, generator: Generator
+) -> tuple[Tensor, Tensor]:
+    """One episode: the joints at its start and after every step, (steps + 1, nq), and the rewards,
+    (steps,).
 
-    goal: (1,). It is shorter than H where the robot falls or a number is not finite; what broke is left out.
+    goal: (1,). It is shorter than H where the robot falls or a number is not finite; what broke is
+    left out.
     """
     state, positions, rewards = env.reset(goal[None], generator), [], []
     positions.append(state.hidden[0][0])
@@ -32,11 +36,13 @@ def walk(env: Locomotion, policy: Policy, params: Params, goal: Tensor, *, gener
 
 
 def frames(model: Any, positions: Tensor, *, size: tuple[int, int] = (240, 320)) -> np.ndarray:
-    """One picture for each place on a robot's way, (time, height, width, 3), uint8, the camera beside it.
+    """One picture for each place on a robot's way, (time, height, width, 3), uint8, the camera
+    beside it.
 
-    model: `Locomotion(...).robot.model`; positions: its joints, (time, nq), `state.hidden[0]` of one episode after
-    another step. MuJoCo renders them through EGL (some 0.02 s a picture without a GPU); where EGL is missing,
-    matplotlib draws the robot's bones from the side. Without shadows and mirrors, which cost most of the time.
+    model: `Locomotion(...).robot.model`; positions: its joints, (time, nq), `state.hidden[0]` of
+    one episode after another step. MuJoCo renders them through EGL (some 0.02 s a picture without a
+    GPU); where EGL is missing, matplotlib draws the robot's bones from the side. Without shadows
+    and mirrors, which cost most of the time.
     """
     import mujoco
 
@@ -56,14 +62,21 @@ def _rendered(model, size):
 
     height, width = size
     try:
-        from mujoco.egl import GLContext  # by name: MuJoCo's own choice is made when it is imported, and asks for a display
+        from mujoco.egl import (
+            # by name: MuJoCo's own choice is made when it is imported, and asks for a display
+            GLContext,
+        )
+
         window = GLContext(width, height)
         window.make_current()
     except Exception:  # each driver fails in its own way, and there is another way to draw
         return None
     model = copy(model)
     model.vis.global_.offwidth, model.vis.global_.offheight = width, height
-    scene, context = mujoco.MjvScene(model, 1000), mujoco.MjrContext(model, mujoco.mjtFontScale.mjFONTSCALE_100)
+    scene, context = (
+        mujoco.MjvScene(model, 1000),
+        mujoco.MjrContext(model, mujoco.mjtFontScale.mjFONTSCALE_100),
+    )
     for flag in (mujoco.mjtRndFlag.mjRND_SHADOW, mujoco.mjtRndFlag.mjRND_REFLECTION):
         scene.flags[flag] = 0
     mujoco.mjr_setBuffer(mujoco.mjtFramebuffer.mjFB_OFFSCREEN, context)
@@ -72,7 +85,9 @@ def _rendered(model, size):
 
     def draw(data):
         picture = np.empty((height, width, 3), np.uint8)
-        mujoco.mjv_updateScene(model, data, mujoco.MjvOption(), None, camera, mujoco.mjtCatBit.mjCAT_ALL, scene)
+        mujoco.mjv_updateScene(
+            model, data, mujoco.MjvOption(), None, camera, mujoco.mjtCatBit.mjCAT_ALL, scene
+        )
         mujoco.mjr_render(place, scene, context)
         mujoco.mjr_readPixels(picture, None, place, context)
         return picture[::-1]  # OpenGL begins at the bottom
@@ -98,13 +113,31 @@ def _sketched(model, size):
     def draw(data):
         axes.clear()
         middle = data.subtree_com[1, 0]
-        axes.set(xlim=(middle - 1.2 * width / height, middle + 1.2 * width / height), ylim=(-0.4, 2))
+        axes.set(
+            xlim=(middle - 1.2 * width / height, middle + 1.2 * width / height), ylim=(-0.4, 2)
+        )
         axes.axhline(0, color="0.5")
-        axes.vlines(np.arange(np.floor(middle) - 2, middle + 3), -0.1, 0, color="0.5")  # metres, so that one sees it move
-        for i in np.flatnonzero(np.isin(model.geom_type, (mjtGeom.mjGEOM_CAPSULE.value, mjtGeom.mjGEOM_SPHERE.value))):
-            half = model.geom_size[i, 1] * data.geom_xmat[i].reshape(3, 3)[:, 2] * (model.geom_type[i] == mjtGeom.mjGEOM_CAPSULE.value)
+        axes.vlines(
+            np.arange(np.floor(middle) - 2, middle + 3), -0.1, 0, color="0.5"
+        )  # metres, so that one sees it move
+        for i in np.flatnonzero(
+            np.isin(model.geom_type, (mjtGeom.mjGEOM_CAPSULE.value, mjtGeom.mjGEOM_SPHERE.value))
+        ):
+            half = (
+                model.geom_size[i, 1]
+                * data.geom_xmat[i].reshape(3, 3)[:, 2]
+                * (model.geom_type[i] == mjtGeom.mjGEOM_CAPSULE.value)
+            )
             ends = np.stack([data.geom_xpos[i] - half, data.geom_xpos[i] + half])
-            axes.plot(ends[:, 0], ends[:, 2], color=model.geom_rgba[i, :3] * 0.8, lw=thick[i], marker="o", ms=thick[i], mew=0)
+            axes.plot(
+                ends[:, 0],
+                ends[:, 2],
+                color=model.geom_rgba[i, :3] * 0.8,
+                lw=thick[i],
+                marker="o",
+                ms=thick[i],
+                mew=0,
+            )
         canvas.draw()
         return np.asarray(canvas.buffer_rgba())[..., :3].copy()
 

@@ -1,4 +1,5 @@
-"""Environments made of another: a new goal for every episode, the goal in sight, one goal only. What section 5.3 compares with."""
+"""Environments made of another: a new goal for every episode, the goal in sight, one goal only.
+What section 5.3 compares with."""
 
 import torch
 from torch import Generator, Tensor
@@ -7,13 +8,19 @@ from mamlkit.rl.env import Env, State
 
 
 class Mixed:
-    """All tasks as one: every episode has a goal of its own, drawn when it begins. What "pretraining on all of the tasks" sees.
+    """All tasks as one: every episode has a goal of its own, drawn when it begins. What
+    "pretraining on all of the tasks" sees.
 
     Its own goals are empty, (tasks, 0): there is nothing left to tell tasks apart.
     """
 
     def __init__(self, env: Env):
-        self.env, self.horizon, self.observations, self.actions = env, env.horizon, env.observations, env.actions
+        self.env, self.horizon, self.observations, self.actions = (
+            env,
+            env.horizon,
+            env.observations,
+            env.actions,
+        )
 
     def sample_goals(self, generator: Generator, tasks: int) -> Tensor:
         return torch.empty(tasks, 0, device=generator.device)
@@ -30,13 +37,14 @@ class Mixed:
 
 
 class Informed:
-    """The goal stands beside the observation: the oracle of section 5.3, "which receives the goal as input".
-
-    """
+    """The goal stands beside the observation: the oracle of section 5.3, "which receives the goal
+    as input"."""
 
     def __init__(self, env: Env):
         self.env, self.horizon, self.actions = env, env.horizon, env.actions
-        self.observations = env.observations + env.sample_goals(torch.Generator(), 1).flatten(1).shape[1]
+        self.observations = (
+            env.observations + env.sample_goals(torch.Generator(), 1).flatten(1).shape[1]
+        )
 
     def sample_goals(self, generator: Generator, tasks: int) -> Tensor:
         return self.env.sample_goals(generator, tasks)
@@ -50,11 +58,19 @@ class Informed:
 
 
 class Fixed:
-    """One task only: every goal that is drawn is this one, (...) or a number. What learning a new task from scratch sees."""
+    """One task only: every goal that is drawn is this one, (...) or a number. What learning a new
+    task from scratch sees."""
 
     def __init__(self, env: Env, goal: Tensor | float):
-        self.env, self.horizon, self.observations, self.actions = env, env.horizon, env.observations, env.actions
-        self.goal = torch.as_tensor(goal, dtype=torch.get_default_dtype()).reshape(env.sample_goals(torch.Generator(), 1).shape[1:])
+        self.env, self.horizon, self.observations, self.actions = (
+            env,
+            env.horizon,
+            env.observations,
+            env.actions,
+        )
+        self.goal = torch.as_tensor(goal, dtype=torch.get_default_dtype()).reshape(
+            env.sample_goals(torch.Generator(), 1).shape[1:]
+        )
         self.reset, self.step = env.reset, env.step
 
     def sample_goals(self, generator: Generator, tasks: int) -> Tensor:
@@ -62,4 +78,6 @@ class Fixed:
 
 
 def _told(state, goals):
-    return State(torch.cat([state.observation, goals.flatten(1).to(state.observation.dtype)], -1), state)
+    return State(
+        torch.cat([state.observation, goals.flatten(1).to(state.observation.dtype)], -1), state
+    )

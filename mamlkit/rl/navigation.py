@@ -11,13 +11,15 @@ SQUARE = (-0.5, 0.5)  # the unit square of the goals, the agent in its middle
 
 
 class Navigation:
-    """A point in the plane, started at (0, 0), is told its position, commands its velocity, and is rewarded for being near the goal.
+    """A point in the plane, started at (0, 0), is told its position, commands its velocity, and is
+    rewarded for being near the goal.
 
-    reward: "distance", minus the distance to the goal, as the authors' code and their published returns have it, or
-    "squared", minus its square, as the paper writes. done: an episode ends where the agent is within 0.01 of the goal:
-    "box", in each coordinate, as the code has it, or "radius", in distance. horizon: H, 1 or more.
-    Actions are velocities in units of 0.1, so that [-1, 1] is the paper's [-0.1, 0.1]; goals are (batch, 2).
-    Raises ValueError for anything else. Source: section 5.3, "2D navigation".
+    reward: "distance", minus the distance to the goal, as the authors' code and their published
+    returns have it, or "squared", minus its square, as the paper writes. done: an episode ends
+    where the agent is within 0.01 of the goal: "box", in each coordinate, as the code has it, or
+    "radius", in distance. horizon: H, 1 or more. Actions are velocities in units of 0.1, so that
+    [-1, 1] is the paper's [-0.1, 0.1]; goals are (batch, 2). Raises ValueError for anything else.
+    Source: section 5.3, "2D navigation".
     """
 
     observations, actions = 2, 2
@@ -34,15 +36,24 @@ class Navigation:
     def sample_goals(self, generator: Generator, tasks: int) -> Tensor:
         """Goals uniform in the unit square, (tasks, 2)."""
         low, high = SQUARE
-        return low + (high - low) * torch.rand(tasks, 2, generator=generator, device=generator.device)
+        return low + (high - low) * torch.rand(
+            tasks, 2, generator=generator, device=generator.device
+        )
 
     def reset(self, goals: Tensor, generator: Generator) -> State:
-        """Every episode starts at (0, 0); nothing is random. Raises ValueError for goals outside of the square."""
+        """Every episode starts at (0, 0); nothing is random. Raises ValueError for goals outside of
+        the square."""
         low, high = SQUARE
         good = ((low <= goals) & (goals <= high)).all(-1)
         if goals.shape[1:] != (2,) or not good.all():
-            given = goals[~good][0].tolist() if goals.shape[1:] == (2,) else f"of shape {tuple(goals.shape[1:])}"
-            raise ValueError(f"the goal {given} is refused: each task of navigation is a place (x, y), both from {low:g} to {high:g}")
+            given = (
+                goals[~good][0].tolist()
+                if goals.shape[1:] == (2,)
+                else f"of shape {tuple(goals.shape[1:])}"
+            )
+            raise ValueError(
+                f"the goal {given} is refused: each task of navigation is a place (x, y), both from {low:g} to {high:g}"
+            )
         return State(torch.zeros_like(goals), ())
 
     def step(self, state: State, action: Tensor, goals: Tensor) -> tuple[State, Tensor, Tensor]:
@@ -56,10 +67,14 @@ class Navigation:
 
 
 def authors_goals(tasks: int = 40) -> Tensor:
-    """The goals of the authors' evaluation, (tasks, 2), so that returns compare goal by goal with theirs.
+    """The goals of the authors' evaluation, (tasks, 2), so that returns compare goal by goal with
+    theirs.
 
-    NumPy's legacy generator at seed 1 is their code's (cbfinn/maml_rl, maml_examples); the paper says "a new task".
+    NumPy's legacy generator at seed 1 is their code's (cbfinn/maml_rl, maml_examples); the paper
+    says "a new task".
     """
     import numpy
 
-    return torch.tensor(numpy.random.RandomState(1).uniform(*SQUARE, (tasks, 2)), dtype=torch.get_default_dtype())
+    return torch.tensor(
+        numpy.random.RandomState(1).uniform(*SQUARE, (tasks, 2)), dtype=torch.get_default_dtype()
+    )

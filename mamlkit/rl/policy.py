@@ -15,11 +15,13 @@ FLOOR = log(1e-6)  # the least log standard deviation
 
 
 class Policy(NamedTuple):
-    """init: generator -> parameters. forward: (parameters, observations (steps, ...)) -> distributions over actions, a
-    pytree whose tensors lead with the axis `steps`. draw: (distributions, generator) -> actions (steps, ...).
-    log_prob: (distributions, actions) -> (steps,). kl: (old, new distributions) -> KL(old || new), (steps,).
+    """init: generator -> parameters. forward: (parameters, observations (steps, ...)) ->
+    distributions over actions, a pytree whose tensors lead with the axis `steps`. draw:
+    (distributions, generator) -> actions (steps, ...). log_prob: (distributions, actions) ->
+    (steps,). kl: (old, new distributions) -> KL(old || new), (steps,).
 
-    Written for one task: `vmap` adds the tasks axis to all but `draw`, which takes any leading axes.
+    Written for one task: `vmap` adds the tasks axis to all but `draw`, which takes any leading
+    axes.
     """
 
     init: Callable[[Generator], Params]
@@ -36,27 +38,39 @@ class Gaussian(NamedTuple):
     log_std: Tensor
 
 
-def gaussian(observations: int, actions: int, *, hidden: tuple[int, ...] = (100, 100), std: float = 1.0,
-             activation: Callable[[Tensor], Tensor] = F.relu) -> Policy:
-    """A normal distribution whose mean is a fully connected net of the observation: the policy of section 5.3.
+def gaussian(
+    observations: int,
+    actions: int,
+    *,
+    hidden: tuple[int, ...] = (100, 100),
+    std: float = 1.0,
+    activation: Callable[[Tensor], Tensor] = F.relu,
+) -> Policy:
+    """A normal distribution whose mean is a fully connected net of the observation: the policy of
+    section 5.3.
 
-    Two hidden layers of 100 ReLU units, Xavier weights, zero biases. The log standard deviation does not depend on the
-    observation, starts at log `std` (above 0), is floored at log 1e-6, and is a parameter: the inner steps move it too,
-    as in the authors' code. 10,604 parameters with 2 observations and 2 actions. Raises ValueError for std out of range.
+    Two hidden layers of 100 ReLU units, Xavier weights, zero biases. The log standard deviation
+    does not depend on the observation, starts at log `std` (above 0), is floored at log 1e-6, and
+    is a parameter: the inner steps move it too, as in the authors' code. 10,604 parameters with 2
+    observations and 2 actions. Raises ValueError for std out of range.
     """
     if not 0 < std < float("inf"):
         raise ValueError(f"std is {std}: a standard deviation must be a finite number above 0")
     net = mlp(observations, *hidden, actions, activation=activation, weight=xavier)
 
     def init(generator):
-        return net.init(generator) | {"log_std": torch.full((actions,), log(std), device=generator.device)}
+        return net.init(generator) | {
+            "log_std": torch.full((actions,), log(std), device=generator.device)
+        }
 
     def forward(params, observation):
         mean = net.forward(params, observation)
         return Gaussian(mean, params["log_std"].clamp_min(FLOOR).expand_as(mean))
 
     def draw(dist, generator):
-        return dist.mean + dist.log_std.exp() * torch.randn(dist.mean.shape, generator=generator, device=generator.device)
+        return dist.mean + dist.log_std.exp() * torch.randn(
+            dist.mean.shape, generator=generator, device=generator.device
+        )
 
     def log_prob(dist, action):
         away = (action - dist.mean) * (-dist.log_std).exp()

@@ -1,4 +1,5 @@
-"""The outer step of section 5.3: trust-region policy optimization of the policies after adaptation."""
+"""The outer step of section 5.3: trust-region policy optimization of the policies after
+adaptation."""
 
 from collections.abc import Callable, Iterator
 from typing import Any, NamedTuple
@@ -16,8 +17,9 @@ from mamlkit.trees import Params, ravel, tree_map
 
 
 class Outcome(NamedTuple):
-    """What a TRPO step did, scalars on the CPU. before, after: the surrogate. kl: of the step taken. tries: points that
-    the line search looked at. accepted: 1, or 0 where none was good enough and the parameters were kept (after is before, kl 0)."""
+    """What a TRPO step did, scalars on the CPU. before, after: the surrogate. kl: of the step
+    taken. tries: points that the line search looked at. accepted: 1, or 0 where none was good
+    enough and the parameters were kept (after is before, kl 0)."""
 
     before: Tensor
     after: Tensor
@@ -26,21 +28,39 @@ class Outcome(NamedTuple):
     accepted: Tensor
 
 
-def trpo_step(learner: Learner, policy: Policy, theta: Params, tasks: Task, *, radius: float = 0.01, damping: float = 1e-5,
-              cg_iterations: int = 10, backtrack: float = 0.8, tries: int = 15, every: int = 1,
-              chunk: int | None = None) -> tuple[Params, Outcome]:
-    """One meta-update: the mean surrogate of the adapted policies falls, their mean KL from those that acted stays below `radius`.
+def trpo_step(
+    learner: Learner,
+    policy: Policy,
+    theta: Params,
+    tasks: Task,
+    *,
+    radius: float = 0.01,
+    damping: float = 1e-5,
+    cg_iterations: int = 10,
+    backtrack: float = 0.8,
+    tries: int = 15,
+    every: int = 1,
+    chunk: int | None = None,
+) -> tuple[Params, Outcome]:
+    """One meta-update: the mean surrogate of the adapted policies falls, their mean KL from those
+    that acted stays below `radius`.
 
-    learner: adapts `theta` to one task's support. tasks: a batch, support one `Experience` for each inner step, query one
-    of the adapted policy. The direction solves (F + damping I) x = -g by `cg_iterations` of conjugate gradient, F being
-    the exact Hessian of the KL (the authors take finite differences); its length is the radius's, and is cut by
-    `backtrack` up to `tries` times until the surrogate is lower and the KL not above `radius`; else theta is kept.
-    every: curvature from each `every`-th step of support and query only (1: from all). chunk: how many tasks are
-    differentiated at once, None for one at a time on a CPU, where its cache holds them, and all on a GPU.
-    Defaults: the authors'. Raises ValueError for settings out of range, FloatingPointError if the gradient is not finite.
-    Source: section 5.3, Schulman et al. 2015; cbfinn/maml_rl.
+    learner: adapts `theta` to one task's support. tasks: a batch, support one `Experience` for each
+    inner step, query one of the adapted policy. The direction solves (F + damping I) x = -g by
+    `cg_iterations` of conjugate gradient, F being the exact Hessian of the KL (the authors take
+    finite differences); its length is the radius's, and is cut by `backtrack` up to `tries` times
+    until the surrogate is lower and the KL not above `radius`; else theta is kept. every: curvature
+    from each `every`-th step of support and query only (1: from all). chunk: how many tasks are
+    differentiated at once, None for one at a time on a CPU, where its cache holds them, and all on
+    a GPU. Defaults: the authors'. Raises ValueError for settings out of range, FloatingPointError
+    if the gradient is not finite. Source: section 5.3, Schulman et al. 2015; cbfinn/maml_rl.
     """
-    for name, value in {"radius": radius, "cg_iterations": cg_iterations, "tries": tries, "every": every}.items():
+    for name, value in {
+        "radius": radius,
+        "cg_iterations": cg_iterations,
+        "tries": tries,
+        "every": every,
+    }.items():
         if not value > 0:
             raise ValueError(f"{name} is {value}: it must be above 0")
     if not 0 < backtrack < 1:
@@ -55,7 +75,10 @@ def trpo_step(learner: Learner, policy: Policy, theta: Params, tasks: Task, *, r
         """The mean surrogate and the mean KL."""
         with torch.no_grad():
             each = [(_each(lambda task: after(vector, task), part), part.query) for part in parts]
-            return [sum(_total(of, policy, *there) for there in each) / count for of in (surrogate, divergence)]
+            return [
+                sum(_total(of, policy, *there) for there in each) / count
+                for of in (surrogate, divergence)
+            ]
 
     before, gradient, products = 0.0, 0.0, []
     for part in parts:
@@ -65,26 +88,39 @@ def trpo_step(learner: Learner, policy: Policy, theta: Params, tasks: Task, *, r
         if every == 1:
             products.append(fisher(here, policy, part))
     if every > 1:  # thinner parts are made of more tasks, so that they are as large
-        products = [fisher(linearised(after, vector, part), policy, part) for part in _parts(tasks, chunk * every, every)]
+        products = [
+            fisher(linearised(after, vector, part), policy, part)
+            for part in _parts(tasks, chunk * every, every)
+        ]
     if not torch.isfinite(gradient).all():
         names = [name for name, g in unravel(gradient).items() if not torch.isfinite(g).all()]
-        raise FloatingPointError(f"the surrogate's gradient of {', '.join(names)} is not finite: the parameters were left as they were")
+        raise FloatingPointError(
+            f"the surrogate's gradient of {', '.join(names)} is not finite: the parameters were left as they were"
+        )
 
-    direction = conjugate_gradient(lambda v: sum(product(v) for product in products) / count + damping * v, -gradient,
-                                   iterations=cg_iterations)
-    square = -gradient @ direction  # x'(F + damping I)x, because conjugate gradient leaves its residual orthogonal to x
+    direction = conjugate_gradient(
+        lambda v: sum(product(v) for product in products) / count + damping * v,
+        -gradient,
+        iterations=cg_iterations,
+    )
+    square = (
+        -gradient @ direction
+    )  # x'(F + damping I)x, because conjugate gradient leaves its residual orthogonal to x
     longest = (2 * radius / square.clamp_min(1e-16)).sqrt() * direction
     for i in range(tries):
         moved = vector + backtrack**i * longest
         loss, kl = measured(moved)
         if loss < before and kl <= radius:
-            return {k: p.clone() for k, p in unravel(moved).items()}, _outcome(before, loss, kl, i + 1, 1)
+            return {k: p.clone() for k, p in unravel(moved).items()}, _outcome(
+                before, loss, kl, i + 1, 1
+            )
     return theta, _outcome(before, before, 0.0, tries, 0)
 
 
 class Linearised(NamedTuple):
-    """The adapted policies of some tasks at theta. dists: their distributions at the query's steps. pull: u -> J' u, J
-    being the derivative of `dists` by theta, through the inner steps. push: () -> (v -> J v); recorded when it is called."""
+    """The adapted policies of some tasks at theta. dists: their distributions at the query's steps.
+    pull: u -> J' u, J being the derivative of `dists` by theta, through the inner steps. push: ()
+    -> (v -> J v); recorded when it is called."""
 
     dists: Any
     pull: Callable[[Any], Tensor]
@@ -92,7 +128,8 @@ class Linearised(NamedTuple):
 
 
 def linearised(after: Callable, vector: Tensor, tasks: Task) -> Linearised:
-    """J' u is a reverse pass; as it is linear in u, its own reverse pass is J v: nothing is differentiated anew for a product."""
+    """J' u is a reverse pass; as it is linear in u, its own reverse pass is J v: nothing is
+    differentiated anew for a product."""
     dists, transposed = vjp(lambda v: _each(lambda task: after(v, task), tasks), vector)
 
     def pull(u):
@@ -109,8 +146,8 @@ def linearised(after: Callable, vector: Tensor, tasks: Task) -> Linearised:
 def fisher(here: Linearised, policy: Policy, tasks: Task) -> Callable[[Tensor], Tensor]:
     """v -> F v, F the exact Hessian of the KL by theta, summed over the tasks.
 
-    The KL is at its minimum at theta, so that its Hessian is J' M J without a further term, M being its Hessian by the
-    distributions: symmetric, so that M u is a reverse pass as well.
+    The KL is at its minimum at theta, so that its Hessian is J' M J without a further term, M being
+    its Hessian by the distributions: symmetric, so that M u is a reverse pass as well.
     """
     push = here.push()
     _, curve = vjp(_slope(divergence, policy, tasks.query), here.dists)
@@ -122,23 +159,32 @@ def fisher(here: Linearised, policy: Policy, tasks: Task) -> Callable[[Tensor], 
     return product
 
 
-def finite_difference_product(learner: Learner, policy: Policy, theta: Params, tasks: Task, v: Tensor, *, base: float = 1.0) -> Tensor:
-    """F v by central differences of the KL's gradient, as section 5.3 says the authors do: kept to compare, not used.
+def finite_difference_product(
+    learner: Learner, policy: Policy, theta: Params, tasks: Task, v: Tensor, *, base: float = 1.0
+) -> Tensor:
+    """F v by central differences of the KL's gradient, as section 5.3 says the authors do: kept to
+    compare, not used.
 
-    v: a vector of theta's size. The difference's half-width is base / |theta|. The authors' code means base 1e-8 and
-    passes 1 by a slip of position (cbfinn/maml_rl, `FiniteDifferenceHvp(num_slices)`): so coarse a difference that it
-    is not the derivative at theta.
+    v: a vector of theta's size. The difference's half-width is base / |theta|. The authors' code
+    means base 1e-8 and passes 1 by a slip of position (cbfinn/maml_rl,
+    `FiniteDifferenceHvp(num_slices)`): so coarse a difference that it is not the derivative at
+    theta.
     """
     vector, unravel = ravel(theta)
     after = _adapted(learner, policy, unravel)
-    slope = grad(lambda x: vmap(lambda task: divergence(policy, after(x, task), task.query))(tasks).mean())
+    slope = grad(
+        lambda x: vmap(lambda task: divergence(policy, after(x, task), task.query))(tasks).mean()
+    )
     width = base / (vector.norm() + 1e-8)
     return (slope(vector + width * v) - slope(vector - width * v)) / (2 * width)
 
 
 def _adapted(learner, policy, unravel):
-    """(theta as a vector, one task) -> the adapted policy's distributions at the steps of the query."""
-    return lambda vector, task: policy.forward(learner.adapt(unravel(vector), task.support)[-1], task.query.observation)
+    """(theta as a vector, one task) -> the adapted policy's distributions at the steps of the
+    query."""
+    return lambda vector, task: policy.forward(
+        learner.adapt(unravel(vector), task.support)[-1], task.query.observation
+    )
 
 
 def _each(function, tasks):
@@ -159,15 +205,18 @@ def _slope(of, policy, query):
 
 
 def _parts(tasks: Task, chunk: int, every: int) -> Iterator[Task]:
-    """The tasks, `chunk` at a time, without the steps that none of them needs, and of the others each `every`-th."""
+    """The tasks, `chunk` at a time, without the steps that none of them needs, and of the others
+    each `every`-th."""
 
     def trimmed(steps, rows):
         most = int(steps.weight[rows].sum(1).max())
-        return tree_map(lambda t: t[rows, :max(most, 1):every], steps)
+        return tree_map(lambda t: t[rows, : max(most, 1) : every], steps)
 
     for i in range(0, len(tasks.query.weight), chunk):
         rows = slice(i, i + chunk)
-        yield Task(tuple(trimmed(steps, rows) for steps in tasks.support), trimmed(tasks.query, rows))
+        yield Task(
+            tuple(trimmed(steps, rows) for steps in tasks.support), trimmed(tasks.query, rows)
+        )
 
 
 def _outcome(*values):

@@ -5,12 +5,13 @@ from mamlkit.learner import Learner, unrolled
 
 
 def anil(loss, *, alpha, steps) -> Learner:
-    """MAML with almost no inner loop: only the head adapts; the body below it is meta-learned and stays as it is.
+    """MAML with almost no inner loop: only the head adapts; the body below it is meta-learned and
+    stays as it is.
 
-    alpha: a number is the head's step size, the head being the last layer: every parameter whose name agrees, up to its
-    last dot, with that of the last one that has a dot, so "layer4.weight" and "layer4.bias" of our convolutional nets (a
-    policy's "log_std" is no layer, and neither is a "norm"). A dict that names what adapts chooses another head.
-    Source: section 4 there.
+    alpha: a number is the head's step size, the head being the last layer: every parameter whose
+    name agrees, up to its last dot, with that of the last one that has a dot, so "layer4.weight"
+    and "layer4.bias" of our convolutional nets (a policy's "log_std" is no layer, and neither is a
+    "norm"). A dict that names what adapts chooses another head. Source: section 4 there.
     """
 
     def inner(theta, support):
@@ -21,5 +22,7 @@ def anil(loss, *, alpha, steps) -> Learner:
 
 
 def _last_layer(params):
-    layer = ([name for name in params if "." in name and not name.startswith("norm")] or [*params])[-1].rpartition(".")[0]
+    layer = ([name for name in params if "." in name and not name.startswith("norm")] or [*params])[
+        -1
+    ].rpartition(".")[0]
     return [name for name in params if name.rpartition(".")[0] == layer]

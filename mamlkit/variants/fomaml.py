@@ -5,9 +5,11 @@ from mamlkit.learner import Learner, unrolled
 
 
 def fomaml(loss, *, alpha, steps) -> Learner:
-    """MAML with the second derivatives omitted: the meta-gradient is the query gradient at the adapted theta'.
+    """MAML with the second derivatives omitted: the meta-gradient is the query gradient at the
+    adapted theta'.
 
-    Same call as `maml`; only `first_order=True` differs. Source: section 5.2, Table 1, "MAML, first order approx.".
+    Same call as `maml`; only `first_order=True` differs. Source: section 5.2, Table 1, "MAML, first
+    order approx.".
     """
 
     def inner(theta, support):

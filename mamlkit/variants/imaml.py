@@ -12,27 +12,40 @@ from mamlkit.trees import partition
 
 
 def imaml(loss, *, alpha, steps, strength=2.0, cg_steps=5) -> Learner:
-    """The inner problem has a solution, phi = argmin L(phi) + strength/2 |phi - theta|^2, and so an implicit derivative.
+    """The inner problem has a solution, phi = argmin L(phi) + strength/2 |phi - theta|^2, and so an
+    implicit derivative.
 
-    With H the Hessian of the support loss at phi, the meta-gradient is (I + H/strength)^-1 grad L_query(phi): it
-    depends on where the `steps` inner steps of size `alpha` arrive, not on the way there, and needs no graph of it.
-    alpha: a number, or a dict that names what adapts; what it leaves out is meta-learned, also through where phi lies.
-    Where nothing adapts, with 0 steps or an alpha of 0, phi is theta and the meta-gradient its query gradient.
-    strength: the paper's lambda, finite and above 0. cg_steps: products with H that conjugate gradient takes, 5 in the
-    paper. A plain tuple as support is refused with ValueError. Source: section 3 there, Lemma 1, Algorithms 1 and 2.
+    With H the Hessian of the support loss at phi, the meta-gradient is (I + H/strength)^-1 grad
+    L_query(phi): it depends on where the `steps` inner steps of size `alpha` arrive, not on the way
+    there, and needs no graph of it. alpha: a number, or a dict that names what adapts; what it
+    leaves out is meta-learned, also through where phi lies. Where nothing adapts, with 0 steps or
+    an alpha of 0, phi is theta and the meta-gradient its query gradient. strength: the paper's
+    lambda, finite and above 0. cg_steps: products with H that conjugate gradient takes, 5 in the
+    paper. A plain tuple as support is refused with ValueError. Source: section 3 there, Lemma 1,
+    Algorithms 1 and 2.
     """
     if not 0 < strength < inf:
-        raise ValueError(f"strength is {strength}: the pull towards theta must be finite and above 0")
+        raise ValueError(
+            f"strength is {strength}: the pull towards theta must be finite and above 0"
+        )
     if not (isinstance(cg_steps, int) and cg_steps >= 1):
-        raise ValueError(f"cg_steps is {cg_steps}: conjugate gradient takes a whole number of products, 1 or more")
+        raise ValueError(
+            f"cg_steps is {cg_steps}: conjugate gradient takes a whole number of products, 1 or more"
+        )
 
     def descend(theta, support):
         if type(support) is tuple:
-            raise ValueError("iMAML differentiates the solution of one inner problem: it takes one support set, not a batch for each step")
+            raise ValueError(
+                "iMAML differentiates the solution of one inner problem: it takes one support set, not a batch for each step"
+            )
         phi = theta
         for objective in repeated(loss, support, steps):
+
             def proximal(p, objective=objective):
-                return objective(p) + strength / 2 * sum((p[k] - theta[k]).square().sum() for k in theta)
+                return objective(p) + strength / 2 * sum(
+                    (p[k] - theta[k]).square().sum() for k in theta
+                )
+
             phi = inner_step(phi, proximal, alpha)
             yield phi
 
@@ -41,7 +54,11 @@ def imaml(loss, *, alpha, steps, strength=2.0, cg_steps=5) -> Learner:
         for phi in descend(theta, task.support):
             pass  # only where the path ends is kept
         g, value = grad_and_value(loss)(phi, task.query)
-        moves = [k for k, a in step_sizes(theta, alpha).items() if steps and not (isinstance(a, (int, float)) and a == 0)]
+        moves = [
+            k
+            for k, a in step_sizes(theta, alpha).items()
+            if steps and not (isinstance(a, (int, float)) and a == 0)
+        ]
         if not moves:
             return g, {"loss": value}
         _, pull = vjp(grad(lambda p: loss(p, task.support)), phi)
@@ -56,6 +73,8 @@ def imaml(loss, *, alpha, steps, strength=2.0, cg_steps=5) -> Learner:
 
         solution = conjugate_gradient(product, adapting, iterations=cg_steps)
         Hv = hessian(solution) if free else {}
-        return {k: solution[k] if k in solution else g[k] - Hv[k] / strength for k in g}, {"loss": value}
+        return {k: solution[k] if k in solution else g[k] - Hv[k] / strength for k in g}, {
+            "loss": value
+        }
 
     return Learner(dict, lambda theta, support: [theta, *descend(theta, support)], meta_grad)

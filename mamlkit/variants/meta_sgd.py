@@ -1,4 +1,5 @@
-"""Meta-SGD: Li, Zhou, Chen & Li 2017, "Meta-SGD: Learning to Learn Quickly for Few-Shot Learning"."""
+"""Meta-SGD: Li, Zhou, Chen & Li 2017, "Meta-SGD: Learning to Learn Quickly for Few-Shot
+Learning"."""
 
 import torch
 
@@ -7,19 +8,26 @@ from mamlkit.learner import Learner, unrolled
 
 
 def meta_sgd(loss, *, alpha, steps) -> Learner:
-    """MAML with a meta-learned step size for every single number: theta' = theta - alpha * grad L(theta), elementwise.
+    """MAML with a meta-learned step size for every single number: theta' = theta - alpha * grad
+    L(theta), elementwise.
 
-    alpha: where all of them start (the paper draws one number from 0.005 to 0.1), or a dict that names what adapts.
-    They may become negative: direction and size are both learned. The meta-parameters hold theta under the model's
-    names, and the step size of each parameter that adapts, in its shape, under "alpha/<name>".
-    Source: section 3 there, Algorithm 1; MAML's section 2.2: alpha "may be fixed as a hyperparameter or meta-learned".
+    alpha: where all of them start (the paper draws one number from 0.005 to 0.1), or a dict that
+    names what adapts. They may become negative: direction and size are both learned. The
+    meta-parameters hold theta under the model's names, and the step size of each parameter that
+    adapts, in its shape, under "alpha/<name>". Source: section 3 there, Algorithm 1; MAML's section
+    2.2: alpha "may be fixed as a hyperparameter or meta-learned".
     """
 
     def init(params):
-        return params | {f"alpha/{name}": torch.zeros_like(params[name]) + a for name, a in step_sizes(params, alpha).items()}
+        return params | {
+            f"alpha/{name}": torch.zeros_like(params[name]) + a
+            for name, a in step_sizes(params, alpha).items()
+        }
 
     def inner(meta, support):
-        alphas = {key.removeprefix("alpha/"): a for key, a in meta.items() if key.startswith("alpha/")}
+        alphas = {
+            key.removeprefix("alpha/"): a for key, a in meta.items() if key.startswith("alpha/")
+        }
         theta = {name: p for name, p in meta.items() if not name.startswith("alpha/")}
         return adapt(theta, repeated(loss, support, steps), [alphas] * steps)
 

@@ -1,4 +1,5 @@
-"""Averaging in parameter space is what appendix C.1 says: independent regressors, each on its own wave, then their mean."""
+"""Averaging in parameter space is what appendix C.1 says: independent regressors, each on its own
+wave, then their mean."""
 
 import pytest
 import torch
@@ -21,7 +22,18 @@ SETTINGS = {"models": 6, "at_once": 3, "iterations": 7}
 
 
 def averages(penalty=none, *, inits=NET.init, family=FAMILY, optimizer=None, seed=0, **settings):
-    return [*average(inits, mse(NET.forward), family, same_wave, optimizer or adam(0.02), penalty=penalty, generator=seeded(seed), **SETTINGS | settings)]
+    return [
+        *average(
+            inits,
+            mse(NET.forward),
+            family,
+            same_wave,
+            optimizer or adam(0.02),
+            penalty=penalty,
+            generator=seeded(seed),
+            **SETTINGS | settings,
+        )
+    ]
 
 
 class Observed:
@@ -29,7 +41,9 @@ class Observed:
 
     def __init__(self):
         self.events = []
-        self.family = Family(lambda generator, tasks: self.seen(FAMILY.noise(generator, tasks)), FAMILY.make)
+        self.family = Family(
+            lambda generator, tasks: self.seen(FAMILY.noise(generator, tasks)), FAMILY.make
+        )
 
     def seen(self, drawn):
         self.events.append(drawn)
@@ -43,12 +57,17 @@ class Observed:
         events = list(self.events)
         while events:
             first = next(i for i, e in enumerate(events) if not isinstance(e, dict))
-            yield events[first - at_once: first], events[first], events[first + 1: first + 1 + iterations]
-            events = events[first + 1 + iterations:]
+            yield (
+                events[first - at_once : first],
+                events[first],
+                events[first + 1 : first + 1 + iterations],
+            )
+            events = events[first + 1 + iterations :]
 
 
 def by_hand(observed, penalty, at_once=3, iterations=7):
-    """The same regressors one by one with torch's Adam: their parameters and last errors, and the means so far."""
+    """The same regressors one by one with torch's Adam: their parameters and last errors, and the
+    means so far."""
     trained, errors, means = [], [], []
     for starts, waves, fresh in observed.groups(at_once, iterations):
         mean = torch.stack(trained).mean(0) if trained else torch.zeros(ravel(starts[0])[0].shape)
@@ -72,7 +91,8 @@ def by_hand(observed, penalty, at_once=3, iterations=7):
 
 
 PENALTIES = {
-    "none": (none, lambda v, m: 0.0), "l2": (l2(0.3), lambda v, m: 0.3 * v.square().sum()),
+    "none": (none, lambda v, m: 0.0),
+    "l2": (l2(0.3), lambda v, m: 0.3 * v.square().sum()),
     "to the mean": (to_mean(0.3), lambda v, m: 0.3 * (v - m).square().sum()),
 }
 
@@ -85,16 +105,25 @@ def test_the_average_is_the_mean_of_regressors_trained_one_by_one(form):
     assert len(got) == 2 and len(trained) == 6
     for average, mean in zip(got, means):
         assert (ravel(average.params)[0] - mean).abs().max() < 1e-12
-    assert got[-1].losses.tolist() == pytest.approx(errors, rel=1e-10), "each regressor's error on fresh points of its own wave"
+    assert got[-1].losses.tolist() == pytest.approx(errors, rel=1e-10), (
+        "each regressor's error on fresh points of its own wave"
+    )
     assert len(got[0].losses) == 3 and torch.equal(got[0].losses, got[-1].losses[:3])
     assert list(got[-1].params) == list(NET.init(seeded(0)))
     spread = torch.stack(trained).std(0).max()
-    assert spread > 0.1, "regressors on different waves from different starts differ, so a mean is something"
+    assert spread > 0.1, (
+        "regressors on different waves from different starts differ, so a mean is something"
+    )
 
 
-@pytest.mark.parametrize(("penalty", "expected"), [(none, 0.0), (l2(0.5), 0.5 * (1 + 4 + 9)), (to_mean(0.5), 0.5 * (0 + 9 + 4)), (l2(0.0), 0.0)])
+@pytest.mark.parametrize(
+    ("penalty", "expected"),
+    [(none, 0.0), (l2(0.5), 0.5 * (1 + 4 + 9)), (to_mean(0.5), 0.5 * (0 + 9 + 4)), (l2(0.0), 0.0)],
+)
 def test_penalties_by_hand(penalty, expected):
-    assert penalty(torch.tensor([1.0, 2.0, 3.0]), torch.tensor([1.0, -1.0, 1.0])).item() == pytest.approx(expected)
+    assert penalty(
+        torch.tensor([1.0, 2.0, 3.0]), torch.tensor([1.0, -1.0, 1.0])
+    ).item() == pytest.approx(expected)
 
 
 def test_the_first_group_decays_towards_zero_and_the_second_towards_the_first():
@@ -111,31 +140,51 @@ def test_the_first_group_decays_towards_zero_and_the_second_towards_the_first():
 
 
 def test_decay_towards_the_mean_pulls_towards_the_groups_before():
-    """The second group ends nearer to the first group's mean, and the nearer the heavier the penalty."""
+    """The second group ends nearer to the first group's mean, and the nearer the heavier the
+    penalty."""
+
     def apart(weight):
         before, after = (ravel(a.params)[0] for a in averages(to_mean(weight), iterations=60))
-        return (2 * after - before - before).norm().item()  # 2 after - before is the second group's own mean
+        return (
+            (2 * after - before - before).norm().item()
+        )  # 2 after - before is the second group's own mean
 
     free, pulled, tied = apart(0.0), apart(0.3), apart(30.0)
     assert free > 1.2 * pulled > 1.2 * 1.2 * tied
 
 
 def test_weight_decay_pulls_towards_zero():
-    free, pulled, tied = (ravel(averages(l2(weight), iterations=60)[-1].params)[0].norm().item() for weight in (0.0, 0.3, 30.0))
+    free, pulled, tied = (
+        ravel(averages(l2(weight), iterations=60)[-1].params)[0].norm().item()
+        for weight in (0.0, 0.3, 30.0)
+    )
     assert free > 1.2 * pulled > 1.2 * 1.2 * tied
 
 
 def test_regressors_of_one_start_share_it():
-    """Three groups of one common start, one gradient step each: their mean is the start minus the mean gradient."""
+    """Three groups of one common start, one gradient step each: their mean is the start minus the
+    mean gradient."""
     start, observed = NET.init(seeded(77)), Observed()
-    *_, got = averages(inits=lambda generator: start, family=observed.family, optimizer=sgd(0.5), models=6, at_once=2, iterations=1)
+    *_, got = averages(
+        inits=lambda generator: start,
+        family=observed.family,
+        optimizer=sgd(0.5),
+        models=6,
+        at_once=2,
+        iterations=1,
+    )
     vector, unravel = ravel(start)
     moves = []
     for waves, fresh in zip(observed.events[::2], observed.events[1::2]):
         for i in range(2):
-            data = Data(fresh.query_x[i], waves.amplitude[i] * torch.sin(fresh.query_x[i] - waves.phase[i]))
+            data = Data(
+                fresh.query_x[i], waves.amplitude[i] * torch.sin(fresh.query_x[i] - waves.phase[i])
+            )
             moves.append(torch.func.grad(lambda v: mse(NET.forward)(unravel(v), data))(vector))
-    assert len(moves) == 6 and gap(got.params, unravel(vector - 0.5 * torch.stack(moves).mean(0))) < 1e-13
+    assert (
+        len(moves) == 6
+        and gap(got.params, unravel(vector - 0.5 * torch.stack(moves).mean(0))) < 1e-13
+    )
 
 
 def test_starts_differ_and_waves_differ_and_every_iteration_has_fresh_points():
@@ -146,7 +195,11 @@ def test_starts_differ_and_waves_differ_and_every_iteration_has_fresh_points():
         starts += [ravel(s)[0] for s in start]
         waves += [*wave.amplitude.tolist()]
         points += [x for noise in fresh for x in noise.query_x.flatten().tolist()]
-    assert len({tuple(s.tolist()) for s in starts}) == 6 and len(set(waves)) == 6 and len(set(points)) == 2 * 7 * 3 * 6
+    assert (
+        len({tuple(s.tolist()) for s in starts}) == 6
+        and len(set(waves)) == 6
+        and len(set(points)) == 2 * 7 * 3 * 6
+    )
 
 
 def test_regressors_fit_their_own_wave():

@@ -1,4 +1,5 @@
-"""Fine-tuning with Adam is `torch.optim.Adam`, step for step; the whole classifier baseline on a toy."""
+"""Fine-tuning with Adam is `torch.optim.Adam`, step for step; the whole classifier baseline on a
+toy."""
 
 import pytest
 import torch
@@ -23,7 +24,11 @@ pytestmark = pytest.mark.usefixtures("float64")
 
 def case():
     net = mlp(1, 5, 4, 1, activation=torch.tanh, weight=he)
-    return mse(net.forward), net.init(seeded(1)), sample(sinusoid(shots=6, queries=7), seeded(2), 3).support
+    return (
+        mse(net.forward),
+        net.init(seeded(1)),
+        sample(sinusoid(shots=6, queries=7), seeded(2), 3).support,
+    )
 
 
 def one(batch, i):
@@ -78,38 +83,73 @@ def test_only_the_named_parameters_are_tuned():
         optimizer.zero_grad()
         loss(theta | leaves, support).backward()
         optimizer.step()
-        assert list(params) == list(theta) and gap(params, theta | {k: p.detach() for k, p in leaves.items()}) < 1e-12
+        assert (
+            list(params) == list(theta)
+            and gap(params, theta | {k: p.detach() for k, p in leaves.items()}) < 1e-12
+        )
     with pytest.raises(ValueError, match=r"no parameter is called \['head'\]"):
         fine_tune(loss, alpha=0.1, steps=1, names=["head"])(theta, support)
 
 
-@pytest.mark.parametrize("net", [strided_convnet(7, filters=3), pooled_convnet(7, filters=3, size=16), mlp(9, 8, 6, 4, 3, 7, norm=True)],
-                         ids=["Omniglot", "miniImagenet", "no conv"])
+@pytest.mark.parametrize(
+    "net",
+    [
+        strided_convnet(7, filters=3),
+        pooled_convnet(7, filters=3, size=16),
+        mlp(9, 8, 6, 4, 3, 7, norm=True),
+    ],
+    ids=["Omniglot", "miniImagenet", "no conv"],
+)
 def test_a_fresh_head_has_the_new_ways_and_knows_nothing(net):
     theta = net.init(seeded(1))
     fresh = fresh_head(theta, 4)
-    assert list(fresh) == list(theta) and same({k: fresh[k] for k in theta if k not in HEAD}, {k: theta[k] for k in theta if k not in HEAD})
-    assert fresh["layer4.weight"].shape == (4, *theta["layer4.weight"].shape[1:]) and fresh["layer4.bias"].shape == (4,)
+    assert list(fresh) == list(theta) and same(
+        {k: fresh[k] for k in theta if k not in HEAD}, {k: theta[k] for k in theta if k not in HEAD}
+    )
+    assert fresh["layer4.weight"].shape == (4, *theta["layer4.weight"].shape[1:]) and fresh[
+        "layer4.bias"
+    ].shape == (4,)
     assert all((fresh[k] == 0).all() for k in HEAD)
     with pytest.raises(ValueError, match="ways is 1: 2 or more classes are needed"):
         fresh_head(theta, 1)
 
 
 @pytest.mark.parametrize("names", [HEAD, None], ids=["head", "all layers"])
-def test_a_pretrained_classifier_with_a_fresh_head_learns_new_classes_and_shuffled_labels_leave_chance(names):
-    """The whole baseline: all training classes at once, then 10 tasks of 4 new classes, 2 shots each."""
-    images = torch.randint(0, 200, (70, 1, 1, 8, 8), generator=seeded(0)) + torch.randint(0, 55, (70, 5, 1, 8, 8), generator=seeded(1))
-    old, new, ways = images[:30].to(torch.uint8), images[30:].float().view(10, 4, 5, 1, 8, 8) / 255, 4
+def test_a_pretrained_classifier_with_a_fresh_head_learns_new_classes_and_shuffled_labels_leave_chance(
+    names,
+):
+    """The whole baseline: all training classes at once, then 10 tasks of 4 new classes, 2 shots
+    each."""
+    images = torch.randint(0, 200, (70, 1, 1, 8, 8), generator=seeded(0)) + torch.randint(
+        0, 55, (70, 5, 1, 8, 8), generator=seeded(1)
+    )
+    old, new, ways = (
+        images[:30].to(torch.uint8),
+        images[30:].float().view(10, 4, 5, 1, 8, 8) / 255,
+        4,
+    )
     net = mlp(64, 32, 16, 16, 16, 30, norm=True, weight=he)
-    learner, start = pretrain(cross_entropy(net.forward), alpha=0.1, steps=0), {k: p.float() for k, p in net.init(seeded(2)).items()}
+    learner, start = (
+        pretrain(cross_entropy(net.forward), alpha=0.1, steps=0),
+        {k: p.float() for k, p in net.init(seeded(2)).items()},
+    )
     settings = dict(generator=seeded(3), tasks=1, iterations=100, compiled=False)
     *_, step = train(learner, start, all_classes(old, examples=60), adam(0.01), **settings)
     assert step.losses[-10:].mean() < 0.3 < step.losses[0]
     y = torch.arange(ways).repeat_interleave(2).expand(10, 8)
     tasks = Task(Data(new[:, :, :2].flatten(1, 2), y), Data(new[:, :, 2:4].flatten(1, 2), y))
     dealt = y.gather(1, torch.rand(10, 8, generator=seeded(4)).argsort(1))
-    tuned = Learner(dict, fine_tune(cross_entropy(net.forward), alpha=0.1, steps=20, names=names), None)
-    told, blind = (evaluate(tuned, fresh_head(step.meta, ways), tasks._replace(support=tasks.support._replace(y=labels)),
-                            on_query(accuracy(net.forward))).mean(0) for labels in (y, dealt))
+    tuned = Learner(
+        dict, fine_tune(cross_entropy(net.forward), alpha=0.1, steps=20, names=names), None
+    )
+    told, blind = (
+        evaluate(
+            tuned,
+            fresh_head(step.meta, ways),
+            tasks._replace(support=tasks.support._replace(y=labels)),
+            on_query(accuracy(net.forward)),
+        ).mean(0)
+        for labels in (y, dealt)
+    )
     assert told.shape == (21,) and told[0] == 1 / ways, "a head of zeros calls everything class 0"
     assert told[-1] > 0.8 and abs(blind[-1] - 1 / ways) < 0.15

@@ -5,8 +5,8 @@ from math import exp
 import pytest
 import torch
 
+from mamlkit.baselines.episodic import episodic
 from mamlkit.baselines.mann import mann, shuffled
-from mamlkit.episodic import episodic
 from mamlkit.evaluate import evaluate, on_query
 from mamlkit.losses import accuracy, cross_entropy
 from mamlkit.machine import seeded
@@ -25,9 +25,14 @@ def small():
 
 
 def by_hand(theta, sequence):
-    """The answer after a sequence of (input, label of the input before): section 3.2, slot by slot."""
+    """The answer after a sequence of (input, label of the input before): section 3.2, slot by
+    slot."""
     h = c = torch.zeros(HIDDEN)
-    memory, usage, seen = [torch.zeros(WIDTH) for _ in range(SLOTS)], [0.0] * SLOTS, torch.zeros(READS * WIDTH)
+    memory, usage, seen = (
+        [torch.zeros(WIDTH) for _ in range(SLOTS)],
+        [0.0] * SLOTS,
+        torch.zeros(READS * WIDTH),
+    )
     read = [[0.0] * SLOTS for _ in range(READS)]
     for x, label in sequence:
         h, c = lstm_step(theta, "controller", torch.cat([x, label, seen]), (h, c))
@@ -43,18 +48,27 @@ def by_hand(theta, sequence):
             memory[i] = kept + sum(write[head][i] * keys[head] for head in range(READS))
         seen = []
         for head in range(READS):
-            similar = [exp(torch.cosine_similarity(keys[head], memory[i], dim=0).item()) for i in range(SLOTS)]
+            similar = [
+                exp(torch.cosine_similarity(keys[head], memory[i], dim=0).item())
+                for i in range(SLOTS)
+            ]
             read[head] = [s / sum(similar) for s in similar]
             seen.append(sum(w * m for w, m in zip(read[head], memory)))
         seen = torch.cat(seen)
-        usage = [0.99 * u + sum(read[head][i] + write[head][i] for head in range(READS)) for i, u in enumerate(usage)]
+        usage = [
+            0.99 * u + sum(read[head][i] + write[head][i] for head in range(READS))
+            for i, u in enumerate(usage)
+        ]
     return theta["out.weight"] @ torch.cat([h, seen]) + theta["out.bias"]
 
 
 @pytest.mark.usefixtures("float64")
 def test_it_is_its_equations_and_labels_come_a_step_late():
     net, generator = small(), seeded(1)
-    theta = {k: p + 0.3 * torch.randn(p.shape, generator=generator) for k, p in net.init(generator).items()}
+    theta = {
+        k: p + 0.3 * torch.randn(p.shape, generator=generator)
+        for k, p in net.init(generator).items()
+    }
     x, y = torch.randn(4, 1, 1, INPUTS, generator=generator), torch.tensor([1, 0, 0, 1])
     queries = torch.randn(3, 1, 1, INPUTS, generator=generator)
     out = net.forward(theta | {"support.x": x, "support.y": y}, queries)
@@ -66,13 +80,17 @@ def test_it_is_its_equations_and_labels_come_a_step_late():
 
 def test_a_query_does_not_see_the_other_queries():
     net = small()
-    theta = net.init(seeded(0)) | {"support.x": torch.randn(4, INPUTS, generator=seeded(1)), "support.y": torch.tensor([1, 0, 0, 1])}
+    theta = net.init(seeded(0)) | {
+        "support.x": torch.randn(4, INPUTS, generator=seeded(1)),
+        "support.y": torch.tensor([1, 0, 0, 1]),
+    }
     queries = torch.randn(5, INPUTS, generator=seeded(2))
     assert (net.forward(theta, queries)[2] - net.forward(theta, queries[2:3])[0]).abs().max() < 1e-6
 
 
 def test_the_papers_sizes_have_these_numbers():
-    """LSTM 4 * 200 * (784 + 5 + 160 + 200) + 800, keys 200 * 160 + 160, 4 gates, read-out 5 * 360 + 5."""
+    """LSTM 4 * 200 * (784 + 5 + 160 + 200) + 800, keys 200 * 160 + 160, 4 gates, read-out 5 * 360 +
+    5."""
     assert count(mann(784, ways=5).init(seeded(0))) == 920_000 + 32_160 + 4 + 1_805
 
 
@@ -82,7 +100,10 @@ def test_shuffled_tasks_are_the_same_tasks_in_another_order():
     assert torch.equal(plain.query.x, moved.query.x) and torch.equal(plain.query.y, moved.query.y)
     orders = set()
     for i in range(7):
-        first, second = ([(y.item(), *x[0, 0].tolist()) for x, y in zip(t.support.x[i], t.support.y[i])] for t in (plain, moved))
+        first, second = (
+            [(y.item(), *x[0, 0].tolist()) for x, y in zip(t.support.x[i], t.support.y[i])]
+            for t in (plain, moved)
+        )
         assert sorted(first) == sorted(second) and first != second, "an image keeps its label"
         orders.add(tuple(moved.support.y[i].tolist()))
     assert len(orders) == 7
@@ -91,9 +112,22 @@ def test_shuffled_tasks_are_the_same_tasks_in_another_order():
 def test_it_learns_to_bind_labels_to_inputs():
     family = shuffled(toy(ways=WAYS, shots=1, queries=5, shape=(1, 1, INPUTS), spread=0.2))
     net = mann(INPUTS, ways=WAYS, hidden=24, slots=5, width=6, reads=1)
-    learner, tasks, metric = episodic(cross_entropy(net.forward)), sample(family, seeded(9), 300), on_query(accuracy(net.forward))
+    learner, tasks, metric = (
+        episodic(cross_entropy(net.forward)),
+        sample(family, seeded(9), 300),
+        on_query(accuracy(net.forward)),
+    )
     meta = net.init(seeded(0))
-    *_, step = train(learner, meta, family, adam(0.02), generator=seeded(1), tasks=32, iterations=200, compiled=False)
+    *_, step = train(
+        learner,
+        meta,
+        family,
+        adam(0.02),
+        generator=seeded(1),
+        tasks=32,
+        iterations=200,
+        compiled=False,
+    )
     measured = [(meta, tasks), (step.meta, tasks), (step.meta, mislabelled(tasks, seeded(2)))]
     before, after, blind = (evaluate(learner, *how, metric).mean() for how in measured)
     assert abs(before - 0.5) < 0.05 and after > 0.85 and abs(blind - 0.5) < 0.1

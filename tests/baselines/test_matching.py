@@ -1,12 +1,13 @@
-"""Attention by hand; claim C068's two parameter counts; full context embeddings one example at a time."""
+"""Attention by hand; claim C068's two parameter counts; full context embeddings one example at a
+time."""
 
 from math import exp, log
 
 import pytest
 import torch
 
+from mamlkit.baselines.episodic import episodic
 from mamlkit.baselines.matching import full_context, matching
-from mamlkit.episodic import episodic
 from mamlkit.evaluate import evaluate, on_query
 from mamlkit.losses import accuracy, cross_entropy
 from mamlkit.machine import seeded
@@ -21,25 +22,40 @@ flat = Net(lambda generator: {}, lambda params, x, reference=None: x)
 
 
 def test_probabilities_are_attention_summed_over_the_examples_of_a_class():
-    support = {"support.x": torch.tensor([[2.0, 0.0], [0.0, 1.0], [-3.0, 0.0]]), "support.y": torch.tensor([1, 0, 1])}
+    support = {
+        "support.x": torch.tensor([[2.0, 0.0], [0.0, 1.0], [-3.0, 0.0]]),
+        "support.y": torch.tensor([1, 0, 1]),
+    }
     out = matching(flat, ways=2).forward(support, torch.tensor([[5.0, 0.0]]))  # cosines 1, 0, -1
     everything = exp(1) + exp(0) + exp(-1)
-    assert out[0].tolist() == pytest.approx([log(1 / everything), log((exp(1) + exp(-1)) / everything)], rel=1e-5)
+    assert out[0].tolist() == pytest.approx(
+        [log(1 / everything), log((exp(1) + exp(-1)) / everything)], rel=1e-5
+    )
 
 
 @pytest.mark.usefixtures("float64")
 def test_only_directions_count():
     x = torch.randn(6, 3, generator=seeded(0))
-    y, query, net = torch.tensor([0, 1, 0, 1, 1, 0]), torch.randn(4, 3, generator=seeded(1)), matching(flat, ways=2)
+    y, query, net = (
+        torch.tensor([0, 1, 0, 1, 1, 0]),
+        torch.randn(4, 3, generator=seeded(1)),
+        matching(flat, ways=2),
+    )
     out = net.forward({"support.x": x, "support.y": y}, query)
-    other = net.forward({"support.x": x * torch.arange(1.0, 7)[:, None], "support.y": y}, 0.3 * query)
+    other = net.forward(
+        {"support.x": x * torch.arange(1.0, 7)[:, None], "support.y": y}, 0.3 * query
+    )
     assert (out - other).abs().max() < 1e-12 and (out.exp().sum(-1) - 1).abs().max() < 1e-12
 
 
 def test_claim_c068_the_basic_variant_has_fewer_parameters_than_maml_and_full_context_has_more():
-    """The ledger counts 111,424 for the body: ours less the 256 convolution biases, which batch norm cancels."""
+    """The ledger counts 111,424 for the body: ours less the 256 convolution biases, which batch
+    norm cancels."""
     params = matching(strided_body(), ways=5).init(seeded(0))
-    basic, full = count(params), count(full_context(strided_body(), features=64, ways=5, steps=3).init(seeded(0)))
+    basic, full = (
+        count(params),
+        count(full_context(strided_body(), features=64, ways=5, steps=3).init(seeded(0))),
+    )
     assert (basic, full) == (111_680, 111_680 + 115_456)
     assert basic - count({k: p for k, p in params.items() if k.endswith(".bias")}) == 111_424
     assert basic < count(strided_convnet(5).init(seeded(0))) < full
@@ -50,8 +66,15 @@ def test_claim_c068_the_basic_variant_has_fewer_parameters_than_maml_and_full_co
 def test_full_context_is_its_equations(steps):
     """Appendix A of Vinyals et al., one example after another."""
     net, n = full_context(flat, features=3, ways=2, steps=steps), 5
-    theta = {k: p + 0.1 * torch.randn(p.shape, generator=seeded(2)) for k, p in net.init(seeded(0)).items()}
-    x, y, queries = torch.randn(n, 3, generator=seeded(1)), torch.tensor([0, 1, 0, 1, 1]), torch.randn(4, 3, generator=seeded(3))
+    theta = {
+        k: p + 0.1 * torch.randn(p.shape, generator=seeded(2))
+        for k, p in net.init(seeded(0)).items()
+    }
+    x, y, queries = (
+        torch.randn(n, 3, generator=seeded(1)),
+        torch.tensor([0, 1, 0, 1, 1]),
+        torch.randn(4, 3, generator=seeded(3)),
+    )
     out = net.forward(theta | {"support.x": x, "support.y": y}, queries)
     there, back = [(torch.zeros(3), torch.zeros(3))], [(torch.zeros(3), torch.zeros(3))]
     for i in range(n):
@@ -70,16 +93,32 @@ def test_full_context_is_its_equations(steps):
         assert out[q].exp().tolist() == pytest.approx(expected, rel=1e-9)
 
 
-BUILD = {"basic": matching, "full context": lambda body, ways: full_context(body, features=6, ways=ways, steps=2)}
+BUILD = {
+    "basic": matching,
+    "full context": lambda body, ways: full_context(body, features=6, ways=ways, steps=2),
+}
 
 
 @pytest.mark.parametrize("build", BUILD.values(), ids=BUILD)
 def test_it_learns_which_pixels_matter(build):
     family = toy(ways=3, shots=2, queries=4, shape=(1, 1, 8), spread=0.2, nuisance=4.0)
     net = build(mlp(8, 16, 6, weight=he), ways=3)
-    learner, tasks, metric = episodic(cross_entropy(net.forward)), sample(family, seeded(9), 300), on_query(accuracy(net.forward))
+    learner, tasks, metric = (
+        episodic(cross_entropy(net.forward)),
+        sample(family, seeded(9), 300),
+        on_query(accuracy(net.forward)),
+    )
     meta = net.init(seeded(0))
-    *_, step = train(learner, meta, family, adam(0.01), generator=seeded(1), tasks=16, iterations=100, compiled=False)
+    *_, step = train(
+        learner,
+        meta,
+        family,
+        adam(0.01),
+        generator=seeded(1),
+        tasks=16,
+        iterations=100,
+        compiled=False,
+    )
     measured = [(meta, tasks), (step.meta, tasks), (step.meta, mislabelled(tasks, seeded(2)))]
     before, after, blind = (evaluate(learner, *how, metric).mean() for how in measured)
     assert before < 0.5 and after > 0.8 and abs(blind - 1 / 3) < 0.06

@@ -3,8 +3,8 @@
 import pytest
 import torch
 
+from mamlkit.baselines.episodic import cosine, episodic
 from mamlkit.baselines.nearest_neighbour import nearest_neighbour, pixels
-from mamlkit.episodic import cosine, episodic
 from mamlkit.losses import cross_entropy
 from mamlkit.machine import seeded
 from mamlkit.nets import strided_body, strided_convnet
@@ -38,19 +38,32 @@ def test_a_query_that_is_in_the_support_is_told_whatever_the_mean_of_its_class_i
     y = torch.tensor([0, 0, 1, 1])
     params = {"support.x": x, "support.y": y}
     net = nearest_neighbour(pixels, ways=2)
-    assert net.forward(params, torch.tensor([[1.0, 0.0], [8.0, 0.5], [3.6, 0.0]])).argmax(-1).tolist() == [0, 0, 1]
+    assert net.forward(params, torch.tensor([[1.0, 0.0], [8.0, 0.5], [3.6, 0.0]])).argmax(
+        -1
+    ).tolist() == [0, 0, 1]
 
 
 def test_the_distance_can_be_another():
-    params = {"support.x": torch.tensor([[1.0, 0.0], [0.0, 9.0]]), "support.y": torch.tensor([0, 1])}
+    params = {
+        "support.x": torch.tensor([[1.0, 0.0], [0.0, 9.0]]),
+        "support.y": torch.tensor([0, 1]),
+    }
     query = torch.tensor([[1.0, 2.0]])
-    by = lambda **how: nearest_neighbour(pixels, ways=2, **how).forward(params, query).argmax(-1).item()
+    by = (
+        lambda **how: nearest_neighbour(pixels, ways=2, **how)
+        .forward(params, query)
+        .argmax(-1)
+        .item()
+    )
     assert by() == 0 and by(distance=lambda a, b: -cosine(a, b)) == 1
 
 
 def test_the_features_are_those_of_a_classifier_of_other_classes():
     """Table 1's baseline: the parameters of a 7-way classifier, its head left out."""
-    classifier, body = strided_convnet(7, filters=3, channels=SHAPE[0]), strided_body(filters=3, channels=SHAPE[0])
+    classifier, body = (
+        strided_convnet(7, filters=3, channels=SHAPE[0]),
+        strided_body(filters=3, channels=SHAPE[0]),
+    )
     trained, task = classifier.init(seeded(2)), first(spread=1.0)
     net = nearest_neighbour(body, ways=WAYS)
     out = net.forward(remembered(task, trained), task.query.x)

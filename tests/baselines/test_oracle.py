@@ -20,13 +20,20 @@ def test_two_or_more_points_give_amplitude_and_phase(points, amplitude, phase):
     x = torch.linspace(-4.5, 4.1, points).unsqueeze(1)
     a, b = sine_fit(Data(x, amplitude * torch.sin(x - phase)))
     assert torch.hypot(a, b).item() == pytest.approx(amplitude, rel=1e-12)
-    assert (a.item(), -b.item()) == pytest.approx((amplitude * torch.cos(torch.tensor(phase)).item(), amplitude * torch.sin(torch.tensor(phase)).item()), abs=1e-12)
+    assert (a.item(), -b.item()) == pytest.approx(
+        (
+            amplitude * torch.cos(torch.tensor(phase)).item(),
+            amplitude * torch.sin(torch.tensor(phase)).item(),
+        ),
+        abs=1e-12,
+    )
     assert torch.atan2(-b, a).item() == pytest.approx(phase, abs=1e-11)
 
 
 @pytest.mark.parametrize("shots", [2, 5])
 def test_the_familys_waves_are_known_everywhere(shots):
-    """The error elsewhere is rounding: two points a multiple of pi apart say little, so the median is held to it."""
+    """The error elsewhere is rounding: two points a multiple of pi apart say little, so the median
+    is held to it."""
     tasks = sample(sinusoid(shots=shots, queries=13), seeded(1), 40)
     outputs = vmap(lambda task: sine(sine_fit(task.support), task.query.x))(tasks)
     worst = (outputs - tasks.query.y).abs().amax((1, 2))
@@ -40,13 +47,17 @@ def test_noisy_points_are_fitted_by_least_squares():
     expected = torch.linalg.lstsq(basis, y).solution.squeeze(1)
     assert torch.allclose(sine_fit(Data(x, y)), expected, rtol=1e-12)
     residual = y - sine(sine_fit(Data(x, y)), x)
-    assert (basis.T @ residual).norm() < 1e-13 < residual.norm(), "the rest is orthogonal to both waves"
+    assert (basis.T @ residual).norm() < 1e-13 < residual.norm(), (
+        "the rest is orthogonal to both waves"
+    )
 
 
 def test_single_precision_points_are_fitted_in_double():
     x = torch.tensor([[-2.0], [0.25], [3.0]], dtype=torch.float32)
     coefficients = sine_fit(Data(x, torch.sin(x)))
-    assert coefficients.dtype == torch.float64 and coefficients == pytest.approx([1.0, 0.0], abs=1e-6)
+    assert coefficients.dtype == torch.float64 and coefficients == pytest.approx(
+        [1.0, 0.0], abs=1e-6
+    )
 
 
 def test_the_wave_of_known_coefficients():

@@ -3,8 +3,8 @@
 import pytest
 import torch
 
+from mamlkit.baselines.episodic import episodic
 from mamlkit.baselines.siamese import siamese, verification
-from mamlkit.episodic import episodic
 from mamlkit.evaluate import evaluate, on_query
 from mamlkit.losses import accuracy
 from mamlkit.machine import seeded
@@ -18,13 +18,21 @@ flat = Net(lambda generator: {}, lambda params, x, reference=None: x)
 
 
 def pairs():
-    """(params that remember, query, the probability of "the same" of every pair, computed one at a time)"""
+    """(params that remember, query, the probability of "the same" of every pair, computed one at a
+    time)"""
     generator = seeded(0)
-    params = {"same.weight": torch.randn(1, 3, generator=generator), "same.bias": torch.tensor([0.4]),
-              "support.x": torch.randn(5, 3, generator=generator), "support.y": torch.tensor([0, 1, 0, 1, 1])}
+    params = {
+        "same.weight": torch.randn(1, 3, generator=generator),
+        "same.bias": torch.tensor([0.4]),
+        "support.x": torch.randn(5, 3, generator=generator),
+        "support.y": torch.tensor([0, 1, 0, 1, 1]),
+    }
     query = Data(torch.randn(4, 3, generator=generator), torch.tensor([1, 0, 1, 1]))
+
     def same(a, b):
-        return torch.sigmoid(params["same.weight"][0] @ (torch.sigmoid(a) - torch.sigmoid(b)).abs() + 0.4).item()
+        return torch.sigmoid(
+            params["same.weight"][0] @ (torch.sigmoid(a) - torch.sigmoid(b)).abs() + 0.4
+        ).item()
 
     return params, query, [[same(a, b) for b in params["support.x"]] for a in query.x]
 
@@ -34,7 +42,9 @@ def test_a_class_is_as_likely_as_its_best_match():
     params, query, p = pairs()
     out = torch.sigmoid(siamese(flat, features=3, ways=2).forward(params, query.x))
     for i in range(4):
-        assert out[i].tolist() == pytest.approx([max(p[i][0], p[i][2]), max(p[i][1], p[i][3], p[i][4])], rel=1e-12)
+        assert out[i].tolist() == pytest.approx(
+            [max(p[i][0], p[i][2]), max(p[i][1], p[i][3], p[i][4])], rel=1e-12
+        )
 
 
 @pytest.mark.usefixtures("float64")
@@ -54,8 +64,21 @@ def test_it_learns_which_pixels_matter():
     family = toy(ways=3, shots=2, queries=4, shape=(1, 1, 8), spread=0.2, nuisance=4.0)
     body = mlp(8, 16, 6, weight=he)
     net, learner = siamese(body, features=6, ways=3), episodic(verification(body))
-    tasks, metric, meta = sample(family, seeded(9), 300), on_query(accuracy(net.forward)), net.init(seeded(0))
-    *_, step = train(learner, meta, family, adam(0.01), generator=seeded(1), tasks=16, iterations=150, compiled=False)
+    tasks, metric, meta = (
+        sample(family, seeded(9), 300),
+        on_query(accuracy(net.forward)),
+        net.init(seeded(0)),
+    )
+    *_, step = train(
+        learner,
+        meta,
+        family,
+        adam(0.01),
+        generator=seeded(1),
+        tasks=16,
+        iterations=150,
+        compiled=False,
+    )
     measured = [(meta, tasks), (step.meta, tasks), (step.meta, mislabelled(tasks, seeded(2)))]
     before, after, blind = (evaluate(learner, *how, metric).mean() for how in measured)
     assert before < 0.5 and after > 0.8 and abs(blind - 1 / 3) < 0.06

@@ -1,6 +1,7 @@
 """Workload S: sinusoids (section 5.1), 25 tasks, 10 support and 10 query points, one inner step.
 
-Sampling new tasks and the Adam update count for every contestant. Peers are written as their own examples are.
+Sampling new tasks and the Adam update count for every contestant. Peers are written as their own
+examples are.
 """
 
 import itertools
@@ -15,7 +16,7 @@ from mamlkit.nets import he, mlp
 from mamlkit.optimizer import adam, sgd
 from mamlkit.task import Data, Family, Task, sample
 from mamlkit.train import train
-from mamlkit.trees import ravel, tree_map
+from mamlkit.trees import tree_map
 from mamlkit.variants.fomaml import fomaml
 from mamlkit.variants.maml import maml
 from tests.benchmarks.speed import Contestant
@@ -62,16 +63,28 @@ def one_by_one(tasks):
 
 
 def ours(order, tasks=TASKS, compiled=True, step=100):
-    """`train` itself: its gradient is what an update of plain gradient descent with step size 1 takes away."""
+    """`train` itself: its gradient is what an update of plain gradient descent with step size 1
+    takes away."""
     learner = (maml if order == 2 else fomaml)(mse(NET.forward), alpha=ALPHA, steps=1)
     settings = dict(tasks=tasks, compiled=compiled)
 
     def gradient():
         fixed = Family(lambda generator, n: FIXED, lambda task: task)
-        run = train(learner, THETA, fixed, sgd(1.0), generator=seeded(0), iterations=1, block=1, **settings)
+        run = train(
+            learner, THETA, fixed, sgd(1.0), generator=seeded(0), iterations=1, block=1, **settings
+        )
         return flat(THETA) - flat(next(run).meta)
 
-    run = train(learner, THETA, FAMILY, adam(BETA), generator=seeded(2), iterations=10**9, block=step, **settings)
+    run = train(
+        learner,
+        THETA,
+        FAMILY,
+        adam(BETA),
+        generator=seeded(2),
+        iterations=10**9,
+        block=step,
+        **settings,
+    )
     return Contestant(lambda n: next(itertools.islice(run, n // step - 1, None)), step, gradient)
 
 
@@ -82,7 +95,9 @@ def looped(gradient, order):
 
     def advance(n):
         for _ in range(n):
-            for p, g in zip(theta.values(), gradient(theta, sample(FAMILY, generator, TASKS), order).values()):
+            for p, g in zip(
+                theta.values(), gradient(theta, sample(FAMILY, generator, TASKS), order).values()
+            ):
                 p.grad = g.detach()
             optimizer.step()
 
@@ -97,7 +112,9 @@ def loop_gradient(theta, tasks, order):
     theta = {name: p.detach().requires_grad_() for name, p in theta.items()}
     total = 0
     for task in one_by_one(tasks):
-        inner = torch.autograd.grad(loss(theta, task.support), theta.values(), create_graph=order == 2)
+        inner = torch.autograd.grad(
+            loss(theta, task.support), theta.values(), create_graph=order == 2
+        )
         adapted = {name: p - ALPHA * g for (name, p), g in zip(theta.items(), inner)}
         total = total + loss(adapted, task.query) / len(tasks.query.x)
     return dict(zip(theta, torch.autograd.grad(total, theta.values())))
@@ -105,6 +122,7 @@ def loop_gradient(theta, tasks, order):
 
 def torchopt_gradient(theta, tasks, order):
     import torchopt
+
     theta = {name: p.detach().requires_grad_() for name, p in theta.items()}
     names, leaves, optimizer, total = list(theta), tuple(theta.values()), torchopt.sgd(lr=ALPHA), 0
     for task in one_by_one(tasks):
@@ -117,17 +135,28 @@ def torchopt_gradient(theta, tasks, order):
 
 def higher_gradient(theta, tasks, order):
     import higher
-    net = torch.nn.Sequential(torch.nn.Linear(1, 40), torch.nn.ReLU(), torch.nn.Linear(40, 40), torch.nn.ReLU(), torch.nn.Linear(40, 1))
+
+    net = torch.nn.Sequential(
+        torch.nn.Linear(1, 40),
+        torch.nn.ReLU(),
+        torch.nn.Linear(40, 40),
+        torch.nn.ReLU(),
+        torch.nn.Linear(40, 1),
+    )
     with torch.no_grad():
         for mine, p in zip(net.parameters(), theta.values()):
             mine.copy_(p)
     sums = [torch.zeros_like(p) for p in net.parameters()]
     for task in one_by_one(tasks):
         inner = torch.optim.SGD(net.parameters(), lr=ALPHA)
-        with higher.innerloop_ctx(net, inner, copy_initial_weights=False, track_higher_grads=order == 2) as (fast, step):
+        with higher.innerloop_ctx(
+            net, inner, copy_initial_weights=False, track_higher_grads=order == 2
+        ) as (fast, step):
             step.step(F.mse_loss(fast(task.support.x), task.support.y))
             at = list(fast.parameters(time=0 if order == 2 else -1))
-            for s, g in zip(sums, torch.autograd.grad(F.mse_loss(fast(task.query.x), task.query.y), at)):
+            for s, g in zip(
+                sums, torch.autograd.grad(F.mse_loss(fast(task.query.x), task.query.y), at)
+            ):
                 s += g / len(tasks.query.x)
     return dict(zip(theta, sums))
 
@@ -158,6 +187,7 @@ def in_jax(order, tasks=TASKS, scan=None):
     def make(amplitude, phase, support_x, query_x):
         def y(x):
             return amplitude * jnp.sin(x - phase)
+
         return Task(Data(support_x, y(support_x)), Data(query_x, y(query_x)))
 
     def meta_gradient(theta, batch):
@@ -167,13 +197,22 @@ def in_jax(order, tasks=TASKS, scan=None):
     def iteration(carry, _):
         theta, state, key = carry
         key, a, p, s, q = jax.random.split(key, 5)
-        noise = draw(a, 0.1, 5.0), draw(p, 0.0, jnp.pi), draw(s, -5.0, 5.0, 10, 1), draw(q, -5.0, 5.0, 10, 1)
+        noise = (
+            draw(a, 0.1, 5.0),
+            draw(p, 0.0, jnp.pi),
+            draw(s, -5.0, 5.0, 10, 1),
+            draw(q, -5.0, 5.0, 10, 1),
+        )
         updates, state = optimizer.update(meta_gradient(theta, jax.vmap(make)(*noise)), state)
         return (optax.apply_updates(theta, updates), state, key), None
 
     optimizer, theta = optax.adam(BETA), jax.tree.map(lambda p: jnp.asarray(p.numpy()), THETA)
     carry = theta, optimizer.init(theta), jax.random.key(2)
-    call = jax.jit(lambda carry: jax.lax.scan(iteration, carry, None, length=scan)[0] if scan else iteration(carry, None)[0])
+    call = jax.jit(
+        lambda carry: jax.lax.scan(iteration, carry, None, length=scan)[0]
+        if scan
+        else iteration(carry, None)[0]
+    )
 
     def advance(n):
         nonlocal carry
@@ -190,26 +229,58 @@ def in_jax(order, tasks=TASKS, scan=None):
 
 
 def floor(order):
-    """Only the matrix products of one iteration, into memory that is there: no sampling, activation, loss or update.
-    They are called as torch.mm and torch.bmm, so the cost of some 16 or 30 calls from Python is in it.
+    """Only the matrix products of one iteration, into memory that is there: no sampling,
+    activation, loss or update. They are called as torch.mm and torch.bmm, so the cost of some 16 or
+    30 calls from Python is in it.
 
-    A product on weights that all tasks share is one product of 250 rows; one on adapted weights, and a gradient that
-    each task needs for itself, is a batch of 25.
+    A product on weights that all tasks share is one product of 250 rows; one on adapted weights,
+    and a gradient that each task needs for itself, is a batch of 25.
     """
+
     def product(*shapes):
         a, b = (torch.randn(shape) for shape in shapes)
-        return (torch.bmm if a.ndim == 3 else torch.mm), a, b, torch.empty(*a.shape[:-1], b.shape[-1])
+        return (
+            (torch.bmm if a.ndim == 3 else torch.mm),
+            a,
+            b,
+            torch.empty(*a.shape[:-1], b.shape[-1]),
+        )
 
     n, t = TASKS * 10, TASKS
-    shared = [product((n, 1), (1, 40)), product((n, 40), (40, 40)), product((n, 40), (40, 1)),    # forward
-              product((n, 1), (1, 40)), product((n, 40), (40, 40))]                               # to the inputs
-    weights = [product((t, 40, 10), (t, 10, 1)), product((t, 40, 10), (t, 10, 40)), product((t, 1, 10), (t, 10, 40))]
-    adapted = [product((t, 10, 1), (t, 1, 40)), product((t, 10, 40), (t, 40, 40)), product((t, 10, 40), (t, 40, 1)),
-               product((t, 10, 1), (t, 1, 40)), product((t, 10, 40), (t, 40, 40))]
+    shared = [
+        product((n, 1), (1, 40)),
+        product((n, 40), (40, 40)),
+        product((n, 40), (40, 1)),  # forward
+        product((n, 1), (1, 40)),
+        product((n, 40), (40, 40)),
+    ]  # to the inputs
+    weights = [
+        product((t, 40, 10), (t, 10, 1)),
+        product((t, 40, 10), (t, 10, 40)),
+        product((t, 1, 10), (t, 10, 40)),
+    ]
+    adapted = [
+        product((t, 10, 1), (t, 1, 40)),
+        product((t, 10, 40), (t, 40, 40)),
+        product((t, 10, 40), (t, 40, 1)),
+        product((t, 10, 1), (t, 1, 40)),
+        product((t, 10, 40), (t, 40, 40)),
+    ]
     summed = [product((40, n), (n, 1)), product((40, n), (n, 40)), product((1, n), (n, 40))]
     inner, outer = shared + weights, adapted + (weights if order == 2 else summed)
-    # Backward through the inner step: each of its eight products gives one to each factor that is not data.
-    through = [adapted[0], adapted[0], adapted[1], adapted[1], adapted[2], *shared[1:], summed[0], *summed[1:], *summed[1:]]
+    # Backward through the inner step: each of its eight products gives one to each factor that is
+    # not data.
+    through = [
+        adapted[0],
+        adapted[0],
+        adapted[1],
+        adapted[1],
+        adapted[2],
+        *shared[1:],
+        summed[0],
+        *summed[1:],
+        *summed[1:],
+    ]
     work = inner + outer + (through if order == 2 else [])
 
     def advance(n):

@@ -1,8 +1,9 @@
 """How much of a card meta-training uses: `python -m tests.benchmarks.captured [device]`.
 
-Table 1's first row (Omniglot 5-way 1-shot, 32 tasks): the whole meta-update, sampling included, as `train` runs it (on a
-GPU one captured CUDA graph, on a CPU one compiled loop) beside the same uncompiled; in floating-point operations a second,
-and as the share of what a large matrix product reaches on the same device, with and without TF32. Printed, and written to
+Table 1's first row (Omniglot 5-way 1-shot, 32 tasks): the whole meta-update, sampling included, as
+`train` runs it (on a GPU one captured CUDA graph, on a CPU one compiled loop) beside the same
+uncompiled; in floating-point operations a second, and as the share of what a large matrix product
+reaches on the same device, with and without TF32. Printed, and written to
 runs/bench/captured-<device>.json. The images are noise: time does not depend on what they show.
 """
 
@@ -12,12 +13,13 @@ import time
 
 import torch
 
-from mamlkit.cost import flops, speed, without_numbers
-from mamlkit.few_shot import few_shot
+from mamlkit.bank.provenance import commit, describe
+from mamlkit.families.few_shot import few_shot
 from mamlkit.losses import cross_entropy
-from mamlkit.machine import ROOT, choose_device, commit, describe, seeded
+from mamlkit.machine import ROOT, choose_device, seeded
 from mamlkit.nets import all_but_norms, strided_convnet
 from mamlkit.optimizer import adam
+from mamlkit.probes.cost import flops, speed, without_numbers
 from mamlkit.task import sample
 from mamlkit.train import train
 from mamlkit.trees import tree_map
@@ -30,11 +32,19 @@ TASKS, ROUNDS, PAPER = 32, 5, 60_000
 def main(device: str = "auto") -> None:
     where = choose_device(device)
     block, size = (500, 8192) if where.type == "cuda" else (3, 1024)
-    images = torch.randint(256, (1100, 20, 1, 28, 28), dtype=torch.uint8, generator=seeded(0)).to(where)
+    images = torch.randint(256, (1100, 20, 1, 28, 28), dtype=torch.uint8, generator=seeded(0)).to(
+        where
+    )
     family, net = few_shot(images, way=5, shots=1, queries=1, rotate=True), strided_convnet(5)
     loss, theta = cross_entropy(net.forward), net.init(seeded(0, where))
     one = tree_map(lambda t: t[0], sample(family, seeded(0, where), 1))
-    record = {"date": time.strftime("%Y-%m-%d"), "commit": commit(), "machine": describe(where), "tasks": TASKS, "rows": []}
+    record = {
+        "date": time.strftime("%Y-%m-%d"),
+        "commit": commit(),
+        "machine": describe(where),
+        "tasks": TASKS,
+        "rows": [],
+    }
     for fast in (False, True) if where.type == "cuda" else (False,):
         torch.backends.cuda.matmul.allow_tf32 = torch.backends.cudnn.allow_tf32 = fast
         most = speed(where, size)
@@ -42,12 +52,36 @@ def main(device: str = "auto") -> None:
             learner = variant(loss, alpha=all_but_norms(theta, 0.4), steps=1)
             operations = TASKS * flops(learner.meta_grad, *without_numbers((theta, one)))
             for compiled in (True, False):
-                run = train(learner, theta, family, adam(1e-3), generator=seeded(1, where), tasks=TASKS, iterations=10**9, block=block, compiled=compiled)
+                run = train(
+                    learner,
+                    theta,
+                    family,
+                    adam(1e-3),
+                    generator=seeded(1, where),
+                    tasks=TASKS,
+                    iterations=10**9,
+                    block=block,
+                    compiled=compiled,
+                )
                 seconds = clocked(run) / block
-                row = {"variant": variant.__name__, "tf32": fast, "compiled": compiled, "ms": 1e3 * seconds, "gflop": operations / 1e9,
-                       "flop_per_s": operations / seconds, "share_of_matmul": operations / seconds / most, "minutes_for_60000": PAPER * seconds / 60}
+                row = {
+                    "variant": variant.__name__,
+                    "tf32": fast,
+                    "compiled": compiled,
+                    "ms": 1e3 * seconds,
+                    "gflop": operations / 1e9,
+                    "flop_per_s": operations / seconds,
+                    "share_of_matmul": operations / seconds / most,
+                    "minutes_for_60000": PAPER * seconds / 60,
+                }
                 record["rows"].append(row)
-                print(", ".join(f"{k} {v:.4g}" if isinstance(v, float) else f"{k} {v}" for k, v in row.items()), flush=True)
+                print(
+                    ", ".join(
+                        f"{k} {v:.4g}" if isinstance(v, float) else f"{k} {v}"
+                        for k, v in row.items()
+                    ),
+                    flush=True,
+                )
     path = ROOT / "runs" / "bench" / f"captured-{where.type}.json"
     path.parent.mkdir(parents=True, exist_ok=True)
     path.write_text(json.dumps(record, indent=1) + "\n")
@@ -55,7 +89,8 @@ def main(device: str = "auto") -> None:
 
 
 def clocked(run) -> float:
-    """Seconds of one block: the fastest of ROUNDS, after one that compiles or captures. Reading the losses waits for a GPU."""
+    """Seconds of one block: the fastest of ROUNDS, after one that compiles or captures. Reading the
+    losses waits for a GPU."""
     next(run)
     seconds = []
     for _ in range(ROUNDS):

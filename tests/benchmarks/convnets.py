@@ -1,7 +1,8 @@
-"""What the image workloads O1, O15 and M share: one convolutional net, and every contestant's way to train it.
+"""What the image workloads O1, O15 and M share: one convolutional net, and every contestant's way
+to train it.
 
-Sampling (from random pixels: times do not depend on what is seen) and the Adam update count for every contestant.
-Peers are written as their own examples are, and draw their tasks with mamlkit.
+Sampling (from random pixels: times do not depend on what is seen) and the Adam update count for
+every contestant. Peers are written as their own examples are, and draw their tasks with mamlkit.
 """
 
 from functools import cached_property
@@ -35,8 +36,9 @@ def one_by_one(tasks):
 
 
 def remembering(iterate) -> Contestant:
-    """A contestant that makes an iteration with each call and returns Adam's first moment after it: after the first iteration
-    a tenth of the gradient. So what is compared with the reference is what is timed."""
+    """A contestant that makes an iteration with each call and returns Adam's first moment after it:
+    after the first iteration a tenth of the gradient. So what is compared with the reference is
+    what is timed."""
     first = None
 
     def advance(n):
@@ -49,9 +51,9 @@ def remembering(iterate) -> Contestant:
 
 
 class Setting(NamedTuple):
-    """net: the net. image: (channels, height, width). stride: of its convolutions, 2 or, with pools, 1. filters: in each
-    layer. tasks: the meta-batch. queries: a class. steps, alpha: the inner loop, on all but the batch-norm shifts; alpha
-    on the mean loss."""
+    """net: the net. image: (channels, height, width). stride: of its convolutions, 2 or, with
+    pools, 1. filters: in each layer. tasks: the meta-batch. queries: a class. steps, alpha: the
+    inner loop, on all but the batch-norm shifts; alpha on the mean loss."""
 
     net: Net
     image: tuple[int, int, int]
@@ -81,12 +83,15 @@ class Workload:
 
         def noise(generator, tasks):
             draw = lambda *shape: torch.rand(tasks, *shape, generator=generator).argsort(-1)
-            return draw(CLASSES)[:, :WAYS], draw(WAYS, EXAMPLES)[..., :1 + queries]
+            return draw(CLASSES)[:, :WAYS], draw(WAYS, EXAMPLES)[..., : 1 + queries]
 
         def make(drawn):
             classes, examples = drawn
             x = images.flatten(0, 1)[classes[:, None] * EXAMPLES + examples]
-            return Task(Data(x[:, 0], labels), Data(x[:, 1:].flatten(0, 1), labels.repeat_interleave(queries)))
+            return Task(
+                Data(x[:, 0], labels),
+                Data(x[:, 1:].flatten(0, 1), labels.repeat_interleave(queries)),
+            )
 
         return Family(noise, make)
 
@@ -115,15 +120,29 @@ class Workload:
         return {}
 
     def reference(self, order):
-        """The meta-gradient at theta on the fixed tasks in float64, by plain autograd and a loop over tasks."""
-        theta, tasks = tree_map(lambda t: t.double() if t.is_floating_point() else t, (self.theta, self.fixed))
+        """The meta-gradient at theta on the fixed tasks in float64, by plain autograd and a loop
+        over tasks."""
+        theta, tasks = tree_map(
+            lambda t: t.double() if t.is_floating_point() else t, (self.theta, self.fixed)
+        )
         return flat(self.loop_gradient(theta, tasks, order))
 
     def ours(self, order, **settings):
         """`train` itself."""
-        learner = (maml if order == 2 else fomaml)(self.loss, alpha=self.alphas, steps=self.setting.steps)
-        run = train(learner, self.theta, self.family, adam(BETA), generator=seeded(2), tasks=self.setting.tasks, iterations=10**9, block=1,
-                    **{"compiled": True} | settings)
+        learner = (maml if order == 2 else fomaml)(
+            self.loss, alpha=self.alphas, steps=self.setting.steps
+        )
+        run = train(
+            learner,
+            self.theta,
+            self.family,
+            adam(BETA),
+            generator=seeded(2),
+            tasks=self.setting.tasks,
+            iterations=10**9,
+            block=1,
+            **{"compiled": True} | settings,
+        )
         return remembering(lambda: next(run).optimizer["first"])
 
     def looped(self, gradient, order):
@@ -147,14 +166,21 @@ class Workload:
             adapted = theta
             for _ in range(self.setting.steps):
                 leaves = [adapted[name] for name in self.alphas]
-                inner = torch.autograd.grad(self.loss(adapted, task.support), leaves, create_graph=order == 2)
-                adapted = adapted | {name: adapted[name] - a * g for (name, a), g in zip(self.alphas.items(), inner)}
-            for name, g in zip(sums, torch.autograd.grad(self.loss(adapted, task.query), theta.values())):
+                inner = torch.autograd.grad(
+                    self.loss(adapted, task.support), leaves, create_graph=order == 2
+                )
+                adapted = adapted | {
+                    name: adapted[name] - a * g for (name, a), g in zip(self.alphas.items(), inner)
+                }
+            for name, g in zip(
+                sums, torch.autograd.grad(self.loss(adapted, task.query), theta.values())
+            ):
                 sums[name] += g / len(tasks.query.x)
         return sums
 
     def torchopt_gradient(self, theta, tasks, order):
         import torchopt
+
         theta = {name: p.detach().requires_grad_() for name, p in theta.items()}
         sums = {name: torch.zeros_like(p) for name, p in theta.items()}
         optimizer = torchopt.sgd(lr=self.setting.alpha)
@@ -173,6 +199,7 @@ class Workload:
 
     def higher_gradient(self, theta, tasks, order):
         import higher
+
         module = Module(self.setting)
         with torch.no_grad():
             for mine, p in zip(module.parameters(), theta.values(), strict=True):
@@ -183,30 +210,55 @@ class Workload:
         sums = {name: torch.zeros_like(p) for name, p in theta.items()}
         for task in one_by_one(tasks):
             inner = torch.optim.SGD(groups)
-            with higher.innerloop_ctx(module, inner, copy_initial_weights=False, track_higher_grads=order == 2) as (fast, step):
+            with higher.innerloop_ctx(
+                module, inner, copy_initial_weights=False, track_higher_grads=order == 2
+            ) as (fast, step):
                 for _ in range(self.setting.steps):
                     step.step(F.cross_entropy(fast(task.support.x), task.support.y))
                 at = list(fast.parameters(time=0 if order == 2 else -1))
-                for s, g in zip(sums.values(), torch.autograd.grad(F.cross_entropy(fast(task.query.x), task.query.y), at)):
+                for s, g in zip(
+                    sums.values(),
+                    torch.autograd.grad(F.cross_entropy(fast(task.query.x), task.query.y), at),
+                ):
                     s += g / len(tasks.query.x)
         return sums
 
     def in_jax(self, order, patches=False, in_turn=False):
-        """jit, and vmap or a map over tasks. patches: a convolution is a matrix product; else it is JAX's own."""
+        """jit, and vmap or a map over tasks. patches: a convolution is a matrix product; else it is
+        JAX's own."""
         import jax
         import jax.numpy as jnp
         import optax
+
         stride, steps = self.setting.stride, self.setting.steps
 
         def convolution(x, w):
             if not patches:
-                return jax.lax.conv_general_dilated(x, w, (stride, stride), ((1, 1), (1, 1)), dimension_numbers=("NHWC", "OIHW", "NHWC"))
+                return jax.lax.conv_general_dilated(
+                    x,
+                    w,
+                    (stride, stride),
+                    ((1, 1), (1, 1)),
+                    dimension_numbers=("NHWC", "OIHW", "NHWC"),
+                )
             n, rows, columns, channels = x.shape
             rows, columns = (rows - 1) // stride + 1, (columns - 1) // stride + 1
             x = jnp.pad(x, ((0, 0), (1, 1), (1, 1), (0, 0)))
-            x = jnp.concatenate([x[:, i:i + stride * (rows - 1) + 1:stride, j:j + stride * (columns - 1) + 1:stride]
-                                 for i in range(3) for j in range(3)], -1)
-            y = x.reshape(n * rows * columns, -1) @ w.transpose(2, 3, 1, 0).reshape(9 * channels, -1)
+            x = jnp.concatenate(
+                [
+                    x[
+                        :,
+                        i : i + stride * (rows - 1) + 1 : stride,
+                        j : j + stride * (columns - 1) + 1 : stride,
+                    ]
+                    for i in range(3)
+                    for j in range(3)
+                ],
+                -1,
+            )
+            y = x.reshape(n * rows * columns, -1) @ w.transpose(2, 3, 1, 0).reshape(
+                9 * channels, -1
+            )
             return y.reshape(n, rows, columns, -1)
 
         def forward(theta, x):
@@ -215,21 +267,31 @@ class Workload:
                 x = convolution(x, theta[f"layer{i}.weight"]) + theta[f"layer{i}.bias"]
                 x = (x - x.mean((0, 1, 2))) * jax.lax.rsqrt(x.var((0, 1, 2)) + 1e-3)
                 x = jax.nn.relu(x + theta[f"norm{i}.beta"])
-                if stride == 1:  # pools of 2 by 2; of an odd map the last row and column are dropped
+                if (
+                    stride == 1
+                ):  # pools of 2 by 2; of an odd map the last row and column are dropped
                     n, rows, columns, channels = x.shape
-                    x = x[:, :rows // 2 * 2, :columns // 2 * 2].reshape(n, rows // 2, 2, columns // 2, 2, channels).max((2, 4))
+                    x = (
+                        x[:, : rows // 2 * 2, : columns // 2 * 2]
+                        .reshape(n, rows // 2, 2, columns // 2, 2, channels)
+                        .max((2, 4))
+                    )
             x = x.mean((1, 2)) if stride == 2 else x.transpose(0, 3, 1, 2).reshape(len(x), -1)
             return x @ theta["layer4.weight"].T + theta["layer4.bias"]
 
         def loss(theta, data):
-            return optax.softmax_cross_entropy_with_integer_labels(forward(theta, data.x), data.y).mean()
+            return optax.softmax_cross_entropy_with_integer_labels(
+                forward(theta, data.x), data.y
+            ).mean()
 
         def objective(theta, task):
             adapted = theta
             for _ in range(steps):
                 inner = jax.grad(loss)(adapted, task.support)
                 inner = inner if order == 2 else jax.lax.stop_gradient(inner)
-                adapted = adapted | {name: adapted[name] - a * inner[name] for name, a in self.alphas.items()}
+                adapted = adapted | {
+                    name: adapted[name] - a * inner[name] for name, a in self.alphas.items()
+                }
             return loss(adapted, task.query)
 
         def meta_gradient(theta, batch):
@@ -248,21 +310,35 @@ class Workload:
 
         def iterate():
             nonlocal theta, state
-            tasks = tree_map(lambda t: jnp.asarray(t.numpy()), sample(self.family, generator, self.setting.tasks))
+            tasks = tree_map(
+                lambda t: jnp.asarray(t.numpy()), sample(self.family, generator, self.setting.tasks)
+            )
             theta, state = jax.block_until_ready(iteration(theta, state, tasks))
-            return torch.cat([torch.from_numpy(jax.device_get(state[0].mu[name]).copy()).flatten() for name in self.theta])
+            return torch.cat(
+                [
+                    torch.from_numpy(jax.device_get(state[0].mu[name]).copy()).flatten()
+                    for name in self.theta
+                ]
+            )
 
         return remembering(iterate)
 
     def floor(self, order):
-        """Only the matrix products of one iteration, into memory that is there: no patch is cut out, nothing is normalised.
-        More than 4,096 rows are taken in parts, which stay in the cache."""
+        """Only the matrix products of one iteration, into memory that is there: no patch is cut
+        out, nothing is normalised. More than 4,096 rows are taken in parts, which stay in the
+        cache."""
         work = []
         for batch, m, k, n in self.products(order):
             parts = -(-max(m, k) // 4096)
             m, k = (-(-m // parts), k) if m > k else (m, -(-k // parts))
-            shapes = [(m, k), (k, n), (m, n)] if batch == 1 else [(batch, m, k), (batch, k, n), (batch, m, n)]
-            work.extend([(torch.mm if batch == 1 else torch.bmm, *map(torch.randn, shapes))] * parts)
+            shapes = (
+                [(m, k), (k, n), (m, n)]
+                if batch == 1
+                else [(batch, m, k), (batch, k, n), (batch, m, n)]
+            )
+            work.extend(
+                [(torch.mm if batch == 1 else torch.bmm, *map(torch.randn, shapes))] * parts
+            )
 
         def advance(n):
             for _ in range(n):
@@ -272,10 +348,11 @@ class Workload:
         return Contestant(advance, 1)
 
     def products(self, order):
-        """The matrix products of one iteration, (batch, m, k) by (batch, k, n), each as (batch, m, k, n).
+        """The matrix products of one iteration, (batch, m, k) by (batch, k, n), each as (batch, m,
+        k, n).
 
-        One on weights that all tasks share (the first step's) is one over all examples; one on adapted weights, and a
-        gradient that each task needs for itself, is a batch.
+        One on weights that all tasks share (the first step's) is one over all examples; one on
+        adapted weights, and a gradient that each task needs for itself, is a batch.
         """
         s = self.setting
         channels, rows, columns = s.image
@@ -285,17 +362,32 @@ class Workload:
 
             def of(examples, shared, kinds):
                 """y: the layer's output; x: the gradient of its input; w: of its weights."""
-                batch, n = (1, s.tasks * examples * positions) if shared else (s.tasks, examples * positions)
-                shapes = {"y": (batch, n, patch, s.filters), "x": (batch, n, s.filters, patch), "w": (batch, patch, n, s.filters)}
+                batch, n = (
+                    (1, s.tasks * examples * positions)
+                    if shared
+                    else (s.tasks, examples * positions)
+                )
+                shapes = {
+                    "y": (batch, n, patch, s.filters),
+                    "x": (batch, n, s.filters, patch),
+                    "w": (batch, patch, n, s.filters),
+                }
                 return [shapes[kind] for kind in kinds]
 
             x = "x" * (i > 0)  # the images need no gradient
             for shared in [step == 0 for step in range(s.steps)]:
                 yield from of(WAYS, shared, "y" + x) + of(WAYS, False, "w")
-                if order == 2:  # backward through the step: each of its products gives one to each of its factors
-                    yield from of(WAYS, False, "y" + x)          # that of w, to the outputs' gradient and to x
-                    yield from of(WAYS, shared, "yw" * (i > 0))  # that of x, to the outputs' gradient and to w
-                    yield from of(WAYS, shared, x + "w")         # that of y, to x and to w
+                if (
+                    order == 2
+                    # backward through the step: each of its products gives one to each of its factors
+                ):
+                    yield from of(
+                        WAYS, False, "y" + x
+                    )  # that of w, to the outputs' gradient and to x
+                    yield from of(
+                        WAYS, shared, "yw" * (i > 0)
+                    )  # that of x, to the outputs' gradient and to w
+                    yield from of(WAYS, shared, x + "w")  # that of y, to x and to w
             yield from of(WAYS * s.queries, False, "y" + x) + of(WAYS * s.queries, order == 1, "w")
             if s.stride == 1:
                 rows, columns = rows // 2, columns // 2
@@ -308,7 +400,10 @@ class Module(nn.Module):
         super().__init__()
         self.stride, channels, size = setting.stride, setting.image[0], setting.image[1]
         for i in range(4):
-            self.add_module(f"layer{i}", nn.Conv2d(channels, setting.filters, 3, stride=setting.stride, padding=1))
+            self.add_module(
+                f"layer{i}",
+                nn.Conv2d(channels, setting.filters, 3, stride=setting.stride, padding=1),
+            )
             self.add_module(f"norm{i}", Shift(setting.filters))
             channels = setting.filters
         self.layer4 = nn.Linear(channels * (1 if setting.stride == 2 else (size // 16) ** 2), WAYS)

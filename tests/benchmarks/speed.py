@@ -1,10 +1,11 @@
 """How fast one meta-iteration is, beside other libraries: `python -m tests.benchmarks.speed O1`.
 
-A workload is a file of this folder with DESCRIPTION, ROUNDS, reference, contestants and scaling: S (sinusoids; see there),
-O1 and O15 (Omniglot), M (miniImagenet). All contestants run in one process of `.venv-peers`, an environment of
-their own that the first run makes, in turn, round after round, on one core, after their meta-gradients have been compared
-with a float64 reference. The result is printed and written to runs/bench/<workload>.json. Nothing here is a test: times
-depend on the machine.
+A workload is a file of this folder with DESCRIPTION, ROUNDS, reference, contestants and scaling: S
+(sinusoids; see there), O1 and O15 (Omniglot), M (miniImagenet). All contestants run in one process
+of `.venv-peers`, an environment of their own that the first run makes, in turn, round after round,
+on one core, after their meta-gradients have been compared with a float64 reference. The result is
+printed and written to runs/bench/<workload>.json. Nothing here is a test: times depend on the
+machine.
 """
 
 import importlib
@@ -24,15 +25,17 @@ from typing import Any, NamedTuple
 ROOT = Path(__file__).resolve().parents[2]
 ENVIRONMENT = ROOT / ".venv-peers"
 PEERS = ["jax==0.10.1", "optax==0.2.8", "torchopt==0.7.3", "higher==0.2.1"]
-LEFT_OUT = {"learn2learn": "0.2.0 does not build on Python 3.11 and later (longintrepr.h is gone)",
-            "torchmeta": "1.8.0 pins torch < 1.10, which Python 3.11 cannot install"}
+LEFT_OUT = {
+    "learn2learn": "0.2.0 does not build on Python 3.11 and later (longintrepr.h is gone)",
+    "torchmeta": "1.8.0 pins torch < 1.10, which Python 3.11 cannot install",
+}
 SCALES = (1, 16, 25, 64, 256)
 
 
 class Contestant(NamedTuple):
-    """advance(n) makes n meta-iterations, `step` of them a round. gradient() is its meta-gradient at the reference's
-    parameters and tasks, asked for after the first iterations, as one flat list of numbers; None where there is nothing to
-    compare (the matmul floor)."""
+    """advance(n) makes n meta-iterations, `step` of them a round. gradient() is its meta-gradient
+    at the reference's parameters and tasks, asked for after the first iterations, as one flat list
+    of numbers; None where there is nothing to compare (the matmul floor)."""
 
     advance: Callable[[int], Any]
     step: int
@@ -44,13 +47,25 @@ def main(workload: str) -> None:
     if Path(sys.prefix).resolve() != ENVIRONMENT:
         absent = install()
         with tempfile.TemporaryDirectory() as cache:  # empty, so that compile times are cold
-            settings = {"TORCHINDUCTOR_CACHE_DIR": cache, "OMP_NUM_THREADS": "1", "JAX_PLATFORMS": "cpu",
-                        "BENCH_ABSENT": json.dumps(absent)}
-            sys.exit(subprocess.call([ENVIRONMENT / "bin/python", "-m", "tests.benchmarks.speed", workload], cwd=ROOT,
-                                     env=os.environ | settings))
+            settings = {
+                "TORCHINDUCTOR_CACHE_DIR": cache,
+                "OMP_NUM_THREADS": "1",
+                "JAX_PLATFORMS": "cpu",
+                "BENCH_ABSENT": json.dumps(absent),
+            }
+            sys.exit(
+                subprocess.call(
+                    [ENVIRONMENT / "bin/python", "-m", "tests.benchmarks.speed", workload],
+                    cwd=ROOT,
+                    env=os.environ | settings,
+                )
+            )
     import torch
+
     torch.set_num_threads(1)
-    os.sched_setaffinity(0, {max(os.sched_getaffinity(0))})  # JAX has threads of its own: one core for all of them
+    os.sched_setaffinity(
+        0, {max(os.sched_getaffinity(0))}
+    )  # JAX has threads of its own: one core for all of them
     module = importlib.import_module(f"tests.benchmarks.{workload}")
     left_out = LEFT_OUT | json.loads(os.environ["BENCH_ABSENT"])
     rows = [row for order in (2, 1) for row in measure(workload, module, order, left_out)]
@@ -58,7 +73,8 @@ def main(workload: str) -> None:
 
 
 def install() -> dict[str, str]:
-    """Makes the peers' environment where it is missing, and says which packages could not be had and why."""
+    """Makes the peers' environment where it is missing, and says which packages could not be had
+    and why."""
     notes = ENVIRONMENT / "absent.json"
     pins = dict(re.findall(r"^(\w+)(==.+)$", (ROOT / "requirements.txt").read_text(), re.MULTILINE))
     ours = [name + pins[name] for name in ("numpy", "scipy", "safetensors", "tqdm")]
@@ -79,16 +95,30 @@ def install() -> dict[str, str]:
 
 
 def pip(*words):
-    return subprocess.run([ENVIRONMENT / "bin/python", "-m", "pip", "install", "--quiet", "--disable-pip-version-check", *words],
-                          text=True, capture_output=True)
+    return subprocess.run(
+        [
+            ENVIRONMENT / "bin/python",
+            "-m",
+            "pip",
+            "install",
+            "--quiet",
+            "--disable-pip-version-check",
+            *words,
+        ],
+        text=True,
+        capture_output=True,
+    )
 
 
 def measure(workload, module, order, left_out) -> list[dict]:
-    """One row for each contestant: cold compilation and the gradient's error first, then rounds in turn."""
+    """One row for each contestant: cold compilation and the gradient's error first, then rounds in
+    turn."""
     reference = module.reference(order)
     apart = distance(module.reference(3 - order), reference)
     if apart < 1e-2:
-        raise AssertionError("first and second order hardly differ here: the comparison would not tell them apart")
+        raise AssertionError(
+            "first and second order hardly differ here: the comparison would not tell them apart"
+        )
     running, rows = {}, {}
     for name, build in module.contestants(order).items():
         say(f"order {order}: {name}")
@@ -96,14 +126,28 @@ def measure(workload, module, order, left_out) -> list[dict]:
             contestant = build()
             cold = warm(contestant)
             error = contestant.gradient and distance(contestant.gradient(), reference)
-            if error is not None and not error < min(apart, 1) / 5:  # single precision alone errs by a tenth, where five steps go through max-pooling
-                raise AssertionError(f"its meta-gradient is wrong by {error:.0e}, and the other order's is {apart:.0e} away")
+            if (
+                error is not None and not error < min(apart, 1) / 5
+            ):  # single precision alone errs by a tenth, where five steps go through max-pooling
+                raise AssertionError(
+                    f"its meta-gradient is wrong by {error:.0e}, and the other order's is {apart:.0e} away"
+                )
             running[name] = contestant
         except Exception as problem:
-            left_out[f"{name}, order {order}"] = f"{type(problem).__name__}: {problem}".splitlines()[0]
+            left_out[f"{name}, order {order}"] = (
+                f"{type(problem).__name__}: {problem}".splitlines()[0]
+            )
             continue
-        rows[name] = {"workload": workload, "contestant": name, "order": order, "error": error, "cold_s": cold}
-        say(f"order {order}: {name}: cold {cold} s, error {error if error is None else format(error, '.0e')}")
+        rows[name] = {
+            "workload": workload,
+            "contestant": name,
+            "order": order,
+            "error": error,
+            "cold_s": cold,
+        }
+        say(
+            f"order {order}: {name}: cold {cold} s, error {error if error is None else format(error, '.0e')}"
+        )
     for name, times in rounds(running, module.ROUNDS, f"order {order}").items():
         rows[name] |= times
     return list(rows.values())
@@ -117,8 +161,10 @@ def scale(module) -> list[dict]:
             say(f"{tasks} tasks: {name}")
             running[name, tasks] = build()
             cold[name, tasks] = warm(running[name, tasks])
-    return [{"contestant": name, "tasks": tasks, "cold_s": cold[name, tasks]} | times
-            for (name, tasks), times in rounds(running, module.ROUNDS, "scaling").items()]
+    return [
+        {"contestant": name, "tasks": tasks, "cold_s": cold[name, tasks]} | times
+        for (name, tasks), times in rounds(running, module.ROUNDS, "scaling").items()
+    ]
 
 
 def warm(contestant):
@@ -128,7 +174,8 @@ def warm(contestant):
 
 
 def rounds(running: dict, many: int, label: str) -> dict:
-    """Milliseconds an iteration: median and interquartile range over the rounds, and processor time beside wall time."""
+    """Milliseconds an iteration: median and interquartile range over the rounds, and processor time
+    beside wall time."""
     wall, busy = ({name: [] for name in running} for _ in range(2))
     for i in range(many):
         say(f"{label}: round {i + 1} of {many}")
@@ -139,49 +186,81 @@ def rounds(running: dict, many: int, label: str) -> dict:
     result = {}
     for name in running:
         low, middle, high = statistics.quantiles(wall[name], n=4)
-        result[name] = {"median_ms": middle, "spread_ms": high - low, "cpu_ms": statistics.median(busy[name]),
-                        "iterations_a_round": running[name].step}
+        result[name] = {
+            "median_ms": middle,
+            "spread_ms": high - low,
+            "cpu_ms": statistics.median(busy[name]),
+            "iterations_a_round": running[name].step,
+        }
     return result
 
 
 def clock(contestant) -> tuple[float, float]:
     wall, busy = time.perf_counter(), time.process_time()
     contestant.advance(contestant.step)
-    return ((time.perf_counter() - wall) * 1e3 / contestant.step, (time.process_time() - busy) * 1e3 / contestant.step)
+    return (
+        (time.perf_counter() - wall) * 1e3 / contestant.step,
+        (time.process_time() - busy) * 1e3 / contestant.step,
+    )
 
 
 def distance(gradient, reference) -> float:
     """The relative error of a gradient in float64, both flat."""
     import torch
+
     a, b = (torch.as_tensor(g, dtype=torch.float64) for g in (gradient, reference))
     return ((a - b).norm() / b.norm()).item()
 
 
 def write(workload, module, rows, scaling, left_out) -> None:
     """Prints the table and writes the record."""
-    from mamlkit.machine import commit, describe, installed
-    print(f"\n{workload}: {module.DESCRIPTION}\nms an iteration on one core; ratios of processor time\n")
-    print(f"{'contestant':28} order   median   spread  cpu time   / best JAX   / floor     error   cold s")
+    from mamlkit.bank.provenance import commit, describe, installed
+
+    print(
+        f"\n{workload}: {module.DESCRIPTION}\nms an iteration on one core; ratios of processor time\n"
+    )
+    print(
+        f"{'contestant':28} order   median   spread  cpu time   / best JAX   / floor     error   cold s"
+    )
     for row in rows:
         peers = [other for other in rows if other["order"] == row["order"]]
         for key, name in {"jax": "JAX", "floor": "matmul floor"}.items():
-            if times := [other["cpu_ms"] for other in peers if other["contestant"].startswith(name)]:
+            if times := [
+                other["cpu_ms"] for other in peers if other["contestant"].startswith(name)
+            ]:
                 row[f"cpu_over_{key}"] = row["cpu_ms"] / min(times)
         error = f"{row['error']:.0e}" if row["error"] is not None else "-"
         ratios = [row.get(f"cpu_over_{key}", float("nan")) for key in ("jax", "floor")]
-        print(f"{row['contestant']:28} {row['order']:5} {row['median_ms']:8.3f} {row['spread_ms']:8.3f} {row['cpu_ms']:9.3f}"
-              f" {ratios[0]:12.2f} {ratios[1]:9.1f} {error:>9} {row['cold_s']:8.1f}")
+        print(
+            f"{row['contestant']:28} {row['order']:5} {row['median_ms']:8.3f} {row['spread_ms']:8.3f} {row['cpu_ms']:9.3f}"
+            f" {ratios[0]:12.2f} {ratios[1]:9.1f} {error:>9} {row['cold_s']:8.1f}"
+        )
     if scaling:
         print("\nsecond order, cpu time in ms by number of tasks (cold compilation in s)")
     for name in dict.fromkeys(row["contestant"] for row in scaling):
-        print(f"{name:28}", *(f"{r['tasks']:5}: {r['cpu_ms']:.3f} ({r['cold_s']:.0f})" for r in scaling if r["contestant"] == name))
+        print(
+            f"{name:28}",
+            *(
+                f"{r['tasks']:5}: {r['cpu_ms']:.3f} ({r['cold_s']:.0f})"
+                for r in scaling
+                if r["contestant"] == name
+            ),
+        )
     print("\nleft out:", *(f"  {name}: {reason}" for name, reason in left_out.items()), sep="\n")
     model = re.search(r"model name\s*: (.*)", Path("/proc/cpuinfo").read_text())
-    record = {"workload": workload, "description": module.DESCRIPTION, "date": date.today().isoformat(), "commit": commit(),
-              "machine": describe() | {"cpu": model.group(1) if model else "unknown", "cores": os.cpu_count(), "cores used": 1},
-              "versions": {p.split("==")[0]: installed(p.split("==")[0]) for p in PEERS},
-              "spread": f"interquartile range of {module.ROUNDS} rounds of wall time", "rows": rows, "scaling": scaling,
-              "left_out": left_out}
+    record = {
+        "workload": workload,
+        "description": module.DESCRIPTION,
+        "date": date.today().isoformat(),
+        "commit": commit(),
+        "machine": describe()
+        | {"cpu": model.group(1) if model else "unknown", "cores": os.cpu_count(), "cores used": 1},
+        "versions": {p.split("==")[0]: installed(p.split("==")[0]) for p in PEERS},
+        "spread": f"interquartile range of {module.ROUNDS} rounds of wall time",
+        "rows": rows,
+        "scaling": scaling,
+        "left_out": left_out,
+    }
     path = ROOT / "runs" / "bench" / f"{workload}.json"
     path.parent.mkdir(parents=True, exist_ok=True)
     path.write_text(json.dumps(record, indent=1, allow_nan=False) + "\n")

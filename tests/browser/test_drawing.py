@@ -1,6 +1,8 @@
-"""The drawing pads as a reader meets them: a real JupyterLab, a real browser; mouse, finger, keys, and buttons alone.
+"""The drawing pads as a reader meets them: a real JupyterLab, a real browser; mouse, finger, keys,
+and buttons alone.
 
-The notebook is a small one of its own with random parameters. Skips, screenshots and latency.json as in test_browser.py.
+The notebook is a small one of its own with random parameters. Skips, screenshots and latency.json
+as in test_browser.py.
 """
 
 import statistics
@@ -12,11 +14,13 @@ from tests.small_notebooks import HEADER, write
 
 pytestmark = pytest.mark.browser
 
-NOTEBOOK = HEADER.split("# %% [markdown]")[0] + '''# %%
+NOTEBOOK = (
+    HEADER.split("# %% [markdown]")[0]
+    + """# %%
 import torch
 
 from mamlkit import nets
-from mamlkit.pads import drawing_pads, picture
+from mamlkit.knobs.drawing import drawing_pads, picture
 
 # %%
 generator = torch.Generator().manual_seed(0)
@@ -25,7 +29,8 @@ drawings = (corners + 0.05 * torch.randn(10, 4, 4, 2, generator=generator)).clam
 samples = torch.stack([torch.stack([255 * picture([stroke.tolist()]) for stroke in one]) for one in drawings]).to(torch.uint8)
 net = nets.strided_convnet(5)
 drawing_pads(net.forward, net.init(generator), alpha=0.5, samples=samples)
-'''
+"""
+)
 PADS = [*(f"class {i}" for i in range(1, 6)), "new drawing"]
 
 
@@ -38,7 +43,9 @@ def lab(browser, folder):  # noqa: F811
 
 @pytest.fixture(scope="module")
 def scene(browser, lab, folder):  # noqa: F811
-    scene = Pads(browser.new_page(viewport={"width": 1280, "height": 900}, has_touch=True), lab, folder)
+    scene = Pads(
+        browser.new_page(viewport={"width": 1280, "height": 900}, has_touch=True), lab, folder
+    )
     try:
         scene.open("pads.py")
         yield scene
@@ -103,7 +110,8 @@ class Pads(Scene):
         self.page.mouse.up()
 
     def clock(self):
-        """From the next move of the pointer until a bar has another length: milliseconds in window.latency."""
+        """From the next move of the pointer until a bar has another length: milliseconds in
+        window.latency."""
         self.root.evaluate("""root => {
             window.latency = null;
             const look = new MutationObserver(() => { window.latency = performance.now() - start; look.disconnect(); });
@@ -118,7 +126,10 @@ class Pads(Scene):
         return self.page.wait_for_function("() => window.latency", timeout=30_000).json_value()
 
 
-CORNER, ZIGZAG = [(0.2, 0.2), (0.2, 0.8), (0.8, 0.8)], [(0.2, 0.2), (0.8, 0.3), (0.2, 0.7), (0.8, 0.8)]
+CORNER, ZIGZAG = (
+    [(0.2, 0.2), (0.2, 0.8), (0.8, 0.8)],
+    [(0.2, 0.2), (0.8, 0.3), (0.2, 0.7), (0.8, 0.8)],
+)
 
 
 def test_all_cells_ran_without_an_error(scene):
@@ -143,7 +154,9 @@ def test_a_reader_draws_six_with_the_mouse(scene):
 @pytest.mark.parametrize("name", ["new drawing", "class 3"])
 def test_it_answers_while_the_pen_moves(scene, name):
     scene.fresh()
-    start, *path = scene.points(name, [(0.2, 0.2), *((0.2 + 0.05 * k, 0.25 + 0.3 * (k % 2)) for k in range(1, 13))])
+    start, *path = scene.points(
+        name, [(0.2, 0.2), *((0.2 + 0.05 * k, 0.25 + 0.3 * (k % 2)) for k in range(1, 13))]
+    )
     scene.page.mouse.move(*start)
     scene.page.mouse.down()
     took = []
@@ -153,7 +166,12 @@ def test_it_answers_while_the_pen_moves(scene, name):
         scene.page.mouse.move(*point)
         took.append(round(scene.took()))
     scene.page.mouse.up()
-    scene.latency[f"{name}, move to bars"] = {"smallest": min(took), "median": statistics.median(took), "largest": max(took), "moves": len(took)}
+    scene.latency[f"{name}, move to bars"] = {
+        "smallest": min(took),
+        "median": statistics.median(took),
+        "largest": max(took),
+        "moves": len(took),
+    }
     print(f"\n{name}: {scene.latency}")
     assert statistics.median(took) < 2_000
 
@@ -162,11 +180,18 @@ def test_a_finger_draws_and_the_page_does_not_scroll(scene):
     before = scene.fresh()
     place = scene.pad("new drawing").bounding_box()
     touch = scene.page.context.new_cdp_session(scene.page)
-    for kind, point in zip(["touchStart", "touchMove", "touchMove", "touchMove"], scene.points("new drawing", ZIGZAG)):
-        touch.send("Input.dispatchTouchEvent", {"type": kind, "touchPoints": [dict(zip("xy", point))]})
+    for kind, point in zip(
+        ["touchStart", "touchMove", "touchMove", "touchMove"], scene.points("new drawing", ZIGZAG)
+    ):
+        touch.send(
+            "Input.dispatchTouchEvent", {"type": kind, "touchPoints": [dict(zip("xy", point))]}
+        )
     touch.send("Input.dispatchTouchEvent", {"type": "touchEnd", "touchPoints": []})
     assert scene.changed(before)[1::2] != before[1::2]
-    assert scene.held() == ["ready-made"] * 5 + ["drawn"] and scene.pad("new drawing").bounding_box() == place
+    assert (
+        scene.held() == ["ready-made"] * 5 + ["drawn"]
+        and scene.pad("new drawing").bounding_box() == place
+    )
 
 
 def test_keys_alone_draw_and_lab_does_not_take_them(scene):
@@ -190,7 +215,10 @@ def test_keys_alone_draw_and_lab_does_not_take_them(scene):
     numbers = scene.changed(["–"] * 10)
     assert "–" not in numbers and numbers != before
     assert scene.held()[-1] == "drawn" and scene.pad("new drawing").bounding_box() == place
-    assert page.evaluate("() => [notebook.content.widgets.length, notebook.content.mode]") == [cells, "command"]
+    assert page.evaluate("() => [notebook.content.widgets.length, notebook.content.mode]") == [
+        cells,
+        "command",
+    ]
     page.keyboard.press("Backspace")
     scene.says("The model has its five drawings")
 
@@ -210,14 +238,23 @@ def test_without_drawing_there_are_ready_made_characters(scene):
     scene.slider("steps", ".noUi-handle").focus()
     scene.page.keyboard.press("ArrowRight")
     after = scene.changed(before)
-    assert after[0::2] == before[0::2] and after[1::2] != before[1::2] and scene.root.get_by_text("after 2 steps", exact=True).count()
+    assert (
+        after[0::2] == before[0::2]
+        and after[1::2] != before[1::2]
+        and scene.root.get_by_text("after 2 steps", exact=True).count()
+    )
 
 
 def test_nothing_jumps(scene):
     scene.fresh()
     tall = [scene.at.bounding_box()["height"]]
-    for action in (lambda: scene.click("clear all"), lambda: scene.pad("class 1").focus(), lambda: scene.page.keyboard.press("Space"),
-                   lambda: scene.root.get_by_role("button", name="clear class 1").click(), lambda: scene.click("reset")):
+    for action in (
+        lambda: scene.click("clear all"),
+        lambda: scene.pad("class 1").focus(),
+        lambda: scene.page.keyboard.press("Space"),
+        lambda: scene.root.get_by_role("button", name="clear class 1").click(),
+        lambda: scene.click("reset"),
+    ):
         action()
         scene.page.wait_for_timeout(500)
         tall.append(scene.at.bounding_box()["height"])
@@ -226,13 +263,21 @@ def test_nothing_jumps(scene):
 
 def test_it_can_be_read_in_light_and_in_dark(scene):
     for theme in ("JupyterLab Light", "JupyterLab Dark"):
-        scene.page.evaluate("theme => jupyterapp.commands.execute('apputils:change-theme', {theme})", theme)
-        scene.page.wait_for_function("theme => document.body.dataset.jpThemeName === theme", arg=theme, timeout=60_000)
+        scene.page.evaluate(
+            "theme => jupyterapp.commands.execute('apputils:change-theme', {theme})", theme
+        )
+        scene.page.wait_for_function(
+            "theme => document.body.dataset.jpThemeName === theme", arg=theme, timeout=60_000
+        )
         scene.fresh()
         scene.shoot(theme.split()[-1].lower())
-        dark, light = scene.root.evaluate("root => [getComputedStyle(root).color, getComputedStyle(root).backgroundColor]")
+        dark, light = scene.root.evaluate(
+            "root => [getComputedStyle(root).color, getComputedStyle(root).backgroundColor]"
+        )
         assert (dark, light) == ("rgb(34, 34, 34)", "rgb(253, 253, 251)")
-        cells = scene.root.evaluate("root => [...root.querySelectorAll('th, td, button')].map(cell => getComputedStyle(cell).color)")
+        cells = scene.root.evaluate(
+            "root => [...root.querySelectorAll('th, td, button')].map(cell => getComputedStyle(cell).color)"
+        )
         assert set(cells) == {dark}
 
 

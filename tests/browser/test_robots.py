@@ -1,24 +1,28 @@
-"""The scenes of section 5.3 as a reader meets them: a real JupyterLab, a real browser, keys and mouse.
+"""The scenes of section 5.3 as a reader meets them: a real JupyterLab, a real browser, keys and
+mouse.
 
-The notebook is a small one of its own with random policies. Skips, screenshots and latency.json as in test_browser.py.
+The notebook is a small one of its own with random policies. Skips, screenshots and latency.json as
+in test_browser.py.
 """
 
 import pytest
 from test_browser import Scene, browser, folder, serve  # noqa: F401 (fixtures)
 
+from mamlkit.knobs.navigation import WalkKnobs
 from mamlkit.machine import seeded
 from mamlkit.rl.policy import gaussian
-from mamlkit.walks import WalkKnobs
 from tests.small_notebooks import HEADER, write
 
 pytestmark = pytest.mark.browser
 
-NOTEBOOK = HEADER.split("# %% [markdown]")[0] + '''# %%
-from mamlkit.gaits import Start, gait_knobs
+NOTEBOOK = (
+    HEADER.split("# %% [markdown]")[0]
+    + """# %%
+from mamlkit.knobs.locomotion import Start, gait_knobs
 from mamlkit.machine import seeded
 from mamlkit.rl.locomotion import Locomotion
 from mamlkit.rl.policy import gaussian
-from mamlkit.walks import walk_knobs
+from mamlkit.knobs.navigation import walk_knobs
 
 # %%
 point = gaussian(2, 2)
@@ -27,7 +31,8 @@ walk_knobs({name: point.init(seeded(i)) for i, name in enumerate(("maml", "pretr
 # %%
 cheetah = Locomotion("cheetah", "direction", horizon=20)
 gait_knobs({"cheetah, direction": Start(cheetah, gaussian(cheetah.observations, cheetah.actions).init(seeded(0)), 0.1)})
-'''
+"""
+)
 
 
 @pytest.fixture(scope="module")
@@ -68,12 +73,17 @@ def test_all_cells_ran_without_an_error(page):
 def test_a_click_puts_the_goal_there_and_reset_brings_it_back(plane):
     scene, before = plane
     policy = gaussian(2, 2)
-    twin = WalkKnobs({name: policy.init(seeded(0)) for name in ("maml", "pretrained")}, alphas={"maml": 0.1, "pretrained": 0.5})  # laid out as in the browser
+    twin = WalkKnobs(
+        {name: policy.init(seeded(0)) for name in ("maml", "pretrained")},
+        alphas={"maml": 0.1, "pretrained": 0.5},
+    )  # laid out as in the browser
     x, y = twin.panels["pretrained"][0].transData.transform((0.25, -0.35))
     box = scene.canvas.bounding_box()
     scene.page.mouse.click(box["x"] + x, box["y"] + box["height"] - y)
     assert scene.settle() != before
-    assert scene.value("goal x") == pytest.approx(0.25, abs=0.02) and scene.value("goal y") == pytest.approx(-0.35, abs=0.02)
+    assert scene.value("goal x") == pytest.approx(0.25, abs=0.02) and scene.value(
+        "goal y"
+    ) == pytest.approx(-0.35, abs=0.02)
     scene.shoot("goal")
     scene.click("reset")
     assert scene.settle(before) == before and scene.value("goal x") == -0.3
@@ -85,7 +95,9 @@ def test_play_goes_through_the_updates(plane):
     scene.slider("updates", ".widget-readout").filter(has_text="3").wait_for(timeout=60_000)
     assert scene.settle() != before
     row = scene.at.locator("table tr").last.inner_text().split()
-    assert len([word for word in row if word.lstrip("-−").replace(".", "").isdigit()]) == 4, "a return before and after each update"
+    assert len([word for word in row if word.lstrip("-−").replace(".", "").isdigit()]) == 4, (
+        "a return before and after each update"
+    )
     scene.shoot("updates")
 
 
@@ -118,7 +130,9 @@ def test_play_shows_the_episode(cheetah):
     scene.slider("picture", ".widget-readout").filter(has_text="20").wait_for(timeout=60_000)
     assert scene.settle() != first
     beside = scene.at.get_by_text("Adapting to it").bounding_box()
-    assert beside["x"] > scene.canvas.bounding_box()["x"] + scene.canvas.bounding_box()["width"], "the controls stand beside the figure"
+    assert beside["x"] > scene.canvas.bounding_box()["x"] + scene.canvas.bounding_box()["width"], (
+        "the controls stand beside the figure"
+    )
 
 
 def test_nothing_left_the_machine_and_no_page_error(page):

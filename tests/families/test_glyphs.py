@@ -1,10 +1,11 @@
-"""Glyphs: characters that can be told apart, drawings that differ, and about as hard as Omniglot's own."""
+"""Glyphs: characters that can be told apart, drawings that differ, and about as hard as Omniglot's
+own."""
 
 import pytest
 import torch
 
+from mamlkit.families.few_shot import few_shot
 from mamlkit.families.glyphs import glyphs, load
-from mamlkit.few_shot import few_shot
 from mamlkit.machine import seeded
 from mamlkit.task import sample
 
@@ -17,9 +18,18 @@ def images():
 
 
 def nearest(images, **settings):
-    """How often the nearest support image, pixel by pixel, is of the query's class: 1 shot, 1,000 tasks."""
+    """How often the nearest support image, pixel by pixel, is of the query's class: 1 shot, 1,000
+    tasks."""
     tasks = sample(few_shot(images, shots=1, queries=1, **settings), seeded(0), 1000)
-    return (torch.cdist(tasks.query.x.flatten(2), tasks.support.x.flatten(2)).argmin(-1) == tasks.query.y).double().mean().item()
+    return (
+        (
+            torch.cdist(tasks.query.x.flatten(2), tasks.support.x.flatten(2)).argmin(-1)
+            == tasks.query.y
+        )
+        .double()
+        .mean()
+        .item()
+    )
 
 
 def test_they_are_shaped_as_omniglots(images):
@@ -38,11 +48,14 @@ def test_ink_is_bright_and_as_much_as_omniglots(images):
 def test_ink_does_not_depend_on_the_size_of_the_picture():
     small, large = (load(30, seed=1, examples=4, size=size).float() for size in (28, 84))
     assert abs(small.mean() - large.mean()) < 0.1 * small.mean()
-    assert (torch.nn.functional.avg_pool2d(large.flatten(0, 1), 3) - small.flatten(0, 1)).abs().mean() < 0.25 * small.mean(), "the same drawings"
+    assert (
+        torch.nn.functional.avg_pool2d(large.flatten(0, 1), 3) - small.flatten(0, 1)
+    ).abs().mean() < 0.25 * small.mean(), "the same drawings"
 
 
 def test_they_are_about_as_hard_as_omniglot(images):
-    """Pixel nearest neighbour on Omniglot's training characters, 5-way 1-shot: 0.44 upright, 0.45 turned (1,500 tasks)."""
+    """Pixel nearest neighbour on Omniglot's training characters, 5-way 1-shot: 0.44 upright, 0.45
+    turned (1,500 tasks)."""
     assert 0.40 < nearest(images, way=5) < 0.60
     assert 0.40 < nearest(images, way=5, rotate=True) < 0.60
 
@@ -52,7 +65,9 @@ def test_a_character_is_nearer_to_itself_and_no_drawing_is_another(images):
     assert len({row.numpy().tobytes() for row in images.flatten(0, 1)}) == CLASSES * EXAMPLES
     spread = flat.var(1).sum(-1)
     between = flat.mean(1).var(0).sum()
-    assert spread.min() > 5 and between > 3 * spread.mean() / EXAMPLES, "drawings of one class would give a third of it"
+    assert spread.min() > 5 and between > 3 * spread.mean() / EXAMPLES, (
+        "drawings of one class would give a third of it"
+    )
 
 
 def test_the_seed_alone_decides_them():
@@ -68,12 +83,16 @@ def test_any_number_of_them():
     assert many.shape[0] == 2_003 and (many.amax((1, 2, 3, 4)) > 0).all()
 
 
-@pytest.mark.parametrize("settings, words", [
-    ({"classes": 0}, "classes is 0: it must be a whole number of 1 or more"),
-    ({"examples": 0}, "examples is 0: it must be a whole number of 1 or more"),
-    ({"size": 7}, "size is 7: it must be a whole number of 8 or more"),
-    ({"classes": 2.5}, "classes is 2.5: it must be a whole number"),
-], ids=str)
+@pytest.mark.parametrize(
+    "settings, words",
+    [
+        ({"classes": 0}, "classes is 0: it must be a whole number of 1 or more"),
+        ({"examples": 0}, "examples is 0: it must be a whole number of 1 or more"),
+        ({"size": 7}, "size is 7: it must be a whole number of 8 or more"),
+        ({"classes": 2.5}, "classes is 2.5: it must be a whole number"),
+    ],
+    ids=str,
+)
 def test_numbers_out_of_range_are_refused(settings, words):
     with pytest.raises(ValueError, match=words):
         load(**{"classes": 2, "seed": 0} | settings)

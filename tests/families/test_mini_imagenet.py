@@ -1,4 +1,5 @@
-"""MiniImagenet: Ravi & Larochelle's split, the shapes that readers' copies come in, and what is said of partial ones."""
+"""MiniImagenet: Ravi & Larochelle's split, the shapes that readers' copies come in, and what is
+said of partial ones."""
 
 import csv
 import io
@@ -8,7 +9,7 @@ import sys
 import pytest
 import torch
 
-from mamlkit import archive
+from mamlkit.families import archive
 from mamlkit.families import mini_imagenet as module
 from mamlkit.families.mini_imagenet import load, mini_imagenet
 from mamlkit.machine import ROOT, seeded
@@ -22,7 +23,11 @@ PHOTOS = 3
 
 
 def test_the_splits_are_disjoint_and_64_16_20():
-    assert {split: len(names) for split, names in SPLITS.items()} == {"train": 64, "validation": 16, "test": 20}
+    assert {split: len(names) for split, names in SPLITS.items()} == {
+        "train": 64,
+        "validation": 16,
+        "test": 20,
+    }
     assert len({name for names in SPLITS.values() for name in names}) == 100
 
 
@@ -39,24 +44,41 @@ def test_the_lists_and_the_images_are_ravi_and_larochelles(split, originals):
     folder = FOLDERS[split]
     with open(REAL / "miniimagenet" / f"{folder}.csv") as file:
         rows = [(row["label"], row["filename"]) for row in csv.DictReader(file)]
-    assert sorted({label for label, _ in rows}) == SPLITS[split] and len(rows) == len(set(rows)) == 600 * len(SPLITS[split])
-    assert sorted((label, name) for where, label, name in originals if where == folder) == sorted(rows)
+    assert sorted({label for label, _ in rows}) == SPLITS[split] and len(rows) == len(
+        set(rows)
+    ) == 600 * len(SPLITS[split])
+    assert sorted((label, name) for where, label, name in originals if where == folder) == sorted(
+        rows
+    )
 
 
 @real("miniimagenet")
 def test_a_real_photograph_is_84_x_84_in_colour():
     with archive.opened(REAL / "miniimagenet", ".jpg", ".csv") as files:
         photos = module._photos(files)
-        assert {len(found) for found in photos.values()} == {600} and sorted(photos) == sorted(name for names in SPLITS.values() for name in names)
-        images = archive.decode([photos[name][:4] for name in SPLITS["test"]], module._pixels, (3, 84, 84), label="")
+        assert {len(found) for found in photos.values()} == {600} and sorted(photos) == sorted(
+            name for names in SPLITS.values() for name in names
+        )
+        images = archive.decode(
+            [photos[name][:4] for name in SPLITS["test"]], module._pixels, (3, 84, 84), label=""
+        )
     mean = images.float().mean((0, 1, 3, 4)) / 255
-    assert torch.allclose(mean, torch.tensor([0.47, 0.45, 0.40]), atol=0.08) and mean[0] > mean[2] + 0.02, "red before blue"
+    assert (
+        torch.allclose(mean, torch.tensor([0.47, 0.45, 0.40]), atol=0.08)
+        and mean[0] > mean[2] + 0.02
+    ), "red before blue"
 
 
 def photographs(kind="JPEG", width=84):
     """{"train/n01/name.jpg": bytes} of a whole little miniImagenet."""
-    return {f"{FOLDERS[split]}/{label}/{label}{i:04}.jpg": image(width, 84, "RGB", kind, seed=10 * int(label[1:]) + i)
-            for split, labels in SMALL.items() for label in labels for i in range(PHOTOS)}
+    return {
+        f"{FOLDERS[split]}/{label}/{label}{i:04}.jpg": image(
+            width, 84, "RGB", kind, seed=10 * int(label[1:]) + i
+        )
+        for split, labels in SMALL.items()
+        for label in labels
+        for i in range(PHOTOS)
+    }
 
 
 WHOLE = photographs()
@@ -66,7 +88,11 @@ def listed(files=WHOLE):
     """The same as images/ with three CSVs."""
     flat = {f"images/{name.split('/')[-1]}": data for name, data in files.items()}
     for folder in FOLDERS.values():
-        rows = [f"{name.split('/')[2]},{name.split('/')[1]}\n" for name in files if name.startswith(folder)]
+        rows = [
+            f"{name.split('/')[2]},{name.split('/')[1]}\n"
+            for name in files
+            if name.startswith(folder)
+        ]
         flat[f"{folder}.csv"] = ("filename,label\n" + "".join(rows)).encode()
     return flat
 
@@ -80,24 +106,38 @@ def folder(tmp_path, monkeypatch):
 
 def in_zips(folder):
     for where in FOLDERS.values():
-        zipped(folder / f"{where}.zip", {name: data for name, data in WHOLE.items() if name.startswith(where)})
+        zipped(
+            folder / f"{where}.zip",
+            {name: data for name, data in WHOLE.items() if name.startswith(where)},
+        )
 
 
 def in_halves(folder):
     for i in (0, 1):
-        zipped(folder / f"train_{i + 1}of2.zip", {name: data for name, data in WHOLE.items() if name.startswith(f"train/n0{i + 1}")})
+        zipped(
+            folder / f"train_{i + 1}of2.zip",
+            {name: data for name, data in WHOLE.items() if name.startswith(f"train/n0{i + 1}")},
+        )
 
 
 LAYOUTS = {
     "folders": lambda folder: unpacked(folder, WHOLE),
     "zips": in_zips,
     "half zips": in_halves,
-    "one zip": lambda folder: zipped(folder / "all.zip", {f"mini/{name}": data for name, data in WHOLE.items()}),
+    "one zip": lambda folder: zipped(
+        folder / "all.zip", {f"mini/{name}": data for name, data in WHOLE.items()}
+    ),
     "images and lists": lambda folder: unpacked(folder, listed()),
     "images and lists in a zip": lambda folder: zipped(folder / "all.zip", listed()),
-    "zipped images beside lists": lambda folder: (zipped(folder / "images.zip", {k.split("/")[-1]: v for k, v in listed().items() if ".jpg" in k}),
-                                                  unpacked(folder, {k: v for k, v in listed().items() if ".csv" in k})),
-    "folders and lists": lambda folder: unpacked(folder, WHOLE | {k: v for k, v in listed().items() if ".csv" in k}),
+    "zipped images beside lists": lambda folder: (
+        zipped(
+            folder / "images.zip", {k.split("/")[-1]: v for k, v in listed().items() if ".jpg" in k}
+        ),
+        unpacked(folder, {k: v for k, v in listed().items() if ".csv" in k}),
+    ),
+    "folders and lists": lambda folder: unpacked(
+        folder, WHOLE | {k: v for k, v in listed().items() if ".csv" in k}
+    ),
     "twice": lambda folder: (unpacked(folder, WHOLE | listed()), in_zips(folder)),
 }
 
@@ -109,9 +149,18 @@ def test_every_shape_of_a_copy_gives_the_same_images(folder, layout):
     assert images.shape == (2, PHOTOS, 3, 84, 84) and images.dtype == torch.uint8
     for c, label in enumerate(SMALL["train"]):
         for i in range(PHOTOS):
-            assert torch.equal(images[c, i], torch.from_numpy(module._pixels(WHOLE[f"train/{label}/{label}{i:04}.jpg"], "").copy()))
+            assert torch.equal(
+                images[c, i],
+                torch.from_numpy(
+                    module._pixels(WHOLE[f"train/{label}/{label}{i:04}.jpg"], "").copy()
+                ),
+            )
     if layout != "half zips":
-        assert len(load("validation", root=folder / "copy")) == len(load("test", root=folder / "copy")) == 1
+        assert (
+            len(load("validation", root=folder / "copy"))
+            == len(load("test", root=folder / "copy"))
+            == 1
+        )
 
 
 def test_a_zip_can_be_named_itself(folder):
@@ -127,28 +176,73 @@ def test_channels_are_red_green_blue(folder):
     assert module._pixels(file.getvalue(), "x")[:, 3, 5].tolist() == [200, 100, 50]
     file = io.BytesIO()
     Image.new("L", (84, 84), 70).save(file, "PNG")
-    assert module._pixels(file.getvalue(), "x")[:, 3, 5].tolist() == [70, 70, 70], "a grey photograph"
+    assert module._pixels(file.getvalue(), "x")[:, 3, 5].tolist() == [70, 70, 70], (
+        "a grey photograph"
+    )
 
 
 def test_without_a_copy_it_says_what_to_put_where(folder):
-    with pytest.raises(FileNotFoundError, match=r"miniImagenet's validation split is not here, and ImageNet's terms do not let us download it: put val/WNID/\*\.jpg .*"
-                                                r"into .*cache/miniimagenet, or set MAMLKIT_DATA to the folder that holds miniimagenet/"):
+    with pytest.raises(
+        FileNotFoundError,
+        match=r"miniImagenet's validation split is not here, and ImageNet's terms do not let us download it: put val/WNID/\*\.jpg .*"
+        r"into .*cache/miniimagenet, or set MAMLKIT_DATA to the folder that holds miniimagenet/",
+    ):
         load("validation")
     (folder / "empty").mkdir()
-    with pytest.raises(FileNotFoundError, match=r"empty holds no photographs of it: miniImagenet's test split is not here"):
+    with pytest.raises(
+        FileNotFoundError,
+        match=r"empty holds no photographs of it: miniImagenet's test split is not here",
+    ):
         load("test", root=folder / "empty")
 
 
-@pytest.mark.parametrize("change, words", [
-    (lambda files: [files.pop(k) for k in list(files) if "n02" in k], "is a partial copy: 1 of the 2 classes of the train split are missing: n02$"),
-    (lambda files: files.pop("train/n02/n020001.jpg"), "is a partial copy: class n02 of the train split has 2 images, 3 are needed"),
-    (lambda files: files.update({"train/n02/n02more.jpg": b""}), "class n02 of the train split has 4 images, 3 are needed"),
-    (lambda files: files.update({"train/n02/n020001.jpg": image(84, 60, "RGB", "JPEG")}), r"n02/n020001\.jpg is 84 x 60 pixels: 84 x 84 is needed"),
-    (lambda files: files.update({"train/n02/n020001.jpg": b"no image"}), r"n02/n020001\.jpg is not an image that can be read"),
-    (lambda files: files.update({"train/n02/n020001.jpg": files["train/n02/n020001.jpg"][:900]}), r"n02/n020001\.jpg is not an image that can be read"),
-    (lambda files: files.update({"/etc/n020001.jpg": b""}), "all.zip is refused: its entry '/etc/n020001.jpg' points outside"),
-], ids=["class missing", "image missing", "image too many", "size", "no image", "truncated", "outside"])
-def test_a_partial_or_damaged_copy_is_refused_and_nothing_is_kept(folder, monkeypatch, change, words):
+@pytest.mark.parametrize(
+    "change, words",
+    [
+        (
+            lambda files: [files.pop(k) for k in list(files) if "n02" in k],
+            "is a partial copy: 1 of the 2 classes of the train split are missing: n02$",
+        ),
+        (
+            lambda files: files.pop("train/n02/n020001.jpg"),
+            "is a partial copy: class n02 of the train split has 2 images, 3 are needed",
+        ),
+        (
+            lambda files: files.update({"train/n02/n02more.jpg": b""}),
+            "class n02 of the train split has 4 images, 3 are needed",
+        ),
+        (
+            lambda files: files.update({"train/n02/n020001.jpg": image(84, 60, "RGB", "JPEG")}),
+            r"n02/n020001\.jpg is 84 x 60 pixels: 84 x 84 is needed",
+        ),
+        (
+            lambda files: files.update({"train/n02/n020001.jpg": b"no image"}),
+            r"n02/n020001\.jpg is not an image that can be read",
+        ),
+        (
+            lambda files: files.update(
+                {"train/n02/n020001.jpg": files["train/n02/n020001.jpg"][:900]}
+            ),
+            r"n02/n020001\.jpg is not an image that can be read",
+        ),
+        (
+            lambda files: files.update({"/etc/n020001.jpg": b""}),
+            "all.zip is refused: its entry '/etc/n020001.jpg' points outside",
+        ),
+    ],
+    ids=[
+        "class missing",
+        "image missing",
+        "image too many",
+        "size",
+        "no image",
+        "truncated",
+        "outside",
+    ],
+)
+def test_a_partial_or_damaged_copy_is_refused_and_nothing_is_kept(
+    folder, monkeypatch, change, words
+):
     files = dict(WHOLE)
     change(files)
     zipped(folder / "miniimagenet" / "all.zip", files)
@@ -162,10 +256,15 @@ def test_a_partial_or_damaged_copy_is_refused_and_nothing_is_kept(folder, monkey
 
 def test_lists_that_are_no_lists_are_refused(folder):
     unpacked(folder / "copy", listed() | {"train.csv": b"a,b\n1,2\n"})
-    with pytest.raises(ValueError, match=r"train\.csv is not a list of images: its first line must be filename,label"):
+    with pytest.raises(
+        ValueError,
+        match=r"train\.csv is not a list of images: its first line must be filename,label",
+    ):
         load("train", root=folder / "copy")
     (folder / "copy" / "train.csv").unlink()
-    with pytest.raises(FileNotFoundError, match="holds no photographs of it: miniImagenet's train split"):
+    with pytest.raises(
+        FileNotFoundError, match="holds no photographs of it: miniImagenet's train split"
+    ):
         load("train", root=folder / "copy")
 
 
@@ -184,4 +283,7 @@ def test_a_task_keeps_its_photographs_upright(folder):
     tasks = sample(mini_imagenet(images, way=2, shots=1, queries=2), seeded(0), 4)
     assert tasks.support.x.shape == (4, 2, 3, 84, 84) and tasks.query.x.shape == (4, 4, 3, 84, 84)
     known = {row.numpy().tobytes() for row in images.flatten(0, 1)}
-    assert all((255 * x).round().to(torch.uint8).numpy().tobytes() in known for x in tasks.query.x.flatten(0, 1))
+    assert all(
+        (255 * x).round().to(torch.uint8).numpy().tobytes() in known
+        for x in tasks.query.x.flatten(0, 1)
+    )

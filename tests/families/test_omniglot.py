@@ -1,4 +1,5 @@
-"""Omniglot: the split that we publish, the images as they are, and every way in which a copy can be wrong."""
+"""Omniglot: the split that we publish, the images as they are, and every way in which a copy can be
+wrong."""
 
 import io
 import json
@@ -9,7 +10,7 @@ import numpy
 import pytest
 import torch
 
-from mamlkit import archive
+from mamlkit.families import archive
 from mamlkit.families import omniglot as module
 from mamlkit.families.omniglot import DRAWINGS, ORIGINAL, URL, ZIPS, load, omniglot
 from mamlkit.machine import ROOT, seeded
@@ -18,23 +19,40 @@ from tests.archives import REAL, elsewhere, image, left_behind, real, server, un
 
 SPLITS = json.loads((ROOT / "data" / "splits" / "omniglot.json").read_text())["splits"]
 EVERY = sorted(name for names in SPLITS.values() for name in names)
-SMALL = {"train": ["Alpha/character01", "Beta_(two)/character02"], "validation": ["Alpha/character02"], "test": ["Beta_(two)/character01"]}
+SMALL = {
+    "train": ["Alpha/character01", "Beta_(two)/character02"],
+    "validation": ["Alpha/character02"],
+    "test": ["Beta_(two)/character01"],
+}
 
 
 def test_the_splits_are_disjoint_and_of_the_sizes_that_the_authors_code_has():
-    assert {split: len(names) for split, names in SPLITS.items()} == {"train": 1100, "validation": 100, "test": 423}
-    assert len(EVERY) == len(set(EVERY)) == 1623 and len({name.split("/")[0] for name in EVERY}) == 50
+    assert {split: len(names) for split, names in SPLITS.items()} == {
+        "train": 1100,
+        "validation": 100,
+        "test": 423,
+    }
+    assert (
+        len(EVERY) == len(set(EVERY)) == 1623 and len({name.split("/")[0] for name in EVERY}) == 50
+    )
     assert all(archive.split_classes("omniglot", split) == names for split, names in SPLITS.items())
 
 
 def test_the_splits_follow_from_the_rule():
     shuffled = EVERY.copy()
     random.Random(1).shuffle(shuffled)
-    assert SPLITS == {"train": sorted(shuffled[:1100]), "validation": sorted(shuffled[1100:1200]), "test": sorted(shuffled[1200:])}
+    assert SPLITS == {
+        "train": sorted(shuffled[:1100]),
+        "validation": sorted(shuffled[1100:1200]),
+        "test": sorted(shuffled[1200:]),
+    }
 
 
 def test_the_official_place():
-    assert URL == "https://github.com/brendenlake/omniglot/raw/master/python/" and ZIPS == ("images_background.zip", "images_evaluation.zip")
+    assert URL == "https://github.com/brendenlake/omniglot/raw/master/python/" and ZIPS == (
+        "images_background.zip",
+        "images_evaluation.zip",
+    )
 
 
 @real("omniglot")
@@ -43,7 +61,10 @@ def test_the_real_omniglot_is_1623_characters_of_50_alphabets_drawn_20_times():
         characters = module._characters(files)
         assert sorted(characters) == EVERY, "nothing is missing and nothing is more"
         assert {len(drawings) for drawings in characters.values()} == {20}
-        counts = [len({n.split("/")[0] for n in characters if f"{part}/" in characters[n][0][0]}) for part in ("images_background", "images_evaluation")]
+        counts = [
+            len({n.split("/")[0] for n in characters if f"{part}/" in characters[n][0][0]})
+            for part in ("images_background", "images_evaluation")
+        ]
     assert counts == [30, 20]
 
 
@@ -53,21 +74,28 @@ def test_real_drawings_are_ink_on_nothing_and_smooth():
     assert images.shape == (5, 20, 1, 28, 28) and images.dtype == torch.uint8
     assert 0.03 < images.float().mean() / 255 < 0.2, "ink is bright and there is little of it"
     assert (images[..., 0, :] == 0).float().mean() > 0.8, "paper is 0"
-    assert images.amax((-1, -2)).min() > 180 and 20 < len(images[0, 0].unique()), "shades of grey, not the nearest pixel's black or white"
+    assert images.amax((-1, -2)).min() > 180 and 20 < len(images[0, 0].unique()), (
+        "shades of grey, not the nearest pixel's black or white"
+    )
     with archive.opened(REAL / "omniglot", ".png") as files:
         name, read = module._characters(files)[SPLITS["test"][3]][7]
-        original = torch.from_numpy(numpy.array(archive.picture(read(), name, 105).convert("L"))).view(1, 1, 105, 105)
+        original = torch.from_numpy(
+            numpy.array(archive.picture(read(), name, 105).convert("L"))
+        ).view(1, 1, 105, 105)
     area = torch.nn.functional.interpolate(255.0 - original, (28, 28), mode="area")[0]
     assert (images[3, 7] - area).abs().mean() < 8, "the same drawing, the same way up"
 
 
 def drawings(splits=SMALL, mode="1", size=ORIGINAL, kind="PNG"):
-    """{zip: {entry: bytes}} of a whole little Omniglot; Alpha is in the first zip, Beta in the second."""
+    """{zip: {entry: bytes}} of a whole little Omniglot; Alpha is in the first zip, Beta in the
+    second."""
     files = {name: {} for name in ZIPS}
     for i, name in enumerate(sorted(n for names in splits.values() for n in names)):
         zip_name = ZIPS[name.startswith("Beta")]
         for j in range(DRAWINGS):
-            files[zip_name][f"{zip_name[:-4]}/{name}/{i:04}_{j + 1:02}.png"] = image(size, size, mode, kind, seed=100 * i + j)
+            files[zip_name][f"{zip_name[:-4]}/{name}/{i:04}_{j + 1:02}.png"] = image(
+                size, size, mode, kind, seed=100 * i + j
+            )
     return files
 
 
@@ -94,8 +122,13 @@ def rewritten(place, change):
 
 def test_zips_folders_and_a_mix_hold_the_same_images(place):
     images = load("train", root=place)
-    assert images.shape == (2, 20, 1, 28, 28) and len({row.numpy().tobytes() for row in images.view(40, -1)}) == 40
-    folder = unpacked(place.parent / "folder", {k: v for files in WHOLE.values() for k, v in files.items()})
+    assert (
+        images.shape == (2, 20, 1, 28, 28)
+        and len({row.numpy().tobytes() for row in images.view(40, -1)}) == 40
+    )
+    folder = unpacked(
+        place.parent / "folder", {k: v for files in WHOLE.values() for k, v in files.items()}
+    )
     assert torch.equal(load("train", root=folder), images)
     (place / ZIPS[0]).unlink()
     unpacked(place, WHOLE[ZIPS[0]])
@@ -108,7 +141,10 @@ def test_zips_folders_and_a_mix_hold_the_same_images(place):
 def test_each_split_has_its_own_classes(place):
     train, validation, test = (load(split, root=place) for split in SMALL)
     assert [len(t) for t in (train, validation, test)] == [2, 1, 1]
-    assert len({row.numpy().tobytes() for row in torch.cat([train, validation, test]).flatten(0, 1)}) == 80
+    assert (
+        len({row.numpy().tobytes() for row in torch.cat([train, validation, test]).flatten(0, 1)})
+        == 80
+    )
 
 
 def test_ink_is_255():
@@ -123,15 +159,48 @@ def test_ink_is_255():
     assert 0 < pixels[0, 10] < 255 and 0 < pixels[0, 17] < 255, "antialiased"
 
 
-@pytest.mark.parametrize("change, words", [
-    (lambda files: files.pop(next(iter(files))), "is not a whole Omniglot: 2 of 4 characters do not have 20 drawings, the first is Alpha/character01 with 19"),
-    (lambda files: [files.pop(k) for k in list(files) if "Alpha/character02" in k], "1 of 4 characters do not have 20 drawings, the first is Alpha/character02 with 0"),
-    (lambda files: files.clear(), "4 of 4 characters .* images_background.zip and images_evaluation.zip are needed"),
-    (lambda files: files.update({k: image(104, 105, "1") for k in files if "_07" in k}), "Alpha/character01/0000_07.png is 104 x 105 pixels: 105 x 105 is needed"),
-    (lambda files: files.update({k: b"no image" for k in files if "_07" in k}), "Alpha/character01/0000_07.png is not an image that can be read"),
-    (lambda files: files.update({k: files[k][:60] for k in files if "_07" in k}), "Alpha/character01/0000_07.png is not an image that can be read"),
-    (lambda files: files.update({"../evil.png": b""}), "images_background.zip is refused: its entry '../evil.png' points outside"),
-], ids=["drawing missing", "character missing", "empty", "size", "no image", "truncated image", "outside"])
+@pytest.mark.parametrize(
+    "change, words",
+    [
+        (
+            lambda files: files.pop(next(iter(files))),
+            "is not a whole Omniglot: 2 of 4 characters do not have 20 drawings, the first is Alpha/character01 with 19",
+        ),
+        (
+            lambda files: [files.pop(k) for k in list(files) if "Alpha/character02" in k],
+            "1 of 4 characters do not have 20 drawings, the first is Alpha/character02 with 0",
+        ),
+        (
+            lambda files: files.clear(),
+            "4 of 4 characters .* images_background.zip and images_evaluation.zip are needed",
+        ),
+        (
+            lambda files: files.update({k: image(104, 105, "1") for k in files if "_07" in k}),
+            "Alpha/character01/0000_07.png is 104 x 105 pixels: 105 x 105 is needed",
+        ),
+        (
+            lambda files: files.update({k: b"no image" for k in files if "_07" in k}),
+            "Alpha/character01/0000_07.png is not an image that can be read",
+        ),
+        (
+            lambda files: files.update({k: files[k][:60] for k in files if "_07" in k}),
+            "Alpha/character01/0000_07.png is not an image that can be read",
+        ),
+        (
+            lambda files: files.update({"../evil.png": b""}),
+            "images_background.zip is refused: its entry '../evil.png' points outside",
+        ),
+    ],
+    ids=[
+        "drawing missing",
+        "character missing",
+        "empty",
+        "size",
+        "no image",
+        "truncated image",
+        "outside",
+    ],
+)
 def test_a_copy_that_is_not_whole_is_refused_and_nothing_is_kept(place, monkeypatch, change, words):
     rewritten(place, change)
     place.rename(place.parent / "omniglot")
@@ -143,11 +212,13 @@ def test_a_copy_that_is_not_whole_is_refused_and_nothing_is_kept(place, monkeypa
 
 def test_a_missing_or_truncated_zip_is_named(place):
     data = (place / ZIPS[1]).read_bytes()
-    (place / ZIPS[1]).write_bytes(data[:len(data) // 2])
+    (place / ZIPS[1]).write_bytes(data[: len(data) // 2])
     with pytest.raises(ValueError, match="images_evaluation.zip is not a whole zip archive"):
         load("train", root=place)
     (place / ZIPS[1]).unlink()
-    with pytest.raises(ValueError, match="2 of 4 characters do not have 20 drawings, the first is Beta_"):
+    with pytest.raises(
+        ValueError, match="2 of 4 characters do not have 20 drawings, the first is Beta_"
+    ):
         load("train", root=place)
 
 
@@ -158,12 +229,23 @@ def test_it_is_downloaded_once_and_then_needs_no_network_no_zips_and_no_pillow(p
         told.append(label)
         return items
 
-    with server(monkeypatch, {path.name: path.read_bytes() for path in place.iterdir()}) as (url, asked):
+    with server(monkeypatch, {path.name: path.read_bytes() for path in place.iterdir()}) as (
+        url,
+        asked,
+    ):
         monkeypatch.setattr(module, "URL", url + "moved/")
         first = load("train", progress=progress)
         assert [a for a in asked if "moved" in a] == [f"/moved/{name}" for name in ZIPS]
-        assert told == ["downloading images_background.zip (bytes)", "downloading images_evaluation.zip (bytes)", "decoding Omniglot"]
-        assert torch.equal(first, load("train", root=place)) and len(load("test")) == 1 and len(asked) == 4
+        assert told == [
+            "downloading images_background.zip (bytes)",
+            "downloading images_evaluation.zip (bytes)",
+            "decoding Omniglot",
+        ]
+        assert (
+            torch.equal(first, load("train", root=place))
+            and len(load("test")) == 1
+            and len(asked) == 4
+        )
     for path in (archive.CACHE / "omniglot").iterdir():
         path.unlink()
     (archive.CACHE / "omniglot").rmdir()
@@ -171,17 +253,33 @@ def test_it_is_downloaded_once_and_then_needs_no_network_no_zips_and_no_pillow(p
     assert torch.equal(load("train"), first)
     with pytest.raises(ConnectionError, match="could not be downloaded"):
         load("validation")
-    with pytest.raises(ImportError, match="without Pillow: install it, or bring data/cache/decoded"):
+    with pytest.raises(
+        ImportError, match="without Pillow: install it, or bring data/cache/decoded"
+    ):
         load("validation", root=place)
 
 
-@pytest.mark.parametrize("how, why", [("short", "bytes came"), ("stalled", "nothing came for 0.3 s"), ("absent", "404"), ("page", "what came is not a whole zip archive")])
+@pytest.mark.parametrize(
+    "how, why",
+    [
+        ("short", "bytes came"),
+        ("stalled", "nothing came for 0.3 s"),
+        ("absent", "404"),
+        ("page", "what came is not a whole zip archive"),
+    ],
+)
 def test_a_download_that_fails_names_the_url_and_the_way_out(place, monkeypatch, how, why):
     monkeypatch.setattr(archive, "TIMEOUT", 0.3)
-    with server(monkeypatch, {path.name: path.read_bytes() for path in place.iterdir()}) as (url, _):
+    with server(monkeypatch, {path.name: path.read_bytes() for path in place.iterdir()}) as (
+        url,
+        _,
+    ):
         monkeypatch.setattr(module, "URL", f"{url}{how}/")
-        with pytest.raises(ConnectionError, match=rf"{url}{how}/images_background.zip could not be downloaded \(.*{why}.*\): download the file in a "
-                                                  rf"browser and put it into .*cache/omniglot, or set MAMLKIT_DATA to the folder that holds omniglot/"):
+        with pytest.raises(
+            ConnectionError,
+            match=rf"{url}{how}/images_background.zip could not be downloaded \(.*{why}.*\): download the file in a "
+            rf"browser and put it into .*cache/omniglot, or set MAMLKIT_DATA to the folder that holds omniglot/",
+        ):
             load("train")
     assert [path for path in archive.CACHE.rglob("*") if path.is_file()] == []
 
@@ -192,7 +290,14 @@ def test_a_download_of_something_else_is_refused(place, monkeypatch):
         monkeypatch.setattr(module, "URL", url + "whole/")
         with pytest.raises(ConnectionError, match="what came has no drawings"):
             load("train")
-    with server(monkeypatch, {ZIPS[0]: zipped(place.parent / "other.zip", dict(list(WHOLE[ZIPS[0]].items())[1:])).read_bytes()}) as (url, _):
+    with server(
+        monkeypatch,
+        {
+            ZIPS[0]: zipped(
+                place.parent / "other.zip", dict(list(WHOLE[ZIPS[0]].items())[1:])
+            ).read_bytes()
+        },
+    ) as (url, _):
         monkeypatch.setattr(module, "URL", url + "whole/")
         with pytest.raises(ConnectionError, match="or not 20 of Alpha/character01"):
             load("train")

@@ -1,4 +1,5 @@
-"""The bandit's numbers against sums over sequences and against what calculus gives by hand (oracles O8 to O11)."""
+"""The bandit's numbers against sums over sequences and against what calculus gives by hand (oracles
+O8 to O11)."""
 
 from itertools import product
 
@@ -9,7 +10,9 @@ from torch.autograd.functional import hessian
 from mamlkit.rl.bandit import by_log, by_ratio, gradients, hessians, meta_gradient
 
 pytestmark = pytest.mark.usefixtures("float64")
-REWARD, THETA, ALPHA = (torch.tensor(v, dtype=torch.float64) for v in ([1.0, -0.5, 0.3], [0.2, -0.3, 0.1], 0.4))
+REWARD, THETA, ALPHA = (
+    torch.tensor(v, dtype=torch.float64) for v in ([1.0, -0.5, 0.3], [0.2, -0.3, 0.1], 0.4)
+)
 R, ALPHA = REWARD, ALPHA.item()
 
 
@@ -25,19 +28,30 @@ def curve(theta):
 
 
 def adapted(theta, sequence):
-    """One step up the mean of log pi times reward over a sequence of pulls, its gradient by hand: reward times (one-hot - pi)."""
-    return theta + ALPHA * sum(R[a] * (torch.eye(3)[a] - theta.softmax(0)) for a in sequence) / len(sequence)
+    """One step up the mean of log pi times reward over a sequence of pulls, its gradient by hand:
+    reward times (one-hot - pi)."""
+    return theta + ALPHA * sum(R[a] * (torch.eye(3)[a] - theta.softmax(0)) for a in sequence) / len(
+        sequence
+    )
 
 
 def value(theta, samples):
     """The expected reward after adaptation: a sum over all sequences."""
     p = theta.softmax(0)
-    return sum(p[list(s)].prod() * (adapted(theta, s).softmax(0) @ R) for s in product(range(3), repeat=samples))
+    return sum(
+        p[list(s)].prod() * (adapted(theta, s).softmax(0) @ R)
+        for s in product(range(3), repeat=samples)
+    )
 
 
 @pytest.mark.parametrize("samples", [1, 2, 3])
 def test_the_exact_meta_gradient_is_that_of_the_sum_over_sequences(samples):
-    numeric = torch.stack([(value(THETA + d, samples) - value(THETA - d, samples)) / 2e-6 for d in 1e-6 * torch.eye(3)])
+    numeric = torch.stack(
+        [
+            (value(THETA + d, samples) - value(THETA - d, samples)) / 2e-6
+            for d in 1e-6 * torch.eye(3)
+        ]
+    )
     found = meta_gradient(R, THETA, alpha=ALPHA, samples=samples)
     assert (found.exact - numeric).abs().max() < 1e-9 and numeric.norm() > 0.1
     assert (found.estimated + found.missing - found.exact).abs().max() < 1e-12
@@ -53,8 +67,13 @@ def test_the_limit_of_endless_samples_is_calculus():
 
 
 def test_the_log_is_biased_for_ever_and_the_ratio_less_and_less():
-    off = {inner: [(m.estimated - m.exact).norm() / m.exact.norm() for m in (meta_gradient(R, THETA, alpha=ALPHA, samples=k, inner=inner) for k in (1, 12))]
-           for inner in (by_log, by_ratio)}
+    off = {
+        inner: [
+            (m.estimated - m.exact).norm() / m.exact.norm()
+            for m in (meta_gradient(R, THETA, alpha=ALPHA, samples=k, inner=inner) for k in (1, 12))
+        ]
+        for inner in (by_log, by_ratio)
+    }
     assert off[by_log][1] > 0.8 * off[by_log][0] > 0.01 and off[by_ratio][1] < 0.2 * off[by_log][1]
 
 

@@ -1,4 +1,5 @@
-"""The models are Gymnasium's with the authors' changes; balance and starts are MuJoCo's and the authors'."""
+"""The models are Gymnasium's with the authors' changes; balance and starts are MuJoCo's and the
+authors'."""
 
 import warnings
 from pathlib import Path
@@ -19,13 +20,22 @@ from tests.rl.robots import states
 def published(name):
     """Gymnasium's own model, as Gymnasium reads it."""
     with warnings.catch_warnings(action="ignore"), quiet():
-        return mujoco.MjModel.from_xml_path(str(Path(gymnasium.__file__).parent / "envs" / "mujoco" / "assets" / f"{name}.xml"))
+        return mujoco.MjModel.from_xml_path(
+            str(Path(gymnasium.__file__).parent / "envs" / "mujoco" / "assets" / f"{name}.xml")
+        )
 
 
 def different(a, b):
     """The arrays of two models that differ."""
     arrays = [name for name in dir(a) if isinstance(getattr(a, name), np.ndarray)]
-    assert {"body_mass", "body_inertia", "geom_solref", "actuator_gear", "dof_invweight0", "jnt_range"} <= set(arrays)
+    assert {
+        "body_mass",
+        "body_inertia",
+        "geom_solref",
+        "actuator_gear",
+        "dof_invweight0",
+        "jnt_range",
+    } <= set(arrays)
     return {name for name in arrays if not np.array_equal(getattr(a, name), getattr(b, name))}
 
 
@@ -38,13 +48,19 @@ def test_the_cheetah_is_gymnasiums():
 
 def test_the_ant_has_the_authors_steps_and_contacts_and_is_gymnasiums_otherwise():
     ours, theirs = load("ant", authors_ant), published("ant")
-    changed = {name for name in different(ours, theirs) if not name.startswith(("sensor", "name", "_sizes"))}
+    changed = {
+        name
+        for name in different(ours, theirs)
+        if not name.startswith(("sensor", "name", "_sizes"))
+    }
     assert changed == {"geom_solimp"}
     assert (ours.geom_solref == [0.02, 1]).all(), "MuJoCo's default"
     assert (ours.geom_solimp[:, :3] == [0.8, 0.8, 0.01]).all()
     assert (ours.opt.timestep, ours.opt.integrator) == (0.02, mujoco.mjtIntegrator.mjINT_RK4)
     assert different(load("ant"), theirs) == set() and load("ant").opt.timestep == 0.01
-    assert (ours.actuator_gear[:, 0] == 150).all() and (ours.actuator_ctrlrange == [-1, 1]).all(), "torques of at most 150"
+    assert (ours.actuator_gear[:, 0] == 150).all() and (ours.actuator_ctrlrange == [-1, 1]).all(), (
+        "torques of at most 150"
+    )
 
 
 @pytest.mark.parametrize("scale", [1.0, 40.0])
@@ -57,7 +73,10 @@ def test_the_cheetahs_balance_is_mujocos(scale):
         data.qpos, data.qvel = qpos[i], qvel[i]
         mujoco.mj_forward(model, data)
         mujoco.mj_subtreeVel(model, data)
-        assert abs(com[i] - data.subtree_com[1]).max() < 1e-12 * scale and abs(velocity[i] - data.subtree_linvel[1]).max() < 1e-12 * scale
+        assert (
+            abs(com[i] - data.subtree_com[1]).max() < 1e-12 * scale
+            and abs(velocity[i] - data.subtree_linvel[1]).max() < 1e-12 * scale
+        )
         assert abs(velocity[i, 0] - qvel[i, 0]) > 1e-3, "which is not the torso's"
 
 
@@ -66,8 +85,15 @@ def within(samples, value):
     return abs(samples.mean() - value) < 4 * samples.std() / len(samples) ** 0.5
 
 
-@pytest.mark.parametrize("robot, spread", [(bodies.paper_cheetah, 0.01), (bodies.paper_ant, 0.01),
-                                           (bodies.gym_cheetah, 0.1 / 3**0.5), (bodies.gym_ant, 0.1 / 3**0.5)])
+@pytest.mark.parametrize(
+    "robot, spread",
+    [
+        (bodies.paper_cheetah, 0.01),
+        (bodies.paper_ant, 0.01),
+        (bodies.gym_cheetah, 0.1 / 3**0.5),
+        (bodies.gym_ant, 0.1 / 3**0.5),
+    ],
+)
 def test_episodes_begin_near_the_rest_pose(robot, spread):
     robot = robot()
     qpos, qvel, *more = robot.start(seeded(0), 20_000)

@@ -14,7 +14,8 @@ pytestmark = pytest.mark.usefixtures("float64")
 
 
 def test_mixed_draws_a_goal_for_every_episode():
-    """The trap of the authors' code: a worker that keeps its first goal never sees "all of the tasks" (claims.md, 3.6)."""
+    """The trap of the authors' code: a worker that keeps its first goal never sees "all of the
+    tasks" (claims.md, 3.6)."""
     env, policy = Mixed(Navigation(horizon=3)), still()
     goals = env.sample_goals(seeded(0), 2)
     assert goals.shape == (2, 0)
@@ -24,11 +25,17 @@ def test_mixed_draws_a_goal_for_every_episode():
     after, reward, _ = env.step(state, torch.ones(50, 2), goals[:1].expand(50, 0))
     assert torch.equal(after.hidden[0], drawn), "within an episode it stays"
     assert (reward + (0.1 - drawn).norm(dim=1)).abs().max() < 1e-12
-    done = rollout(env, policy, shared(policy.init(seeded(0)), 2), goals, lanes=5, generator=seeded(2))
+    done = rollout(
+        env, policy, shared(policy.init(seeded(0)), 2), goals, lanes=5, generator=seeded(2)
+    )
     assert len(done.reward[..., 0].unique()) == 10
     short = Mixed(Short())
-    done = rollout(short, policy, shared(policy.init(seeded(0)), 2), goals, lanes=5, generator=seeded(2))
-    assert done.reward.shape == (2, 5, 4) and len(done.reward.unique()) == 2 * 5 * 4 // 2, "the next episode has another"
+    done = rollout(
+        short, policy, shared(policy.init(seeded(0)), 2), goals, lanes=5, generator=seeded(2)
+    )
+    assert done.reward.shape == (2, 5, 4) and len(done.reward.unique()) == 2 * 5 * 4 // 2, (
+        "the next episode has another"
+    )
 
 
 def test_fixed_draws_one_goal_only_and_changes_nothing_else():
@@ -40,9 +47,13 @@ def test_fixed_draws_one_goal_only_and_changes_nothing_else():
     assert torch.equal(goals, one.sample_goals(seeded(1), 5)), "no seed changes it"
     policy = still()
     params = shared(policy.init(seeded(0)), 2)
-    ours, theirs = (rollout(e, policy, params, goals[:2], lanes=2, generator=seeded(2)) for e in (one, env))
+    ours, theirs = (
+        rollout(e, policy, params, goals[:2], lanes=2, generator=seeded(2)) for e in (one, env)
+    )
     assert torch.equal(ours.reward, theirs.reward) and abs(ours.reward + 0.1**0.5).max() < 1e-12
-    assert Fixed(Line(), 1).sample_goals(seeded(0), 2).tolist() == [[1.0], [1.0]], "a number is enough where a goal is one"
+    assert Fixed(Line(), 1).sample_goals(seeded(0), 2).tolist() == [[1.0], [1.0]], (
+        "a number is enough where a goal is one"
+    )
     with pytest.raises(RuntimeError):
         Fixed(env, torch.tensor([0.3, -0.1, 0.2]))
 
@@ -68,7 +79,9 @@ class Short(Navigation):
         return State(arrived.observation, state.hidden + 1), reward, state.hidden == 1
 
 
-@pytest.mark.parametrize("env", [Informed(Navigation()), Mixed(Informed(Navigation()))], ids=["informed", "mixed"])
+@pytest.mark.parametrize(
+    "env", [Informed(Navigation()), Mixed(Informed(Navigation()))], ids=["informed", "mixed"]
+)
 def test_informed_shows_the_goal_beside_the_observation(env):
     assert env.observations == 4 and env.actions == 2 and env.horizon == 100
     goals = env.sample_goals(seeded(0), 3)
@@ -76,5 +89,8 @@ def test_informed_shows_the_goal_beside_the_observation(env):
     goal = goals if goals.shape[1] else state.hidden[0]
     assert torch.equal(state.observation, torch.cat([torch.zeros(3, 2), goal], 1))
     after, reward, done = env.step(state, torch.ones(3, 2), goals)
-    assert torch.equal(after.observation, torch.cat([torch.full((3, 2), 0.1), goal], 1)) and not done.any()
+    assert (
+        torch.equal(after.observation, torch.cat([torch.full((3, 2), 0.1), goal], 1))
+        and not done.any()
+    )
     assert (reward + (0.1 - goal).norm(dim=1)).abs().max() < 1e-12

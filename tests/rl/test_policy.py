@@ -12,7 +12,10 @@ pytestmark = pytest.mark.usefixtures("float64")
 
 def distributions(seed, steps=6, actions=3):
     generator = seeded(seed)
-    return Gaussian(torch.randn(steps, actions, generator=generator), 0.4 * torch.randn(steps, actions, generator=generator))
+    return Gaussian(
+        torch.randn(steps, actions, generator=generator),
+        0.4 * torch.randn(steps, actions, generator=generator),
+    )
 
 
 def torchs(dist):
@@ -22,8 +25,15 @@ def torchs(dist):
 def test_it_is_the_net_of_section_5_3():
     params = gaussian(2, 2).init(seeded(0))
     assert count(params) == 10_604 and count(gaussian(20, 6).init(seeded(0))) == 12_812
-    assert torch.equal(params["log_std"], torch.zeros(2)) and params["layer1.weight"].shape == (100, 100)
-    assert params["layer1.weight"].abs().max() <= (6 / 200) ** 0.5 < 1.01 * params["layer1.weight"].abs().max(), "Xavier"
+    assert torch.equal(params["log_std"], torch.zeros(2)) and params["layer1.weight"].shape == (
+        100,
+        100,
+    )
+    assert (
+        params["layer1.weight"].abs().max()
+        <= (6 / 200) ** 0.5
+        < 1.01 * params["layer1.weight"].abs().max()
+    ), "Xavier"
 
 
 def test_log_probabilities_and_divergences_are_torchs():
@@ -35,18 +45,30 @@ def test_log_probabilities_and_divergences_are_torchs():
 
 
 def test_actions_are_drawn_from_the_distribution_with_the_generator():
-    policy, dist = gaussian(2, 2), Gaussian(torch.tensor([1.0, -2.0]).expand(100_000, 2), torch.tensor([0.5, 0.1]).log().expand(100_000, 2))
+    policy, dist = (
+        gaussian(2, 2),
+        Gaussian(
+            torch.tensor([1.0, -2.0]).expand(100_000, 2),
+            torch.tensor([0.5, 0.1]).log().expand(100_000, 2),
+        ),
+    )
     state = torch.get_rng_state()
     drawn = policy.draw(dist, seeded(0))
-    assert (drawn.mean(0) - torch.tensor([1.0, -2.0])).abs().max() < 0.01 and (drawn.std(0) - torch.tensor([0.5, 0.1])).abs().max() < 0.005
-    assert torch.equal(drawn, policy.draw(dist, seeded(0))) and torch.equal(torch.get_rng_state(), state)
+    assert (drawn.mean(0) - torch.tensor([1.0, -2.0])).abs().max() < 0.01 and (
+        drawn.std(0) - torch.tensor([0.5, 0.1])
+    ).abs().max() < 0.005
+    assert torch.equal(drawn, policy.draw(dist, seeded(0))) and torch.equal(
+        torch.get_rng_state(), state
+    )
 
 
 def test_the_log_std_is_a_parameter_with_a_floor():
     policy = gaussian(2, 3, hidden=(4,), std=0.25)
     params = policy.init(seeded(0))
     assert params["log_std"].exp().tolist() == pytest.approx([0.25] * 3)
-    low = policy.forward(params | {"log_std": torch.tensor([0.3, -50.0, 0.0])}, torch.zeros(5, 2)).log_std
+    low = policy.forward(
+        params | {"log_std": torch.tensor([0.3, -50.0, 0.0])}, torch.zeros(5, 2)
+    ).log_std
     assert low.shape == (5, 3) and low[0].tolist() == pytest.approx([0.3, FLOOR, 0.0])
 
 
@@ -61,5 +83,7 @@ def test_batched_is_looped():
 
 @pytest.mark.parametrize("std", [0.0, -1.0, float("inf"), float("nan")])
 def test_an_impossible_std_is_refused(std):
-    with pytest.raises(ValueError, match=f"std is {std}: a standard deviation must be a finite number above 0"):
+    with pytest.raises(
+        ValueError, match=f"std is {std}: a standard deviation must be a finite number above 0"
+    ):
         gaussian(2, 2, std=std)

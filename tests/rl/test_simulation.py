@@ -38,7 +38,11 @@ def test_warm_start_is_off_in_every_model():
 
 
 @pytest.mark.parametrize("threads", [1, 2])
-@pytest.mark.parametrize("name, change, skip", [(*CHEETAH, 1), (*CHEETAH, 5), (*ANT, 1)], ids=["cheetah", "cheetah, 5 steps", "ant"])
+@pytest.mark.parametrize(
+    "name, change, skip",
+    [(*CHEETAH, 1), (*CHEETAH, 5), (*ANT, 1)],
+    ids=["cheetah", "cheetah, 5 steps", "ant"],
+)
 def test_a_batch_moves_bit_for_bit_as_each_alone_in_any_order(name, change, skip, threads):
     model = load(name, change)
     simulate = Simulation(model, skip=skip, threads=threads, **SECOND[name])
@@ -67,7 +71,11 @@ def test_without_controls_nothing_moves_and_the_fields_are_those_of_the_place():
     data = alone(model, qpos[1], qvel[1], [], 1)
     mujoco.mj_forward(model, data)
     mujoco.mj_rnePostConstraint(model, data)
-    assert np.array_equal(q, qpos) and np.array_equal(v, qvel) and np.array_equal(seen["cfrc_ext"][1], data.cfrc_ext)
+    assert (
+        np.array_equal(q, qpos)
+        and np.array_equal(v, qvel)
+        and np.array_equal(seen["cfrc_ext"][1], data.cfrc_ext)
+    )
     assert abs(data.cfrc_ext).max() > 1, "it stands on the ground"
 
 
@@ -79,7 +87,9 @@ def bad_states(model):
 
 @pytest.mark.parametrize("threads", [1, 2])
 @pytest.mark.parametrize("name, change", [CHEETAH, ANT], ids=["cheetah", "ant"])
-def test_a_robot_that_breaks_is_told_and_the_others_are_as_without_it(name, change, threads, capfd, tmp_path, monkeypatch):
+def test_a_robot_that_breaks_is_told_and_the_others_are_as_without_it(
+    name, change, threads, capfd, tmp_path, monkeypatch
+):
     monkeypatch.chdir(tmp_path)
     model = load(name, change)
     simulate = Simulation(model, threads=threads, **SECOND[name])
@@ -97,7 +107,14 @@ def test_gymnasiums_way_tells_it_too(capfd, tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     for threads in (1, 2):
         simulate = gymnasium_steps(load("ant"), threads)
-        assert simulate(*bad_states(load("ant")))[-1].tolist() == [False, True, True, True, True, False]
+        assert simulate(*bad_states(load("ant")))[-1].tolist() == [
+            False,
+            True,
+            True,
+            True,
+            True,
+            False,
+        ]
         assert not simulate(*states(load("ant"), 6)[:2], np.zeros((6, 8)))[-1].any()
     assert capfd.readouterr() == ("", "") and not list(tmp_path.iterdir())
 
@@ -105,7 +122,13 @@ def test_gymnasiums_way_tells_it_too(capfd, tmp_path, monkeypatch):
 def test_quiet_ends_with_its_block():
     before = mujoco.MjLogConfig.get()
     with pytest.raises(ZeroDivisionError), quiet():
-        assert not mujoco.MjLogConfig.get().logto_console and not mujoco.MjLogConfig.get().logto_file
+        assert (
+            not mujoco.MjLogConfig.get().logto_console and not mujoco.MjLogConfig.get().logto_file
+        )
         1 / 0
     after = mujoco.MjLogConfig.get()
-    assert (after.logto_console, after.logto_file) == (before.logto_console, before.logto_file) == (True, True)
+    assert (
+        (after.logto_console, after.logto_file)
+        == (before.logto_console, before.logto_file)
+        == (True, True)
+    )

@@ -14,7 +14,8 @@ TASKS, LANES, HORIZON = 3, 4, 7
 
 
 class Clock:
-    """Every step pays 1. A goal is (length, when a reward is NaN, when a state is infinite), times from 1, 0 for never."""
+    """Every step pays 1. A goal is (length, when a reward is NaN, when a state is infinite), times
+    from 1, 0 for never."""
 
     observations, actions = 2, 2
 
@@ -22,7 +23,9 @@ class Clock:
         self.horizon = horizon
 
     def sample_goals(self, generator, tasks):
-        return torch.randint(1, self.horizon + 3, (tasks, 1), generator=generator) * torch.tensor([1, 0, 0])
+        return torch.randint(1, self.horizon + 3, (tasks, 1), generator=generator) * torch.tensor(
+            [1, 0, 0]
+        )
 
     def reset(self, goals, generator):
         return State(torch.zeros(len(goals), 2), torch.zeros(len(goals), dtype=torch.int64))
@@ -66,16 +69,23 @@ def played(steps=1, policy=None, seed=0, env=None, alpha=0.3, lanes=LANES):
     """(learner with `steps` inner steps, policy, theta, meta-batch) of a short navigation."""
     policy, env, generator = policy or small(), env or Navigation(horizon=HORIZON), seeded(seed)
     learner = lambda k: maml(reinforce(policy), alpha=alpha, steps=k)
-    theta = {k: p + 0.1 * torch.randn(p.shape, generator=generator) for k, p in policy.init(generator).items()}
+    theta = {
+        k: p + 0.1 * torch.randn(p.shape, generator=generator)
+        for k, p in policy.init(generator).items()
+    }
     goals = env.sample_goals(generator, TASKS)
-    batch, _ = collect(env, policy, learner, theta, goals, steps=steps, rollouts=lanes, generator=generator)
+    batch, _ = collect(
+        env, policy, learner, theta, goals, steps=steps, rollouts=lanes, generator=generator
+    )
     return learner(steps), policy, theta, batch
 
 
 def arms(number=3):
     """A softmax policy over the arms of a bandit, which has nothing to see."""
-    return Policy(lambda generator: {"logits": torch.randn(number, generator=generator)},
-                  lambda params, observation: params["logits"].log_softmax(-1).expand(len(observation), -1),
-                  lambda dist, generator: torch.multinomial(dist.exp(), 1, generator=generator).squeeze(-1),
-                  lambda dist, action: dist.gather(-1, action[:, None]).squeeze(-1),
-                  lambda old, new: (old.exp() * (old - new)).sum(-1))
+    return Policy(
+        lambda generator: {"logits": torch.randn(number, generator=generator)},
+        lambda params, observation: params["logits"].log_softmax(-1).expand(len(observation), -1),
+        lambda dist, generator: torch.multinomial(dist.exp(), 1, generator=generator).squeeze(-1),
+        lambda dist, action: dist.gather(-1, action[:, None]).squeeze(-1),
+        lambda old, new: (old.exp() * (old - new)).sum(-1),
+    )

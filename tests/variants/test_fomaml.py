@@ -7,8 +7,21 @@ from torch.func import grad
 from mamlkit.task import Data, Task
 from mamlkit.variants.fomaml import fomaml
 from mamlkit.variants.maml import maml
-from tests.oracles import (MODELS, after_adaptation, derivative_gap, each, gap, mean, norm, one, problem, quadratic_loss,
-                           quadratic_task, same, trained_gradient)
+from tests.oracles import (
+    MODELS,
+    after_adaptation,
+    derivative_gap,
+    each,
+    gap,
+    mean,
+    norm,
+    one,
+    problem,
+    quadratic_loss,
+    quadratic_task,
+    same,
+    trained_gradient,
+)
 
 pytestmark = pytest.mark.usefixtures("float64")
 
@@ -28,8 +41,15 @@ def test_it_adapts_as_maml_does(name):
     loss, theta, tasks, alpha = problem(name)
     task = one(tasks, 0)
     first, second = (make(loss, alpha=alpha, steps=3) for make in (fomaml, maml))
-    assert all(same(a, b) for a, b in zip(first.adapt(theta, task.support), second.adapt(theta, task.support), strict=True))
-    assert torch.equal(first.meta_grad(theta, task)[1]["loss"], second.meta_grad(theta, task)[1]["loss"])
+    assert all(
+        same(a, b)
+        for a, b in zip(
+            first.adapt(theta, task.support), second.adapt(theta, task.support), strict=True
+        )
+    )
+    assert torch.equal(
+        first.meta_grad(theta, task)[1]["loss"], second.meta_grad(theta, task)[1]["loss"]
+    )
 
 
 @pytest.mark.parametrize("steps", [1, 3])
@@ -38,7 +58,9 @@ def test_on_a_curved_loss_it_is_not_mamls(name, steps):
     """Pitfall P03: a port that forgot create_graph is silently this."""
     loss, theta, tasks, alpha = problem(name)
     task = one(tasks, 0)
-    first, second = (make(loss, alpha=alpha, steps=steps).meta_grad(theta, task)[0] for make in (fomaml, maml))
+    first, second = (
+        make(loss, alpha=alpha, steps=steps).meta_grad(theta, task)[0] for make in (fomaml, maml)
+    )
     assert gap(first, second) > 1e-3 * norm(second)
 
 
@@ -46,7 +68,12 @@ def test_finite_differences_tell_it_from_maml():
     """The oracle of test_maml.py can fail."""
     loss, theta, tasks, alpha = problem("tanh mlp")
     task, learner = one(tasks, 0), fomaml(loss, alpha=alpha, steps=1)
-    assert derivative_gap(after_adaptation(learner, loss, task), theta, learner.meta_grad(theta, task)[0]) > 1e-3
+    assert (
+        derivative_gap(
+            after_adaptation(learner, loss, task), theta, learner.meta_grad(theta, task)[0]
+        )
+        > 1e-3
+    )
 
 
 @pytest.mark.parametrize("steps", [1, 5])
@@ -60,12 +87,15 @@ def test_on_a_quadratic_it_is_the_closed_form(steps):
 
 
 def both(loss, theta, task, alpha, steps):
-    return [make(loss, alpha=alpha, steps=steps).meta_grad(theta, task)[0] for make in (fomaml, maml)]
+    return [
+        make(loss, alpha=alpha, steps=steps).meta_grad(theta, task)[0] for make in (fomaml, maml)
+    ]
 
 
 @pytest.mark.parametrize("steps", [1, 3])
 def test_where_the_support_loss_is_linear_it_is_mamls(steps):
-    """Oracle O4: with H = 0 the factor (I - alpha H) is the identity; with any curvature it is not."""
+    """Oracle O4: with H = 0 the factor (I - alpha H) is the identity; with any curvature it is
+    not."""
     theta, task = quadratic_task(0)
     loss = lambda params, data: params["t"] @ data.x @ params["t"] / 2 + data.y @ params["t"]
     flat = Task(Data(torch.zeros(4, 4), task.support.y), task.query)

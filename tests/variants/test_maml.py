@@ -11,15 +11,33 @@ from mamlkit.nets import strided_convnet
 from mamlkit.task import Data, Task
 from mamlkit.trees import tree_map
 from mamlkit.variants.maml import maml
-from tests.oracles import (MODELS, WAYS, after_adaptation, copied, derivative_gap, each, gap, hvp, mean, norm, one, problem,
-                           quadratic_loss, quadratic_task, same, squared, trained_gradient)
+from tests.oracles import (
+    MODELS,
+    WAYS,
+    after_adaptation,
+    copied,
+    derivative_gap,
+    each,
+    gap,
+    hvp,
+    mean,
+    norm,
+    one,
+    problem,
+    quadratic_loss,
+    quadratic_task,
+    same,
+    squared,
+    trained_gradient,
+)
 
 pytestmark = pytest.mark.usefixtures("float64")
 
 
 @pytest.mark.parametrize("steps", [0, 1, 5])
 def test_on_a_quadratic_the_meta_gradient_is_the_closed_form(steps):
-    """Oracle O1: M' A_q (phi_K - c_q), where M = (I - alpha A_s)^K and phi_K = c_s + M (theta - c_s)."""
+    """Oracle O1: M' A_q (phi_K - c_q), where M = (I - alpha A_s)^K and phi_K = c_s + M (theta -
+    c_s)."""
     for seed in range(3):
         theta, task = quadratic_task(seed)
         (A, c), query = task
@@ -50,7 +68,9 @@ def quadratics(A):
 
 def lowest(tasks, weights):
     """Where sum of 1/2 (t - c_i)' W_i (t - c_i) is lowest."""
-    return {"t": torch.linalg.solve(weights.sum(0), torch.einsum("tij,tj->i", weights, tasks.support.y))}
+    return {
+        "t": torch.linalg.solve(weights.sum(0), torch.einsum("tij,tj->i", weights, tasks.support.y))
+    }
 
 
 def test_the_meta_gradient_vanishes_at_mamls_optimum_which_beats_the_joint_one_after_a_step():
@@ -61,13 +81,19 @@ def test_the_meta_gradient_vanishes_at_mamls_optimum_which_beats_the_joint_one_a
     best, joint = lowest(tasks, M.mT @ A @ M), lowest(tasks, A)
     learner = maml(quadratic_loss, alpha=0.25, steps=1)
     batched = lambda theta: vmap(learner.meta_grad, (None, 0))(theta, tasks)
-    assert batched(best)[0]["t"].mean(0).abs().max() < 1e-10 < 1e-2 < batched(joint)[0]["t"].mean(0).abs().max()
+    assert (
+        batched(best)[0]["t"].mean(0).abs().max()
+        < 1e-10
+        < 1e-2
+        < batched(joint)[0]["t"].mean(0).abs().max()
+    )
     assert batched(best)[0]["t"].abs().max() > 1e-2, "each task pulls, only their mean is at rest"
     assert batched(best)[1]["loss"].mean() < batched(joint)[1]["loss"].mean() - 1e-4
 
 
 def test_with_equal_curvatures_mamls_optimum_is_the_joint_one():
-    """Oracle O2: where every A_i is the same multiple of I, the mean of the tasks' optima is both."""
+    """Oracle O2: where every A_i is the same multiple of I, the mean of the tasks' optima is
+    both."""
     _, tasks = quadratics(1.7 * torch.eye(4).expand(3, 4, 4))
     learner = maml(quadratic_loss, alpha=0.25, steps=1)
     centre = {"t": tasks.support.y.mean(0)}
@@ -82,7 +108,12 @@ def test_the_meta_gradient_is_the_derivative_of_the_loss_after_adaptation(name, 
     loss, theta, tasks, alpha = problem(name)
     learner = maml(loss, alpha=alpha, steps=steps)
     task = one(tasks, 0)
-    assert derivative_gap(after_adaptation(learner, loss, task), theta, learner.meta_grad(theta, task)[0]) < 1e-6
+    assert (
+        derivative_gap(
+            after_adaptation(learner, loss, task), theta, learner.meta_grad(theta, task)[0]
+        )
+        < 1e-6
+    )
 
 
 @pytest.mark.parametrize("name", ["tanh mlp", "softplus mlp, batch norm", "gru"])
@@ -99,8 +130,8 @@ def test_one_explicit_hessian_vector_product_gives_the_meta_gradient(name):
 
 @pytest.mark.parametrize("name", ["tanh mlp", "strided convnet"])
 def test_plain_autograd_gives_the_same_meta_gradient(name):
-    """Another route: leaves, create_graph=True and a Python loop, no torch.func. Without create_graph (pitfall P03)
-    it would be the first-order one, which is another number."""
+    """Another route: leaves, create_graph=True and a Python loop, no torch.func. Without
+    create_graph (pitfall P03) it would be the first-order one, which is another number."""
     loss, theta, tasks, alpha = problem(name)
     task = one(tasks, 0)
     gradient, aux = maml(loss, alpha=alpha, steps=3).meta_grad(theta, task)
@@ -109,7 +140,9 @@ def test_plain_autograd_gives_the_same_meta_gradient(name):
         leaves = {k: p.clone().requires_grad_() for k, p in theta.items()}
         adapted = leaves
         for _ in range(3):
-            steps = torch.autograd.grad(loss(adapted, task.support), list(adapted.values()), create_graph=create_graph)
+            steps = torch.autograd.grad(
+                loss(adapted, task.support), list(adapted.values()), create_graph=create_graph
+            )
             adapted = {k: p - alpha * g for (k, p), g in zip(adapted.items(), steps)}
         value = loss(adapted, task.query)
         return dict(zip(leaves, torch.autograd.grad(value, list(leaves.values())))), value
@@ -131,7 +164,8 @@ def test_the_batched_meta_gradient_is_the_mean_of_each_tasks(name):
 
 
 def test_batch_norm_shifts_that_do_not_adapt_are_meta_learned():
-    """As in the authors' code: absent from alpha they stay where they are in the inner loop, and have a meta-gradient."""
+    """As in the authors' code: absent from alpha they stay where they are in the inner loop, and
+    have a meta-gradient."""
     loss, theta, tasks, alpha = problem("strided convnet")
     betas = [k for k in theta if k.endswith(".beta")]
     alphas = {k: alpha for k in theta if k not in betas}
@@ -172,7 +206,9 @@ def test_a_support_with_one_batch_per_step_is_used_in_turn():
     first, second = one(tasks, 0).support, one(tasks, 1).support
     path = maml(loss, alpha=alpha, steps=2).adapt(theta, (first, second))
     halfway = inner_step(theta, lambda p: loss(p, first), alpha)
-    assert same(path[1], halfway) and same(path[2], inner_step(halfway, lambda p: loss(p, second), alpha))
+    assert same(path[1], halfway) and same(
+        path[2], inner_step(halfway, lambda p: loss(p, second), alpha)
+    )
     with pytest.raises(ValueError, match="the support holds 2 batches for 3 inner steps"):
         maml(loss, alpha=alpha, steps=3).adapt(theta, (first, second))
 
@@ -183,7 +219,10 @@ def test_the_query_is_what_is_meta_learned_and_the_support_what_adapts():
     task, learner = one(tasks, 0), maml(loss, alpha=alpha, steps=1)
     exchanged = Task(task.query, task.support)
     assert gap(learner.meta_grad(theta, exchanged)[0], learner.meta_grad(theta, task)[0]) > 1e-3
-    assert gap(learner.adapt(theta, task.support)[-1], learner.adapt(theta, exchanged.support)[-1]) > 1e-3
+    assert (
+        gap(learner.adapt(theta, task.support)[-1], learner.adapt(theta, exchanged.support)[-1])
+        > 1e-3
+    )
 
 
 def test_negative_steps_are_refused():
@@ -193,7 +232,8 @@ def test_negative_steps_are_refused():
 
 
 def test_the_native_batch_norm_with_a_learned_scale_is_exact_too_because_vmap_stays_outermost():
-    """If `train` moved `vmap` inside the gradient, this alone would tell (anchors.md, section 1)."""
+    """If `train` moved `vmap` inside the gradient, this alone would tell (anchors.md, section
+    1)."""
     net = strided_convnet(WAYS, filters=4, channels=2)
     _, theta, tasks, alpha = problem("strided convnet")
     theta = theta | {f"norm{i}.scale": torch.ones(4) for i in range(4)}
@@ -202,13 +242,29 @@ def test_the_native_batch_norm_with_a_learned_scale_is_exact_too_because_vmap_st
         conv, norm = torch.nn.functional.conv2d, torch.nn.functional.batch_norm
         for i in range(4):
             x = conv(x, params[f"layer{i}.weight"], params[f"layer{i}.bias"], stride=2, padding=1)
-            x = norm(x, None, None, params[f"norm{i}.scale"], params[f"norm{i}.beta"], training=True, eps=1e-3).relu()
-        return torch.nn.functional.linear(x.mean((2, 3)), params["layer4.weight"], params["layer4.bias"])
+            x = norm(
+                x,
+                None,
+                None,
+                params[f"norm{i}.scale"],
+                params[f"norm{i}.beta"],
+                training=True,
+                eps=1e-3,
+            ).relu()
+        return torch.nn.functional.linear(
+            x.mean((2, 3)), params["layer4.weight"], params["layer4.bias"]
+        )
 
-    assert (forward(theta, tasks.query.x[0]) - net.forward(theta, tasks.query.x[0])).abs().max() < 1e-12
+    assert (
+        forward(theta, tasks.query.x[0]) - net.forward(theta, tasks.query.x[0])
+    ).abs().max() < 1e-12
     loss = cross_entropy(forward)
     learner = maml(loss, alpha=alpha, steps=1)
-    value = lambda theta: sum(after_adaptation(learner, loss, task)(theta) for task in each(tasks)) / 3
+    value = (
+        lambda theta: sum(after_adaptation(learner, loss, task)(theta) for task in each(tasks)) / 3
+    )
     assert derivative_gap(value, theta, trained_gradient(learner, theta, tasks)) < 1e-6
-    inside = grad(lambda theta: vmap(lambda task: after_adaptation(learner, loss, task)(theta))(tasks).mean())(theta)
+    inside = grad(
+        lambda theta: vmap(lambda task: after_adaptation(learner, loss, task)(theta))(tasks).mean()
+    )(theta)
     assert derivative_gap(value, theta, inside) > 1e-4, "so this test can fail"

@@ -10,7 +10,21 @@ from mamlkit.inner import adapt_with, inner_step
 from mamlkit.optimizer import adam
 from mamlkit.task import Task
 from mamlkit.variants.reptile import reptile
-from tests.oracles import MODELS, each, gap, hvp, mean, norm, one, problem, quadratic_loss, quadratic_task, same, squared, trained_gradient
+from tests.oracles import (
+    MODELS,
+    each,
+    gap,
+    hvp,
+    mean,
+    norm,
+    one,
+    problem,
+    quadratic_loss,
+    quadratic_task,
+    same,
+    squared,
+    trained_gradient,
+)
 
 pytestmark = pytest.mark.usefixtures("float64")
 
@@ -31,7 +45,11 @@ def test_with_two_steps_on_a_quadratic_the_curvature_enters():
         A, c = task.support
         g = A @ (theta["t"] - c)
         gradient, _ = reptile(quadratic_loss, alpha=0.4, steps=2).meta_grad(theta, task)
-        assert (gradient["t"] / 0.4 - (2 * g - 0.4 * A @ g)).abs().max() < 1e-12 < (gradient["t"] / 0.4 - 2 * g).abs().max()
+        assert (
+            (gradient["t"] / 0.4 - (2 * g - 0.4 * A @ g)).abs().max()
+            < 1e-12
+            < (gradient["t"] / 0.4 - 2 * g).abs().max()
+        )
 
 
 def test_with_two_steps_on_any_loss_the_rest_is_of_second_order_in_alpha():
@@ -53,7 +71,10 @@ def test_the_query_is_reported_on_and_never_learned_from():
     loss, theta, tasks, alpha = problem("strided convnet")
     task, learner = one(tasks, 0), reptile(loss, alpha=alpha, steps=3)
     other = Task(task.support, one(tasks, 1).query)
-    (first, told), (second, told_other) = learner.meta_grad(theta, task), learner.meta_grad(theta, other)
+    (first, told), (second, told_other) = (
+        learner.meta_grad(theta, task),
+        learner.meta_grad(theta, other),
+    )
     assert same(first, second) and told["loss"] != told_other["loss"]
 
 
@@ -63,13 +84,17 @@ def test_minibatches_are_taken_in_turn():
     end = theta
     for batch in batches:
         end = inner_step(end, lambda p, batch=batch: loss(p, batch), alpha)
-    gradient, _ = reptile(loss, alpha=alpha, steps=3).meta_grad(theta, Task(batches, one(tasks, 0).query))
+    gradient, _ = reptile(loss, alpha=alpha, steps=3).meta_grad(
+        theta, Task(batches, one(tasks, 0).query)
+    )
     assert gap(gradient, {k: theta[k] - end[k] for k in theta}) < 1e-15
 
 
 def test_the_published_inner_loop_is_torchs_adam_without_momentum_anew_on_each_task():
     loss, theta, tasks, _ = problem("strided convnet")
-    learner = reptile(loss, alpha=0.003, steps=4, descend=adapt_with(partial(adam, decay=(0.0, 0.999))))
+    learner = reptile(
+        loss, alpha=0.003, steps=4, descend=adapt_with(partial(adam, decay=(0.0, 0.999)))
+    )
     moved = []
     for task in each(tasks):
         leaves = {k: p.clone().requires_grad_() for k, p in theta.items()}
@@ -79,7 +104,9 @@ def test_the_published_inner_loop_is_torchs_adam_without_momentum_anew_on_each_t
             loss(leaves, task.support).backward()
             theirs.step()
         moved.append({k: theta[k] - leaves[k].detach() for k in theta})
-        weights = {k: g for k, g in moved[-1].items() if not k.endswith("bias")}  # a bias before batch norm has a gradient of 0
+        weights = {
+            k: g for k, g in moved[-1].items() if not k.endswith("bias")
+        }  # a bias before batch norm has a gradient of 0
         gradient, _ = learner.meta_grad(theta, task)
         assert gap({k: gradient[k] for k in weights}, weights) < 1e-9
     batched = trained_gradient(learner, theta, tasks)

@@ -1,0 +1,251 @@
+"""Runs that survive: a Step saved atomically, resumed to the same numbers; parameters kept as small
+files."""
+
+import hashlib
+import json
+import os
+import sys
+import time
+from collections.abc import Callable, Iterator, Sequence
+from pathlib import Path
+
+import torch
+from safetensors import SafetensorError, safe_open
+from safetensors.torch import save_file
+from torch import Tensor
+
+from mamlkit.machine import ROOT
+from mamlkit.train import Step
+from mamlkit.trees import Params, tree_map
+
+# bytes of the tensors in a result's file: what is committed stays under 1 MB with its header
+LIMIT = 980_000
+
+
+def save(path: Path, step: Step, about: dict) -> None:
+    """Writes a Step so that a kill at any moment leaves a whole file: the new one, or the one
+    before it.
+
+    about: what decides the run's numbers (JSON values); `load` checks it. The last checkpoint but
+    one stays beside it as `<path>.previous`. A `best` that is `meta` is not written twice.
+    """
+    _tidy(path)
+    tensors = {"generator": step.generator, "losses": step.losses, "scores": step.scores}
+    now_best = step.best.keys() == step.meta.keys() and all(
+        torch.equal(p, step.best[name]) for name, p in step.meta.items()
+    )
+    for part in ("meta", "optimizer") if now_best else ("meta", "optimizer", "best"):
+        tensors |= {f"{part}/{k}": p for k, p in getattr(step, part).items()}
+    path = Path(path)
+    fresh = _write(path, tensors, iteration=step.iteration, about=about, now_best=now_best)
+    if path.exists():
+        path.replace(_previous(path))
+    fresh.replace(path)
+
+
+def load(path: Path, about: dict, device: torch.device | str = "cpu") -> Step | None:
+    """The Step saved at `path`, or None if there is none.
+
+    A damaged file is refused with a sentence on stderr, and the previous checkpoint is used. Raises
+    ValueError if the checkpoint belongs to a run with another `about`, or if no whole checkpoint is
+    left.
+    """
+    path = Path(path)
+    damaged = []
+    for candidate in (path, _previous(path)):
+        try:
+            metadata, tensors = _read(candidate)
+        except FileNotFoundError:
+            continue
+        except ValueError as damage:
+            damaged.append(str(damage))
+            continue
+        if metadata["about"] != json.loads(json.dumps(about)):
+            raise ValueError(
+                f"{candidate} belongs to a run with {metadata['about']}, this one has {about}; "
+                "give this run another path, or delete the file"
+            )
+        if damaged:
+            path.replace(
+                path.with_name(f"{path.name}.damaged")
+            )  # or the next save would drop the good one before it
+            print(
+                f"{damaged[0]} The checkpoint before it is used: iteration {metadata['iteration']}.",
+                file=sys.stderr,
+                flush=True,
+            )
+
+        def part(prefix):
+            return {
+                k.removeprefix(prefix): t.to(device)
+                for k, t in tensors.items()
+                if k.startswith(prefix)
+            }
+
+        best = part("meta/" if metadata.get("now_best") else "best/")
+        return Step(
+            metadata["iteration"],
+            part("meta/"),
+            part("optimizer/"),
+            tensors["generator"],
+            tensors["losses"],
+            best,
+            tensors["scores"],
+        )
+    if damaged:
+        raise ValueError(
+            f"{damaged[0]} There is no whole checkpoint before it; delete the file to start this run anew."
+        )
+    return None
+
+
+def resumable(
+    path: Path,
+    steps: Callable[[Step | None], Iterator[Step]],
+    *,
+    about: dict,
+    device: torch.device | str = "cpu",
+    seconds: float = 10.0,
+) -> Iterator[Step]:
+    """The Steps of a run that is saved to `path` as it goes, and goes on from there when it is
+    called again.
+
+    steps: (where to resume, or None) -> the Steps from there on, e.g. `lambda resume: train(...,
+    resume=resume)`. Saves every `seconds` and at the end, also when the reader interrupts. A run
+    that is complete yields its last Step.
+    """
+    step = load(path, about, device)
+    saved, unsaved = time.monotonic(), False
+    if step is not None:
+        yield step
+    try:
+        for step in steps(step):
+            unsaved = True
+            if time.monotonic() - saved > seconds:
+                save(path, step, about)
+                saved, unsaved = time.monotonic(), False
+            yield step
+    finally:
+        if unsaved:
+            save(path, step, about)
+
+
+def remembered(
+    about: dict, make: Callable[[], Params], device: torch.device | str = "cpu"
+) -> Params:
+    """What `make()` returns, tensors by name: computed once for each `about`, then read from
+    data/cache/runs."""
+    path = place(about)
+    if not path.exists():
+        keep(path, make(), about)
+    return kept(path, device)[0]
+
+
+def gathered(
+    path: Path,
+    cells: Sequence[tuple],
+    make: Callable[..., Params] | None,
+    about: dict,
+    device: torch.device | str = "cpu",
+) -> dict[tuple, Params]:
+    """The results of an experiment's cells, tensors by name, as one small file: {cell: tensors}, as
+    far as they are there.
+
+    cells: tuples of words and numbers, e.g. (method, seed). make: what makes one, `make(*cell)`;
+    the file is written anew after each, so that a kill leaves whole ones. None: only what the file
+    holds is handed out; nothing if there is none.
+    """
+    prefix = {cell: "/".join(map(str, cell)) + ":" for cell in cells}
+    made = {}
+    for cell in cells if make else ():
+        made |= {prefix[cell] + name: tensor for name, tensor in make(*cell).items()}
+        keep(path, made, about)
+    tensors = kept(path, device)[0] if path.exists() else {}
+    found = {
+        cell: {name.removeprefix(p): t for name, t in tensors.items() if name.startswith(p)}
+        for cell, p in prefix.items()
+    }
+    return {cell: parts for cell, parts in found.items() if parts}
+
+
+def place(about: dict) -> Path:
+    """Where a run in progress is kept: data/cache/runs, under a name made from all of `about`, so
+    that two runs never meet."""
+    key = hashlib.sha256(json.dumps(about, sort_keys=True).encode()).hexdigest()[:12]
+    return ROOT / "data" / "cache" / "runs" / f"{about.get('name', 'run')}-{key}.safetensors"
+
+
+def keep(path: Path, params: Params, about: dict) -> None:
+    """Writes parameters as one small safetensors file, `about` (JSON values) in its header;
+    atomically."""
+    _write(Path(path), params, about=about).replace(path)
+
+
+def light(params: Params, beside: Params, limit: int = LIMIT) -> Params:
+    """`params`, in half precision if they and what is kept `beside` them would otherwise take more
+    than `limit` bytes."""
+    size = sum(t.numel() * t.element_size() for part in (params, beside) for t in part.values())
+    return tree_map(Tensor.half, params) if size > limit else params
+
+
+def kept(path: Path, device: torch.device | str = "cpu") -> tuple[Params, dict]:
+    """The parameters that `keep` wrote, and what was said about them.
+
+    Raises FileNotFoundError naming the file and the command that makes it, ValueError if it is
+    damaged.
+    """
+    if not Path(path).exists():
+        raise FileNotFoundError(f"{path} is not here; `python -m mamlkit bank` makes it")
+    metadata, params = _read(Path(path))
+    return {k: p.to(device) for k, p in params.items()}, metadata["about"]
+
+
+def _previous(path: Path) -> Path:
+    return path.with_name(path.name + ".previous")
+
+
+def _tidy(path: Path) -> None:
+    """Removes what a kill during an earlier write left beside `path`."""
+    for left in Path(path).parent.glob(f"{Path(path).name}.*.new"):
+        left.unlink(missing_ok=True)
+
+
+def _digest(tensors, metadata) -> str:
+    digest = hashlib.sha256(
+        json.dumps({k: v for k, v in metadata.items() if k != "digest"}, sort_keys=True).encode()
+    )
+    for name, tensor in tensors.items():
+        digest.update(
+            f"{name} {tensor.dtype} {tuple(tensor.shape)}".encode() + tensor.numpy().tobytes()
+        )
+    return digest.hexdigest()
+
+
+def _write(path, tensors, **metadata) -> Path:
+    """Writes a whole new file beside `path`. The format sorts names, and a vector of parameters
+    needs their order."""
+    tensors = {
+        k: t.detach().cpu().contiguous().clone() for k, t in tensors.items()
+    }  # the format refuses shared memory
+    metadata |= {"names": list(tensors)}
+    metadata |= {"digest": _digest(tensors, metadata)}
+    path.parent.mkdir(parents=True, exist_ok=True)
+    fresh = path.with_name(f"{path.name}.{os.getpid()}.new")
+    save_file(tensors, fresh, {k: json.dumps(v) for k, v in metadata.items()})
+    with open(fresh, "rb") as file:
+        os.fsync(file.fileno())
+    return fresh
+
+
+def _read(path: Path) -> tuple[dict, Params]:
+    if not path.exists():
+        raise FileNotFoundError(path)
+    try:
+        with safe_open(path, "pt") as file:
+            metadata = {k: json.loads(v) for k, v in file.metadata().items()}
+            tensors = {k: file.get_tensor(k) for k in metadata["names"]}
+    except (SafetensorError, KeyError, ValueError, AttributeError, TypeError) as error:
+        raise ValueError(f"{path} is damaged ({type(error).__name__}: {error}).") from None
+    if metadata.get("digest") != _digest(tensors, metadata):
+        raise ValueError(f"{path} is damaged (its contents do not match their digest).")
+    return metadata, tensors

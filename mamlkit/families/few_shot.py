@@ -1,0 +1,94 @@
+"""N-way K-shot tasks from labelled images, drawn on the device that holds them."""
+
+from typing import NamedTuple
+
+import torch
+from torch import Generator, Tensor
+
+from mamlkit.task import Data, Family, Task
+
+
+class Draw(NamedTuple):
+    """All that is random in one few-shot task, as integers.
+
+    classes (way,): which classes, label 0 first. examples (way, shots + queries): which images of
+    each, the support's first. turns (way,): by how many quarter turns each class is rotated, 0 to
+    3.
+    """
+
+    classes: Tensor
+    examples: Tensor
+    turns: Tensor
+
+
+def few_shot(images: Tensor, *, way: int, shots: int, queries: int, rotate: bool = False) -> Family:
+    """N-way K-shot classification: `way` classes, `shots` images of each in the support, `queries`
+    others in the query.
+
+    images: uint8 (classes, examples, channels, height, width), all classes of one split, on the
+    generator's device. rotate: each class of a task is turned by 0, 90, 180 or 270 degrees (section
+    5.2). A class stands in a task once, so two rotations of one character never meet.
+    A task's x is float32 (way * shots, channels, height, width) in [0, 1] (way * queries in the
+    query), its y int64 labels 0 to way - 1. Examples are grouped by class: first all of label 0,
+    then all of label 1. Tasks of the same seed have the same classes whatever shots, queries and
+    rotate are, and the same support whatever queries is. Raises ValueError for images of another
+    kind and for numbers that the images cannot give. Source: section 5.2, "the N-way, K-shot
+    classification task"; the authors' code rotates at training and at test.
+    """
+    if images.dtype != torch.uint8 or images.ndim != 5:
+        raise ValueError(
+            f"the images are {images.dtype} of shape {tuple(images.shape)}: "
+            "torch.uint8 (classes, examples, channels, height, width) is needed"
+        )
+    classes, examples, _, height, width = images.shape
+    for name, value, most in (
+        ("way", way, classes),
+        ("shots", shots, examples),
+        ("queries", queries, examples),
+    ):
+        if not (isinstance(value, int) and 1 <= value <= most):
+            raise ValueError(
+                f"{name} is {value}: it must be a whole number from 1 to {most}, as these images have "
+                f"{classes} classes of {examples} examples"
+            )
+    each = shots + queries
+    if each > examples:
+        raise ValueError(
+            f"{shots} shots and {queries} queries need {each} images of a class, these have {examples}"
+        )
+    if rotate and height != width:
+        raise ValueError(
+            f"images of {height} x {width} cannot be rotated by a quarter turn: they must be square"
+        )
+
+    def noise(generator: Generator, tasks: int) -> Draw:
+        if generator.device.type != images.device.type:
+            raise ValueError(
+                f"the generator is on {generator.device} and the images are on {images.device}: both must be on one device"
+            )
+
+        def distinct(k, *shape):
+            # float64, so that no two are equal: the first of k stay the same whatever k is.
+            chance = torch.rand(
+                *shape, generator=generator, device=generator.device, dtype=torch.float64
+            )
+            return chance.topk(k, -1).indices
+
+        chosen = distinct(way, tasks, classes)
+        turns = torch.randint(4, (tasks, way), generator=generator, device=generator.device)
+        return Draw(chosen, distinct(each, tasks, way, examples), turns * rotate)
+
+    def make(draw: Draw) -> Task:
+        x = images[draw.classes.unsqueeze(1), draw.examples]
+        if rotate:
+            turned = torch.stack([x.rot90(quarter, (-2, -1)) for quarter in range(4)])
+            x = turned[draw.turns, torch.arange(way, device=x.device)]
+        x = x.float() / 255
+        labels = torch.arange(way, device=x.device).unsqueeze(1).expand(way, each)
+
+        def part(chosen):
+            return Data(x[:, chosen].flatten(0, 1), labels[:, chosen].flatten())
+
+        return Task(part(slice(None, shots)), part(slice(shots, None)))
+
+    return Family(noise, make)

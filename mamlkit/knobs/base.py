@@ -1,0 +1,300 @@
+"""What every knob of the book shares: a figure beside its controls, alive where a kernel answers, a
+picture elsewhere.
+
+ipywidgets, ipympl and matplotlib are imported where they are used: what trains needs none of them.
+"""
+
+import base64
+import html
+import io
+import os
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+
+import torch
+
+from mamlkit.show.literate import figure, in_notebook, say
+from mamlkit.show.plots import GROUND, INK
+
+# a column of controls: beside a figure of 5.6 inches it fits a window of 1280 pixels with Lab's
+# sidebar open
+WIDE = "270px"
+NOTE = "*A picture: the first state of a live figure. `make lab` opens the book where its sliders move.*"
+
+
+def slider(
+    label: str,
+    value: float,
+    low: float,
+    high: float,
+    step: float,
+    *,
+    form: str = ".2f",
+    name: str | None = None,
+):
+    """A slider with its label; whole numbers if `step` is one. Raises ValueError if `value` is not
+    in [low, high]."""
+    import ipywidgets as W
+
+    if not low <= value <= high:
+        raise ValueError(f"{name or label} is {value}: it must be from {low} to {high}")
+    whole = isinstance(step, int)
+    if whole and value != int(value):
+        raise ValueError(f"{name or label} is {value}: it must be a whole number")
+    make = W.IntSlider if whole else W.FloatSlider
+    return make(
+        int(value) if whole else value,
+        min=low,
+        max=high,
+        step=step,
+        description=label,
+        readout_format="d" if whole else form,
+        style={"description_width": "5.8em"},
+        layout={"width": WIDE},
+    )
+
+
+def headline(fig):
+    """The figure's title, a text that may change; its place is kept when the figure is laid out."""
+    fig.suptitle(" ", fontsize=11, fontweight="bold")
+    # it belongs to an axes since a figure's own moving artists are left out when the figure is
+    # saved
+    return fig.axes[0].text(
+        0.01,
+        0.985,
+        " ",
+        transform=fig.transFigure,
+        va="top",
+        fontsize=11,
+        fontweight="bold",
+        color=INK,
+        in_layout=False,
+    )
+
+
+class Knobs:
+    """A figure that follows its controls.
+
+    A subclass makes the figure, the artists that move and the controls, calls `assemble`, and
+    defines `update()`, which brings everything in line with the controls, and `alt()`, which says
+    what the figure shows now. The figure is drawn once; after that only what moves is drawn anew,
+    on the ground that stays.
+    """
+
+    def assemble(self, fig, moving: list, controls: dict, column: list, look: str) -> None:
+        """fig: the figure. moving: its artists that change. controls: name -> slider. column: what
+        stands beside the figure. look: one sentence on what to look for."""
+        import ipywidgets as W
+
+        self.fig, self.moving, self.controls = fig, moving, controls
+        self.start = {name: control.value for name, control in controls.items()}
+        self.quiet, self.ground = False, None
+        for artist in moving:
+            artist.set_animated(True)
+        self.words, self.trouble = W.HTML(), W.HTML()
+        picture = self._picture()
+        beside = W.HBox([W.VBox([picture, self.words]), W.VBox(column)])
+        beside.layout = {"flex_flow": "row wrap", "align_items": "flex-start"}
+        self.widget = W.VBox([W.HTML(f"<b>{look}</b>"), beside, self.trouble])
+        for control in controls.values():
+            control.observe(self._follow, "value")
+        fig.draw_without_rendering()
+        fig.set_layout_engine(
+            "none"
+        )  # laid out once: nothing jumps, and a drawing costs half the time
+        fig.canvas.mpl_connect("draw_event", self._drawn)
+        self.update()
+
+    def _picture(self):
+        """The widget that shows the figure: ipympl's canvas, or, without ipympl, a picture that is
+        sent anew."""
+        import ipywidgets as W
+        from matplotlib.backends.backend_agg import FigureCanvasAgg
+
+        self.image = None
+        if alive():
+            try:
+                from ipympl.backend_nbagg import Canvas, FigureManager
+
+                canvas = Canvas(self.fig)
+                FigureManager(canvas, 0)
+                canvas.header_visible = canvas.footer_visible = canvas.toolbar_visible = (
+                    canvas.resizable
+                ) = False
+                return canvas
+            except ImportError:
+                pass
+        FigureCanvasAgg(self.fig)
+        self.image = W.HTML()
+        return self.image
+
+    def _drawn(self, event) -> None:
+        """After a whole drawing: keep the ground, draw what moves on it."""
+        if not self.fig.canvas.is_saving():
+            self.ground = self.fig.canvas.copy_from_bbox(self.fig.bbox)
+            for artist in self.moving:
+                self.fig.draw_artist(artist)
+
+    def redraw(self) -> None:
+        """Draws what moves. Before the first drawing, and where nobody looks, there is nothing to
+        do."""
+        if self.image is not None:
+            if alive():
+                self.image.value = f'<img alt="{html.escape(self.alt())}" src="data:image/png;base64,{self.png64()}">'
+        elif self.ground is not None:
+            self.fig.canvas.restore_region(self.ground)
+            for artist in self.moving:
+                self.fig.draw_artist(artist)
+            self.fig.canvas.blit()
+
+    def png(self) -> bytes:
+        """The figure as it is now."""
+        picture = io.BytesIO()
+        self.fig.savefig(picture, format="png", dpi=100)
+        return picture.getvalue()
+
+    def png64(self) -> str:
+        return base64.b64encode(self.png()).decode()
+
+    def set(self, **values) -> None:
+        """Moves several controls and follows once."""
+        self.quiet = True
+        try:
+            for name, value in values.items():
+                self.controls[name].value = value
+        finally:
+            self.quiet = False
+        self.update()
+
+    def reset(self) -> None:
+        """Back to the first state."""
+        self.set(**self.start)
+
+    def _follow(self, change) -> None:
+        if not self.quiet:
+            self.attempt(lambda: self.moved(change.owner))
+
+    def moved(self, control) -> None:
+        """A reader moved one control."""
+        self.update()
+
+    def attempt(self, action) -> None:
+        """Does what a reader asked; if it fails, says so below the figure too, since Jupyter hides
+        errors of callbacks."""
+        try:
+            action()
+            self.trouble.value = ""
+        except Exception as error:
+            self.trouble.value = (
+                f'<span role="alert">This state cannot be shown: {html.escape(str(error))}</span>'
+            )
+            raise
+
+    def button(self, label: str, action):
+        """A button that does `action`."""
+        import ipywidgets as W
+
+        button = W.Button(description=label, tooltip=label, layout={"width": "auto"})
+        button.on_click(lambda _: self.attempt(action))
+        return button
+
+    def exercise(self) -> None:
+        """Moves every control to its ends and back: an error in what they do stops a headless
+        run."""
+        for name, control in self.controls.items():
+            for value in (
+                *(getattr(control, "options", None) or (control.min, control.max)),
+                self.start[name],
+            ):
+                control.value = value
+        self.reset()
+
+    def show(self) -> None:
+        """Displays the live figure, with a picture for those who read the saved notebook without a
+        kernel."""
+        from IPython.display import display
+
+        bundle = self.widget._repr_mimebundle_() | {"image/png": self.png64()}
+        display(bundle, metadata={"image/png": {"alt": self.alt()}}, raw=True)
+
+
+def present(build: Callable[[], Knobs]) -> None:
+    """Shows the knobs that `build` makes; headless, tries all of them, then shows the first state
+    as a picture with a note.
+
+    Outside notebooks there is nothing to see, and nothing is done.
+    """
+    if not in_notebook():
+        return
+    if alive():
+        build().show()
+        return
+    with _unheard():
+        knobs = build()
+        knobs.exercise()
+    figure(knobs.fig, knobs.alt())
+    say(NOTE)
+
+
+@contextmanager
+def _unheard() -> Iterator[None]:
+    """Widgets made here send nothing, so that the notebook does not keep a hundred kilobytes about
+    sliders nobody sees."""
+    import comm
+
+    create, comm.create_comm = comm.create_comm, comm.DummyComm
+    try:
+        yield
+    finally:
+        comm.create_comm = create
+
+
+def alive() -> bool:
+    """Does somebody look? In a notebook, and not in a headless run."""
+    return in_notebook() and not os.environ.get("MAMLKIT_HEADLESS")
+
+
+@contextmanager
+def one_thread():
+    """A net this small is slower on more threads, seven times where others use the cores."""
+    threads = torch.get_num_threads()
+    torch.set_num_threads(1)
+    try:
+        yield
+    finally:
+        torch.set_num_threads(threads)
+
+
+def table(
+    caption: str, head: list[str], rows: dict[str, list[str]], *, chosen: int | None = None
+) -> str:
+    """A small table on the book's ground. rows: name -> cells, one cell being as wide as all.
+    chosen: the column to mark."""
+    ground = f"background:{GROUND};color:{INK}"
+    columns = len(head) - 1
+
+    def cells(tag, texts):
+        if len(texts) < columns:
+            return f'<td colspan="{columns}" style="text-align:center">{texts[0]}</td>'
+        marks = [
+            "background:#dddcd4;font-weight:bold" if i == chosen else "" for i in range(columns)
+        ]
+        return "".join(
+            f'<{tag} style="padding:0 2px;text-align:right;{mark}">{text}</{tag}>'
+            for mark, text in zip(marks, texts)
+        )
+
+    def row(name, tag, texts, scope):
+        return (
+            f'<tr><th scope="{scope}" style="text-align:left">{name}</th>{cells(tag, texts)}</tr>'
+        )
+
+    lines = [
+        row(head[0], "th", head[1:], "col"),
+        *(row(name, "td", texts, "row") for name, texts in rows.items()),
+    ]
+    return (
+        f'<table style="width:560px;table-layout:fixed;border-collapse:collapse;font-size:12px;line-height:1.6;{ground}">'
+        f'<caption style="caption-side:top;text-align:left;padding:0 2px;{ground}">{caption}</caption>'
+        f'<colgroup><col style="width:6.5em"></colgroup>{"".join(lines)}</table>'
+    )
