@@ -12,7 +12,17 @@ from mamlkit.machine import ROOT
 FLOOR = {
     **dict.fromkeys(["trees", "task", "machine", "memory"], 0),
     **dict.fromkeys(
-        ["inner", "learner", "nets", "sequence", "losses", "optimizer", "runners", "solve", "probes"],
+        [
+            "inner",
+            "learner",
+            "nets",
+            "sequence",
+            "losses",
+            "optimizer",
+            "runners",
+            "solve",
+            "probes",
+        ],
         1,
     ),
     **dict.fromkeys(["variants", "families", "baselines"], 2),

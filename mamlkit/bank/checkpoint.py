@@ -3,7 +3,6 @@ files."""
 
 import hashlib
 import json
-import os
 import sys
 import time
 from collections.abc import Callable, Iterator, Sequence
@@ -14,6 +13,7 @@ from safetensors import SafetensorError, safe_open
 from safetensors.torch import save_file
 from torch import Tensor
 
+from mamlkit.files import alone, write
 from mamlkit.machine import ROOT
 from mamlkit.train import Step
 from mamlkit.trees import Params, tree_map
@@ -29,18 +29,15 @@ def save(path: Path, step: Step, about: dict) -> None:
     about: what decides the run's numbers (JSON values); `load` checks it. The last checkpoint but
     one stays beside it as `<path>.previous`. A `best` that is `meta` is not written twice.
     """
-    _tidy(path)
     tensors = {"generator": step.generator, "losses": step.losses, "scores": step.scores}
     now_best = step.best.keys() == step.meta.keys() and all(
         torch.equal(p, step.best[name]) for name, p in step.meta.items()
     )
     for part in ("meta", "optimizer") if now_best else ("meta", "optimizer", "best"):
         tensors |= {f"{part}/{k}": p for k, p in getattr(step, part).items()}
-    path = Path(path)
-    fresh = _write(path, tensors, iteration=step.iteration, about=about, now_best=now_best)
-    if path.exists():
-        path.replace(_previous(path))
-    fresh.replace(path)
+    save_tensors(
+        path, tensors, about, before=_previous(path), iteration=step.iteration, now_best=now_best
+    )
 
 
 def load(path: Path, about: dict, device: torch.device | str = "cpu") -> Step | None:
@@ -54,7 +51,7 @@ def load(path: Path, about: dict, device: torch.device | str = "cpu") -> Step | 
     damaged = []
     for candidate in (path, _previous(path)):
         try:
-            metadata, tensors = _read(candidate)
+            metadata, tensors = read(candidate)
         except FileNotFoundError:
             continue
         except ValueError as damage:
@@ -114,20 +111,21 @@ def resumable(
     resume=resume)`. Saves every `seconds` and at the end, also when the reader interrupts. A run
     that is complete yields its last Step.
     """
-    step = load(path, about, device)
-    saved, unsaved = time.monotonic(), False
-    if step is not None:
-        yield step
-    try:
-        for step in steps(step):
-            unsaved = True
-            if time.monotonic() - saved > seconds:
-                save(path, step, about)
-                saved, unsaved = time.monotonic(), False
+    with alone(path):
+        step = load(path, about, device)
+        saved, unsaved = time.monotonic(), False
+        if step is not None:
             yield step
-    finally:
-        if unsaved:
-            save(path, step, about)
+        try:
+            for step in steps(step):
+                unsaved = True
+                if time.monotonic() - saved > seconds:
+                    save(path, step, about)
+                    saved, unsaved = time.monotonic(), False
+                yield step
+        finally:
+            if unsaved:
+                save(path, step, about)
 
 
 def remembered(
@@ -176,9 +174,8 @@ def place(about: dict) -> Path:
 
 
 def keep(path: Path, params: Params, about: dict) -> None:
-    """Writes parameters as one small safetensors file, `about` (JSON values) in its header;
-    atomically."""
-    _write(Path(path), params, about=about).replace(path)
+    """Writes parameters as one small safetensors file, `about` (JSON values) in its header."""
+    save_tensors(path, params, about)
 
 
 def light(params: Params, beside: Params, limit: int = LIMIT) -> Params:
@@ -196,18 +193,13 @@ def kept(path: Path, device: torch.device | str = "cpu") -> tuple[Params, dict]:
     """
     if not Path(path).exists():
         raise FileNotFoundError(f"{path} is not here; `python -m mamlkit bank` makes it")
-    metadata, params = _read(Path(path))
+    metadata, params = read(Path(path))
     return {k: p.to(device) for k, p in params.items()}, metadata["about"]
 
 
 def _previous(path: Path) -> Path:
+    path = Path(path)
     return path.with_name(path.name + ".previous")
-
-
-def _tidy(path: Path) -> None:
-    """Removes what a kill during an earlier write left beside `path`."""
-    for left in Path(path).parent.glob(f"{Path(path).name}.*.new"):
-        left.unlink(missing_ok=True)
 
 
 def _digest(tensors, metadata) -> str:
@@ -221,23 +213,26 @@ def _digest(tensors, metadata) -> str:
     return digest.hexdigest()
 
 
-def _write(path, tensors, **metadata) -> Path:
-    """Writes a whole new file beside `path`. The format sorts names, and a vector of parameters
-    needs their order."""
-    tensors = {
-        k: t.detach().cpu().contiguous().clone() for k, t in tensors.items()
-    }  # the format refuses shared memory
-    metadata |= {"names": list(tensors)}
+def save_tensors(
+    path: Path, tensors: Params, about: dict, *, before: Path | None = None, **metadata
+) -> None:
+    """Writes tensors by name and, in the header, `about` and what else is said (JSON values).
+
+    The file holds a digest of all of it, which `read` checks. before: see `files.write`.
+    """
+    # The format refuses shared memory, and sorts names: a vector of parameters needs their order.
+    tensors = {k: t.detach().cpu().contiguous().clone() for k, t in tensors.items()}
+    metadata |= {"about": about, "names": list(tensors)}
     metadata |= {"digest": _digest(tensors, metadata)}
-    path.parent.mkdir(parents=True, exist_ok=True)
-    fresh = path.with_name(f"{path.name}.{os.getpid()}.new")
-    save_file(tensors, fresh, {k: json.dumps(v) for k, v in metadata.items()})
-    with open(fresh, "rb") as file:
-        os.fsync(file.fileno())
-    return fresh
+    header = {k: json.dumps(v) for k, v in metadata.items()}
+    write(path, lambda fresh: save_file(tensors, fresh, header), before=before)
 
 
-def _read(path: Path) -> tuple[dict, Params]:
+def read(path: Path) -> tuple[dict, Params]:
+    """(what the header says, the tensors) of a file that `save_tensors` wrote.
+
+    Raises FileNotFoundError, and ValueError if the file is damaged.
+    """
     if not path.exists():
         raise FileNotFoundError(path)
     try:

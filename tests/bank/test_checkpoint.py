@@ -16,6 +16,7 @@ from pathlib import Path
 
 import torch
 
+from mamlkit import files
 from mamlkit.bank import checkpoint
 from mamlkit.bank.checkpoint import LIMIT, keep, kept, light, load, place, resumable, save
 from mamlkit.families.sinusoid import sinusoid
@@ -602,7 +603,7 @@ def test_kept_parameters_are_replaced_whole(tmp_path, monkeypatch):
     path = tmp_path / "maml.safetensors"
     keep(path, {"w": torch.zeros(3)}, {})
     monkeypatch.setattr(
-        checkpoint.os, "fsync", lambda _: (_ for _ in ()).throw(OSError("the disk is full"))
+        files.os, "fsync", lambda _: (_ for _ in ()).throw(OSError("the disk is full"))
     )
     with pytest.raises(OSError, match="full"):
         keep(path, {"w": torch.ones(3)}, {})

@@ -1,0 +1,241 @@
+"""An experiment as a value, and what the bank keeps of it: one small file for each cell."""
+
+import json
+import time
+from collections import deque
+from collections.abc import Callable, Iterator, Mapping
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import torch
+from torch import Tensor
+
+from mamlkit.bank.budget import PROFILES
+from mamlkit.bank.checkpoint import read, resumable, save_tensors
+from mamlkit.bank.provenance import commit, describe
+from mamlkit.machine import ROOT
+from mamlkit.train import Step
+from mamlkit.trees import Params
+
+Setting = Mapping[str, Any]  # JSON values that a reader understands; "method" and "seed" are two
+TOLERANCE = 1e-4  # relative: between two processors a beginning agrees to about 1e-6
+UPDATES = 5  # of a training's first updates a fingerprint is made of
+LIMIT = 980_000  # bytes of a result's tensors: what is committed stays under 1 MB with its header
+EXACT, EACH = 2_000, 100  # of a loss curve the first values are kept, then means of so many
+
+
+class Experiment(NamedTuple):
+    """What is run, as pure functions of a setting: all of them belong to a module, so that
+    another process can be told which.
+
+    name: its name in the bank. cells: (budget, how many seeds or None) -> a setting for each cell,
+    by the cell's name, e.g. "maml-0". steps: (setting, where to resume or None, where to stop or
+    None) -> the Steps of the training; a stop shortens a run and nothing else, schedules included.
+    measure: (setting, last Step) -> the parameters that are kept and what was measured on test
+    tasks. begin: setting -> the numbers by which a kept result is known, see `first_losses`.
+    cost: setting -> about how many seconds one core takes.
+    """
+
+    name: str
+    cells: Callable[[str, int | None], dict[str, Setting]]
+    steps: Callable[[Setting, Step | None, int | None], Iterator[Step]]
+    measure: Callable[[Setting, Step], tuple[Params, dict[str, Tensor]]]
+    begin: Callable[[Setting], Tensor]
+    cost: Callable[[Setting], float]
+
+
+class Result(NamedTuple):
+    """What is kept of a cell. about: its setting, beginning, commit, device, versions, seconds."""
+
+    params: Params
+    measured: dict[str, Tensor]
+    about: dict[str, Any]
+
+    @property
+    def setting(self) -> dict[str, Any]:
+        return self.about["setting"]
+
+
+def first_losses(steps: Callable[[Setting, None, int], Iterator[Step]], setting: Setting) -> Tensor:
+    """The usual `begin`: the losses of a training's first updates, run eagerly."""
+    return last(steps(setting, None, UPDATES)).losses[:UPDATES]
+
+
+def last(items: Iterator[Step]) -> Step:
+    """The last of the items; there must be one."""
+    return deque(items, maxlen=1).pop()
+    found = None
+    for found in items:
+        pass
+    return found
+
+
+def folder(budget: str) -> Path:
+    """Where results of a budget are kept: those of the paper's are committed."""
+    if budget not in PROFILES:
+        raise ValueError(f'profile "{budget}" is unknown; allowed are {", ".join(PROFILES)}')
+    return (
+        ROOT / "data" / "bank" if budget == "paper" else ROOT / "data" / "cache" / "bank" / budget
+    )
+
+
+def path(experiment: Experiment, cell: str, budget: str = "paper") -> Path:
+    """The file of one cell."""
+    return folder(budget) / experiment.name / f"{cell}.safetensors"
+
+
+def load(experiment: Experiment, budget: str = "paper") -> dict[str, Result]:
+    """The kept results of an experiment by cell, as far as they are there, of up to ten seeds.
+
+    Raises ValueError if a file is damaged, or was made with another setting than the experiment's.
+    """
+    asked = experiment.cells(budget, 10)
+    return {
+        cell: _load(experiment, cell, setting, budget)
+        for cell, setting in asked.items()
+        if path(experiment, cell, budget).exists()
+    }
+
+
+def _load(experiment, cell, setting, budget) -> Result:
+    file = path(experiment, cell, budget)
+    metadata, tensors = read(file)
+    about = metadata["about"]
+    if differs := _difference(about["setting"], setting):
+        raise ValueError(
+            f"{file} was made with {differs[1]} where the experiment now says {differs[2]}: "
+            "delete the file to have it made anew"
+        )
+    part = lambda prefix: {
+        k.removeprefix(prefix): t for k, t in tensors.items() if k.startswith(prefix)
+    }
+    return Result(
+        {k: p.float() if p.dtype == torch.half else p for k, p in part("params/").items()},
+        part("measured/"),
+        about,
+    )
+
+
+def _difference(kept: Setting, asked: Setting) -> tuple[str, str, str] | None:
+    """The first setting in which a kept result and an asked one differ, in words."""
+    asked = json.loads(json.dumps(asked))
+    for name in {**asked, **kept}:
+        if kept.get(name) != asked.get(name):
+            return name, f"{name} {kept.get(name)}", f"{name} {asked.get(name)}"
+    return None
+
+
+def make(experiment: Experiment, cell: str, setting: Setting, budget: str, progress=None) -> Path:
+    """Trains a cell, measures it and keeps it: what `run` does in a process of its own.
+
+    The training goes on where an earlier one stopped. progress: wraps the Steps.
+    Raises ValueError if another process makes this cell.
+    """
+    begin, started = time.monotonic(), commit()
+    run = ROOT / "data" / "cache" / "runs" / budget / experiment.name / f"{cell}.safetensors"
+    steps = resumable(
+        run, lambda resume: experiment.steps(setting, resume, None), about=dict(setting)
+    )
+    step = last(progress(steps) if progress else steps)
+    params, measured = experiment.measure(setting, step)
+    about = dict(
+        setting=dict(setting),
+        beginning=[float(x) for x in fingerprint(experiment, setting)],
+        commit=started,
+        command=f"python -m mamlkit bank --only {experiment.name}",
+        seconds=round(time.monotonic() - begin),
+        date=datetime.now(UTC).strftime("%Y-%m-%d"),
+        **describe(),
+    )
+    file = keep(experiment, cell, budget, params, measured | curve(step.losses), about)
+    for done in (run, run.with_name(f"{run.name}.previous")):
+        done.unlink(missing_ok=True)
+    return file
+
+
+def keep(experiment, cell, budget, params, measured, about) -> Path:
+    """Writes a result; parameters go to half precision where the file would pass 1 MB."""
+    size = sum(t.numel() * t.element_size() for part in (params, measured) for t in part.values())
+    halved = {k: p.half() if size > LIMIT else p for k, p in params.items()}
+    tensors = {f"params/{k}": p for k, p in halved.items()}
+    tensors |= {f"measured/{k}": t for k, t in measured.items()}
+    file = path(experiment, cell, budget)
+    save_tensors(file, tensors, about)
+    return file
+
+
+def curve(losses: Tensor) -> dict[str, Tensor]:
+    """A training's losses as they are kept: the first ones as they were, then means of a hundred.
+
+    `compare` holds another run against them.
+    """
+    if not len(losses):
+        return {}
+    later = losses[EXACT:]
+    means = later[: len(later) // EACH * EACH].unflatten(0, (-1, EACH)).mean(1)
+    return {"losses": losses[:EXACT].clone(), "later losses": means}
+
+
+def fingerprint(experiment: Experiment, setting: Setting) -> Tensor:
+    """How a cell's run begins, eagerly, on one thread of a CPU."""
+    threads = torch.get_num_threads()
+    torch.set_num_threads(1)
+    try:
+        return experiment.begin(setting).double()
+    finally:
+        torch.set_num_threads(threads)
+
+
+def check(experiment: Experiment, cell: str, budget: str = "paper") -> str:
+    """Says "same" if a kept result begins as the code of today does, else where it differs.
+
+    Raises ValueError if the file is damaged or was made with another setting.
+    """
+    setting = experiment.cells(budget, 10)[cell]
+    kept = torch.tensor(_load(experiment, cell, setting, budget).about["beginning"]).double()
+    return compare(fingerprint(experiment, setting), kept)
+
+
+def compare(now: Tensor, kept: Tensor, tolerance: float = TOLERANCE) -> str:
+    """Says "same" if two beginnings agree, else the first update at which they differ."""
+    if len(now) != len(kept):
+        return f"differs: {len(now)} numbers, kept {len(kept)}"
+    apart = ~torch.isclose(now.double(), kept.double(), rtol=tolerance, atol=1e-7, equal_nan=True)
+    if not apart.any():
+        return "same"
+    first = int(apart.int().argmax())
+    return f"differs at update {first + 1}: {now[first]:.7g}, kept {kept[first]:.7g}"
+
+
+def follows(
+    losses: Tensor,
+    kept: Result,
+    setting: Setting,
+    *,
+    exact: int = UPDATES,
+    band: float = 0.2,
+) -> str:
+    """Holds a run of today against a kept one: in words, how far they agree.
+
+    At the kept setting the run *is* the beginning of the kept one: the first `exact` updates agree
+    to `TOLERANCE`; later ones, which rounding drives apart, to a share `band` in means of a
+    hundred. Another setting has nothing to agree with, and is told so.
+    Raises ValueError naming the first iteration that differs.
+    """
+    if other := _difference(kept.setting, setting):
+        return f"Not compared with the bank: {other[2]} here, {other[1]} there."
+    first = kept.measured["losses"]
+    found = compare(losses[:exact], first[: len(losses[:exact])])
+    if found != "same":
+        raise ValueError(f"this run is not the beginning of the banked one: it {found}")
+    n = min(len(losses), len(first)) // EACH * EACH
+    ours, theirs = (x[:n].unflatten(0, (-1, EACH)).mean(1) for x in (losses, first))
+    apart = (ours - theirs).abs() > band * theirs.abs()
+    if n and apart.any():
+        where = int(apart.int().argmax())
+        raise ValueError(
+            f"this run is not the beginning of the banked one: in iterations {where * EACH + 1} "
+            f"to {(where + 1) * EACH} its mean loss is {ours[where]:.4g}, kept {theirs[where]:.4g}"
+        )
+    return f"Agrees with the bank up to iteration {max(n, min(len(losses), exact)):,}."

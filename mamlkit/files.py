@@ -1,0 +1,77 @@
+"""Files that are there whole or not at all, and that one run at a time writes."""
+
+import os
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+from filelock import FileLock, Timeout
+
+
+def write(
+    path: Path, content: str | bytes | Callable[[Path], object], *, before: Path | None = None
+) -> Path:
+    """Writes a file so that a kill, an error or a full disk at any moment leaves the old one whole.
+
+    content: text (written as UTF-8), bytes, or a function that writes them to the path it is
+    given. before: where the file that stood at `path` goes.
+    Raises OSError if the place cannot be written; then nothing has changed. Returns `path`.
+    """
+    path = Path(path)
+    path.parent.mkdir(parents=True, exist_ok=True)
+    _tidy(path)
+    fresh = path.with_name(f".{path.name}.{os.getpid()}.tmp")
+    try:
+        if callable(content):
+            content(fresh)
+        else:
+            fresh.write_bytes(content.encode() if isinstance(content, str) else content)
+        with open(fresh, "rb") as file:
+            os.fsync(file.fileno())
+        if before is not None and path.exists():
+            path.replace(before)
+        return fresh.replace(path)
+    except BaseException:
+        fresh.unlink(missing_ok=True)
+        raise
+
+
+@contextmanager
+def alone(path: Path) -> Iterator[None]:
+    """While this lasts, no other process that asks for `path` gets it; a killed one gives it back.
+
+    Raises ValueError if another process has it.
+    """
+    path = Path(path)
+    path.parent.mkdir(parents=True, exist_ok=True)
+    place = path.with_name(f".{path.name}.lock")
+    lock = FileLock(place, timeout=0)
+    try:
+        lock.acquire()
+    except Timeout:
+        raise ValueError(
+            f"{path} is being written by another run; wait until it has ended, or stop it"
+        ) from None
+    try:
+        yield
+    finally:
+        place.unlink(missing_ok=True)  # still ours: whoever waits for it sees that it is gone
+        lock.release()
+
+
+def _tidy(path: Path) -> None:
+    """Removes what killed processes left of `path`."""
+    for left in path.parent.glob(f".{path.name}.*.tmp"):
+        owner = left.name.removesuffix(".tmp").rpartition(".")[2]
+        if owner.isdigit() and not _alive(int(owner)):
+            left.unlink(missing_ok=True)
+
+
+def _alive(process: int) -> bool:
+    try:
+        os.kill(process, 0)
+    except ProcessLookupError:
+        return False
+    except PermissionError:
+        return True
+    return True

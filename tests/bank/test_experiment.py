@@ -1,0 +1,77 @@
+import pytest
+import torch
+
+from mamlkit.bank import experiment as bank
+from mamlkit.bank.experiment import check, compare, curve, fingerprint, load, make, path
+from tests.bank import tiny
+from tests.bank.tiny import TINY
+
+
+@pytest.fixture
+def kept(tmp_path, monkeypatch):
+    """The tiny experiment, banked in a folder of its own."""
+    monkeypatch.setattr(bank, "ROOT", tmp_path)
+    for cell, setting in TINY.cells("smoke", None).items():
+        make(TINY, cell, setting, "smoke")
+    return TINY
+
+
+def test_what_was_made_is_found_again_with_its_setting_and_its_origin(kept):
+    found = load(TINY, "smoke")
+    assert list(found) == ["maml-0", "maml-1", "fomaml-0", "fomaml-1"]
+    result = found["fomaml-1"]
+    assert result.setting == TINY.cells("smoke", None)["fomaml-1"]
+    assert result.measured["error"].shape == (11, 2) and len(result.measured["losses"]) == 6
+    assert result.about["beginning"] == result.measured["losses"][:5].double().tolist()
+    assert {"commit", "device", "torch", "python", "seconds", "date", "command"} <= {*result.about}
+    again = tiny.steps(result.setting)
+    assert torch.equal(bank.last(again).meta["layer0.weight"], result.params["layer0.weight"])
+    assert not list(path(TINY, "maml-0", "smoke").parents[3].rglob("*.tmp"))
+
+
+def test_a_result_is_known_by_how_it_begins(kept, monkeypatch):
+    assert [check(TINY, cell, "smoke") for cell in load(TINY, "smoke")] == ["same"] * 4
+    right = tiny.learner
+    monkeypatch.setattr(tiny, "learner", lambda s: right({**s, "alpha": 1.01 * s["alpha"]}))
+    assert check(TINY, "maml-0", "smoke").startswith("differs at update 1: ")
+
+
+def test_a_changed_setting_is_another_result(kept, monkeypatch):
+    other = TINY._replace(
+        cells=lambda budget, seeds=None: {
+            cell: s | {"alpha": 0.0101} for cell, s in tiny.cells(budget, seeds).items()
+        }
+    )
+    with pytest.raises(ValueError, match="was made with alpha 0.01 where the experiment now says"):
+        load(other, "smoke")
+
+
+def test_comparing_names_the_first_update_that_differs():
+    kept = torch.tensor([3.0, 2.0, 1.0])
+    assert compare(kept * (1 + 1e-6), kept) == "same"
+    assert compare(torch.tensor([3.0, 2.1, 0.0]), kept) == "differs at update 2: 2.1, kept 2"
+    assert compare(kept[:2], kept) == "differs: 2 numbers, kept 3"
+    assert compare(torch.tensor([3.0, float("nan"), 1.0]), kept).startswith("differs at update 2")
+
+
+def test_a_curve_is_kept_exactly_at_first_and_then_by_its_means():
+    losses = torch.arange(2_350.0)
+    kept = curve(losses)
+    assert torch.equal(kept["losses"], losses[:2_000])
+    assert kept["later losses"].tolist() == [2_049.5, 2_149.5, 2_249.5]
+    assert curve(torch.empty(0)) == {}
+
+
+def test_large_parameters_are_kept_in_half_precision_and_read_in_full(tmp_path, monkeypatch):
+    monkeypatch.setattr(bank, "ROOT", tmp_path)
+    params = {"w": torch.full((300_000,), 1.0009765625)}
+    setting = TINY.cells("smoke", None)["maml-0"]
+    bank.keep(TINY, "maml-0", "smoke", params, {}, {"setting": setting})
+    assert path(TINY, "maml-0", "smoke").stat().st_size < 1e6
+    assert torch.equal(load(TINY, "smoke")["maml-0"].params["w"], params["w"])
+
+
+def test_a_beginning_leaves_the_number_of_threads_as_it_was():
+    before = torch.get_num_threads()
+    fingerprint(TINY, TINY.cells("smoke", None)["maml-0"])
+    assert torch.get_num_threads() == before

@@ -1,0 +1,70 @@
+"""A tiny experiment: sines, a small net, two methods, seconds."""
+
+from functools import partial
+
+import torch
+
+from mamlkit.bank.experiment import Experiment, first_losses
+from mamlkit.evaluate import evaluate, on_query
+from mamlkit.families.sinusoid import sinusoid
+from mamlkit.losses import mse
+from mamlkit.machine import seeded
+from mamlkit.nets import mlp
+from mamlkit.optimizer import adam
+from mamlkit.task import sample
+from mamlkit.train import train
+from mamlkit.variants.fomaml import fomaml
+from mamlkit.variants.maml import maml
+
+NET, WAVES = mlp(1, 7, 5, 1), sinusoid(shots=3, queries=4)
+VARIANTS = {"maml": maml, "fomaml": fomaml}
+
+
+def cells(budget, seeds=None):
+    size = {"smoke": 6, "quick": 300, "paper": 900}[budget]
+    setting = dict(alpha=0.01, beta=0.001, tasks=2, iterations=size)
+    return {
+        f"{method}-{seed}": dict(method=method, seed=seed, **setting)
+        for method in VARIANTS
+        for seed in range(seeds or 2)
+    }
+
+
+def learner(setting):
+    return VARIANTS[setting["method"]](mse(NET.forward), alpha=setting["alpha"], steps=1)
+
+
+def steps(setting, resume=None, until=None):
+    generator = seeded(setting["seed"])
+    return train(
+        learner(setting),
+        NET.init(generator),
+        WAVES,
+        adam(setting["beta"]),
+        generator=generator,
+        tasks=setting["tasks"],
+        iterations=until or setting["iterations"],
+        compiled=False,
+        resume=resume,
+    )
+
+
+def measure(setting, step):
+    tasks = sample(WAVES, seeded(10_000), 11)
+    return step.meta, {
+        "error": evaluate(learner(setting), step.meta, tasks, on_query(mse(NET.forward)))
+    }
+
+
+TINY = Experiment("tiny", cells, steps, measure, partial(first_losses, steps), lambda setting: 1.0)
+SLOW = TINY._replace(name="slow", cost=lambda setting: 7_200.0)
+
+
+def stuck(setting, resume=None, until=None):
+    """Never ends by itself."""
+    for step in steps(setting | {"iterations": 1_000_000}, resume, until):
+        torch.zeros(1)
+        yield step
+
+
+STUCK = TINY._replace(name="stuck", steps=stuck)
