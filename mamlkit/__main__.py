@@ -125,30 +125,45 @@ def _list(options) -> int:
 
 
 def _bank(options, rest, command) -> int:
-    from mamlkit.book import bank
+    from mamlkit.bank import work
+    from mamlkit.studies.catalogue import find
 
     if options.minutes is not None and not 0 < options.minutes < float("inf"):
         raise ValueError(f"--minutes {options.minutes:g} is refused: it must be above 0")
-    if options.seed is not None and options.seed < 0:
-        raise ValueError(f"--seed {options.seed} is refused: it must be 0 or more")
     if options.seeds is not None and not 1 <= options.seeds <= 10:
         raise ValueError(f"--seeds {options.seeds} is refused: it must be from 1 to 10")
-    values = {"profile": options.profile} | {
-        name: v for name, v in (("seed", options.seed), ("seeds", options.seeds)) if v is not None
-    }
-    every = bank.find(
-        options.only,
-        book.notebooks(options.folder),
-        lambda names: book.find(names, options.folder),
-        options.profile,
-    )
-    return bank.bank(
-        every,
-        values=values,
-        minutes=options.minutes,
-        results=bank.results_of(options.profile),
-        command=command,
-    )
+    chosen = find(options.only)
+    if options.list:
+        for line in work.listing(chosen, options.profile, options.seeds):
+            print(line)
+        return 0
+    if options.check:
+        found = dict(work.checks(chosen, options.profile))
+        for name, says in found.items():
+            print(f"{name}: {says}", flush=True)
+        return 1 if set(found.values()) - {"same"} else 0
+    jobs = work.missing(chosen, options.profile, options.seeds)
+    if not jobs:
+        print("All of it is banked.")
+    return work.run(jobs, options.minutes)
+
+
+def _judge(options, rest, command) -> int:
+    from mamlkit.audit import bench
+    from mamlkit.audit.judging import judge
+    from mamlkit.bank.provenance import commit
+
+    if options.independent:
+        from mamlkit.audit.independent import agree
+
+        return 0 if agree(print) else 1
+    if commit().endswith("+") and not options.draft:
+        raise ValueError(
+            "package or notebooks differ from the last commit, and a record must name a commit "
+            "that makes it: commit first, or try it with --draft"
+        )
+    print(f"{len(list(judge(bench.modules())))} records written to data/claims")
+    return 0
 
 
 def _notebooks(options, rest, command) -> int:
@@ -373,15 +388,16 @@ def _parser() -> argparse.ArgumentParser:
     bank = add(
         "bank",
         _bank,
-        "run what the committed results are made from, at the paper's budget",
-        "Each notebook or experiment whose records are missing or stale runs as a plain script: it needs torch, but no Jupyter.\n"
-        "The records of the paper's budget go to data/, those of another profile to data/cache/bank/.\n"
-        "Exit status: 0 all is banked, 1 a notebook failed, 3 time ran out.",
+        "train what the committed results are made from",
+        "Each cell of an experiment that is not there yet is trained in a process of its own,\n"
+        "goes on where it was interrupted, and is kept as one file: those of the paper's budget in\n"
+        "data/bank, others in data/cache/bank. It needs torch, but no Jupyter.\n"
+        "Exit status: 0 all is banked, 1 a cell failed or a check differs, 3 time ran out.",
         [
-            "bank",
-            "bank --only 01 --minutes 25",
-            "bank --only omniglot-5w1s --seeds 3",
-            "bank --profile smoke",
+            "bank --list",
+            "bank --only omniglot-5w1s-cpu --seeds 3",
+            "bank --minutes 25",
+            "bank --check",
         ],
     )
     bank.add_argument(
@@ -392,7 +408,7 @@ def _parser() -> argparse.ArgumentParser:
         action="append",
         default=[],
         metavar="NAME",
-        help="only this notebook, or this experiment of one; may be given again",
+        help="only this experiment; may be given again",
     )
     bank.add_argument(
         "--minutes",
@@ -400,12 +416,26 @@ def _parser() -> argparse.ArgumentParser:
         metavar="N",
         help="stop after so long; the same command goes on from there",
     )
-    bank.add_argument("--seed", type=int, help="another first seed than the notebook's own")
     bank.add_argument(
-        "--seeds",
-        type=int,
-        metavar="N",
-        help="so many seeds, of notebooks that have this parameter; what is banked of them is read",
+        "--seeds", type=int, metavar="N", help="so many seeds; what is banked of them stays"
+    )
+    bank.add_argument(
+        "--check", action="store_true", help="does what is kept still begin as the code does?"
+    )
+    bank.add_argument("--list", action="store_true", help="say what there is, and run nothing")
+
+    judge = add(
+        "judge",
+        _judge,
+        "write the record of every claim anew from what is banked",
+        "Nothing is trained. The commit must be clean: every record names it.",
+        ["judge", "judge --independent"],
+    )
+    judge.add_argument("--draft", action="store_true", help="also from a tree with changes")
+    judge.add_argument(
+        "--independent",
+        action="store_true",
+        help="re-read the banked networks with code that shares no line with the package",
     )
 
     notebooks = add(
