@@ -21,6 +21,7 @@ from mamlkit.trees import Params
 Setting = Mapping[str, Any]  # JSON values that a reader understands; "method" and "seed" are two
 TOLERANCE = 1e-4  # relative: between two processors a beginning agrees to about 1e-6
 UPDATES = 5  # of a training's first updates a fingerprint is made of
+SAVE_EVERY = 10.0  # seconds of training that a kill may cost
 LIMIT = 980_000  # bytes of a result's tensors: what is committed stays under 1 MB with its header
 EXACT, EACH = 2_000, 100  # of a loss curve the first values are kept, then means of so many
 
@@ -65,10 +66,6 @@ def first_losses(steps: Callable[[Setting, None, int], Iterator[Step]], setting:
 def last(items: Iterator[Step]) -> Step:
     """The last of the items; there must be one."""
     return deque(items, maxlen=1).pop()
-    found = None
-    for found in items:
-        pass
-    return found
 
 
 def folder(budget: str) -> Path:
@@ -135,7 +132,10 @@ def make(experiment: Experiment, cell: str, setting: Setting, budget: str, progr
     begin, started = time.monotonic(), commit()
     run = ROOT / "data" / "cache" / "runs" / budget / experiment.name / f"{cell}.safetensors"
     steps = resumable(
-        run, lambda resume: experiment.steps(setting, resume, None), about=dict(setting)
+        run,
+        lambda resume: experiment.steps(setting, resume, None),
+        about=dict(setting),
+        seconds=SAVE_EVERY,
     )
     step = last(progress(steps) if progress else steps)
     params, measured = experiment.measure(setting, step)
