@@ -204,7 +204,10 @@ def test_imports_are_seen():
         ),
         ({"wizards/merlin": ""}, 'wizards/merlin.py is on no floor: place "wizards" in FLOOR'),
         ({"train": "import matplotlib.pyplot as plt"}, "train.py imports matplotlib at its top"),
-        ({"show/plots": "from IPython.display import display"}, "show/plots.py imports IPython at its top"),
+        (
+            {"show/plots": "from IPython.display import display"},
+            "show/plots.py imports IPython at its top",
+        ),
     ],
     ids=lambda value: "" if isinstance(value, str) else next(iter(value)),
 )

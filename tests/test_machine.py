@@ -1,14 +1,9 @@
 import re
-import shutil
-import subprocess
 
 import pytest
 import torch
 
-from mamlkit import machine
-from mamlkit.bank.provenance import commit, describe, installed
-from mamlkit.inner import inner_step
-from mamlkit.machine import ROOT, choose_device, seeded, source_key
+from mamlkit.machine import choose_device, seeded
 
 
 @pytest.mark.parametrize(
@@ -58,80 +53,3 @@ def test_a_seeded_generator_draws_its_seed_and_leaves_the_global_one_alone():
     first, again, other = (torch.rand(5, generator=seeded(seed)) for seed in (3, 3, 4))
     assert torch.equal(first, again) and not torch.equal(first, other)
     assert seeded(3).device == torch.device("cpu") and torch.equal(state, torch.get_rng_state())
-
-
-def test_a_record_names_device_and_versions():
-    said = describe()
-    assert said.keys() == {"device", "python", "torch", "numpy"} and all(
-        isinstance(v, str) for v in said.values()
-    )
-    assert (
-        said["device"].startswith("cpu (")
-        and said["torch"] == installed("torch") == torch.__version__
-    )
-    assert installed("no-such-package-at-all") == "not installed"
-
-
-@pytest.fixture
-def source(tmp_path, monkeypatch):
-    """A copy of the package that `machine` takes for the source tree."""
-    shutil.copytree(
-        ROOT / "mamlkit", tmp_path / "mamlkit", ignore=shutil.ignore_patterns("__pycache__")
-    )
-    (tmp_path / "notebooks").mkdir()
-    monkeypatch.setattr(machine, "ROOT", tmp_path)
-    for name in ("GIT_DIR", "GIT_WORK_TREE", "GIT_INDEX_FILE"):
-        monkeypatch.delenv(name, raising=False)
-    return tmp_path
-
-
-def test_commit_says_when_sources_differ_from_it(source):
-    def git(*words):
-        subprocess.run(
-            ["git", "-C", source, "-c", "user.name=a", "-c", "user.email=a@b", *words],
-            check=True,
-            capture_output=True,
-        )
-
-    (source / "notebooks" / "01.py").write_text("a = 1\n")
-    (source / "README.md").write_text("words\n")
-    git("init", "-q")
-    git("add", "-A")
-    git("commit", "-q", "-m", "all")
-    clean = commit()
-    assert re.fullmatch(r"[0-9a-f]{10}", clean)
-    (source / "README.md").write_text("other words\n")
-    assert commit() == clean, "text outside package and notebooks does not count"
-    (source / "notebooks" / "01.py").write_text("a = 2\n")
-    assert commit() == clean + "+"
-    git("commit", "-q", "-a", "-m", "b")
-    assert commit() != clean and not commit().endswith("+")
-    (source / "mamlkit" / "fresh.py").write_text("")
-    assert commit().endswith("+"), "a file that git does not know yet counts"
-
-
-def test_commit_outside_of_git_is_unknown(source, monkeypatch):
-    monkeypatch.setenv("GIT_CEILING_DIRECTORIES", str(source.parent))
-    assert commit() == "unknown"
-
-
-def test_source_key_changes_with_code_and_not_with_words(source):
-    before = source_key(inner_step)
-    inner = source / "mamlkit" / "inner.py"
-    text = inner.read_text()
-    inner.write_text(
-        text.replace('"""One gradient step', '# a comment\n    """Just one gradient step').replace(
-            "# a comment\n    ", ""
-        )
-    )
-    assert inner.read_text() != text and source_key(inner_step) == before, (
-        "a docstring does not count"
-    )
-    inner.write_text(text + "\n# a comment\n")
-    assert source_key(inner_step) == before
-    inner.write_text(text.replace("p - alphas[name]", "p + alphas[name]"))
-    assert inner.read_text() != text and source_key(inner_step) != before
-    inner.write_text(text)
-    assert source_key(inner_step) == before
-    (source / "mamlkit" / "variants" / "new.py").write_text("a = 1\n")
-    assert source_key(inner_step) == before, "a file that the run does not use does not count"

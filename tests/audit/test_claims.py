@@ -283,7 +283,9 @@ JUDGES = {name: module for module in bench.modules() for name in module.JUDGES}
 def test_every_claim_has_one_judge():
     judged = [name for module in bench.modules() for name in module.JUDGES]
     assert len(judged) == len(set(judged)), "a claim with two judges"
-    open_ = {c for c, e in ledger().items() if claims.testable(e) and "reason" not in e} - set(judged)
+    open_ = {c for c, e in ledger().items() if claims.testable(e) and "reason" not in e} - set(
+        judged
+    )
     assert not open_, "claims that nobody judges"
     assert set(judged) <= {c for c, e in ledger().items() if claims.testable(e)}
 
