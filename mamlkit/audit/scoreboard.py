@@ -1,18 +1,68 @@
-"""The scoreboard: every verdict in one place, and every number that the paper states beside
-ours."""
+"""The scoreboard: every verdict in one picture and one list, and the paper's numbers beside ours."""
 
 from collections.abc import Iterable, Mapping
 from html import escape
 
-from mamlkit.audit.claims import MARKS, VERDICTS
-from mamlkit.show.plots import LOOKS, QUIET, canvas
+from mamlkit.audit.claims import KINDS, VERDICTS, kind, worded
+from mamlkit.show.plots import GROUND, INK, LOOKS, QUIET, canvas
+
+# One colour a verdict, told apart by readers who do not see all colours.
+COLORS = {
+    "reproduced": "#009E73",
+    "answered": "#56B4E9",
+    "partial": "#F0E442",
+    "not reproduced": "#E69F00",
+    "refuted as stated": "#D55E00",
+    "not tested": "#d5d5d0",
+    "not testable": "#f3f3ef",
+}
+
+
+def squares(rows: Iterable[Mapping], title: str):
+    """A square for each claim, a row for each section of the paper, coloured by verdict; hatched
+    where the training was smaller than the paper's. Returns the figure."""
+    sections: dict[str, list[Mapping]] = {}
+    for row in rows:
+        sections.setdefault(row["section"], []).append(row)
+    fig, ax = canvas(title, height=0.9 + 0.24 * len(sections))
+    from matplotlib.patches import Patch, Rectangle
+
+    for y, of in enumerate(sections.values()):
+        for x, row in enumerate(sorted(of, key=lambda r: VERDICTS.index(r["verdict"]))):
+            small = kind(row) == "smaller"
+            ax.add_patch(
+                Rectangle(
+                    (x + 0.08, y + 0.1),
+                    0.84,
+                    0.8,
+                    facecolor=COLORS[row["verdict"]],
+                    edgecolor=GROUND if small else "none",
+                    hatch="////" if small else None,
+                    linewidth=0,
+                )
+            )
+    widest = max(map(len, sections.values()))
+    ax.set(xlim=(0, widest), ylim=(len(sections), 0), xticks=[])
+    ax.set_yticks([y + 0.5 for y in range(len(sections))], list(sections))
+    ax.grid(visible=False)
+    ax.spines[:].set_visible(False)
+    ax.tick_params(length=0)
+    shown = [v for v in VERDICTS if any(r["verdict"] == v for of in sections.values() for r in of)]
+    marks = [Patch(facecolor=COLORS[v], label=v) for v in shown]
+    marks.append(Patch(facecolor="#bbbbbb", edgecolor=GROUND, hatch="////", label="smaller budget"))
+    ax.legend(handles=marks, loc="lower right", frameon=False, fontsize=8, labelcolor=INK)
+    return fig
 
 
 def numbers(rows: Iterable[Mapping]) -> list[tuple[str, float, float, float, float]]:
-    """Every number of the paper that a record answers: (claim and label, paper, here, low,
-    high)."""
+    """The paper's numbers that an experiment answers: (claim and label, paper, here, low, high).
+
+    Counts, documents and sentences of secondary texts are left out: they would stand at 1.
+    """
     found = []
     for row in rows:
+        if kind(row) not in ("measured", "smaller"):
+            continue
         for label, paper in row["paper"].items():
             here = row["here"].get(label)
             if isinstance(here, Mapping) and here["value"] is not None:
@@ -20,23 +70,28 @@ def numbers(rows: Iterable[Mapping]) -> list[tuple[str, float, float, float, flo
                     here[k] if here[k] is not None else here["value"] for k in ("low", "high")
                 )
                 found.append((f"{row['id']}  {label}", paper, here["value"], low, high))
-            elif isinstance(here, (int, float)):
+            elif isinstance(here, (int, float)) and not isinstance(here, bool):
                 found.append((f"{row['id']}  {label}", paper, here, here, here))
     return found
 
 
 def forest(rows: Iterable[Mapping]):
-    """A forest plot: ours over the paper's for every number it states, 1 being the paper's value.
-    Returns the figure."""
-    found = numbers(rows)
+    """Ours over the paper's for every experimental number it states, 1 being the paper's value;
+    hollow where the training was smaller. Returns the figure."""
+    rows = list(rows)
+    small = {row["id"] for row in rows if kind(row) == "smaller"}
+    found = [n for n in numbers(rows) if n[1] * n[2] > 0]
     fig, ax = canvas(
-        "Ours over the paper's, for every number that the paper states",
+        "Ours over the paper's, for every experimental number that we can answer",
         height=1.2 + 0.24 * max(1, len(found)),
     )
     ax.axvline(1, color=LOOKS["paper"].color, linewidth=1.5)
     for i, (label, paper, value, low, high) in enumerate(found):
-        ax.plot([low / paper, high / paper], [i, i], color=LOOKS["maml"].color, linewidth=2)
-        ax.plot(value / paper, i, LOOKS["maml"].marker, color=LOOKS["maml"].color, markersize=5)
+        blue = LOOKS["maml"].color
+        ends = sorted(max(end / paper, 0.05) for end in (low, high))
+        ax.plot(ends, [i, i], color=blue, linewidth=2)
+        hollow = label.split()[0] in small
+        ax.plot(value / paper, i, "o", color=blue, mfc=GROUND if hollow else blue, markersize=5)
         ax.annotate(
             f"{value:,.3g} (paper {paper:,.3g})",
             (1, i),
@@ -47,88 +102,46 @@ def forest(rows: Iterable[Mapping]):
             fontsize=8,
             color=QUIET,
         )
-    ax.set(
-        yticks=range(len(found)),
-        yticklabels=[label for label, *_ in found],
-        xscale="log",
-        xlabel="here / paper (line: the paper's value; bars: 95 % intervals)",
-    )
+    ax.set_yticks(range(len(found)), [label for label, *_ in found])
+    ax.set(xscale="log", xlabel="here / paper (bars: 95 %; hollow: less training than the paper)")
     ax.invert_yaxis()
     return fig
 
 
-def counted(rows: Iterable[Mapping]):
-    """The verdicts counted, one bar each. Returns the figure."""
+def board(rows: Iterable[Mapping]) -> str:
+    """All claims as an HTML table with two choices, verdict and kind, that need no kernel and no
+    script; each claim leads to its page."""
     rows = list(rows)
-    counts = {v: sum(r["verdict"] == v for r in rows) for v in VERDICTS}
-    fig, ax = canvas(
-        f"{len(rows)} claims: {counts['reproduced']} reproduced, {counts['refuted as stated']} refuted as stated, {counts['not reproduced']} not reproduced",
-        height=2.4,
-    )
-    bars = ax.barh(
-        [f"{MARKS[v]} {v}" for v in VERDICTS],
-        list(counts.values()),
-        color=LOOKS["maml"].color,
-        height=0.6,
-    )
-    ax.bar_label(bars, padding=4, fontsize=9)
-    ax.invert_yaxis()
-    ax.set(xlabel="claims")
-    ax.grid(visible=False, axis="y")
-    return fig
-
-
-def board(rows: Iterable[Mapping], mine: Mapping[str, Mapping] = {}) -> str:
-    """The rows as an HTML table; `mine` holds the records of this run, shown beside the bank's."""
-
-    def paper(row):
-        return "<br>".join(f"{escape(k)}: {v:,}" for k, v in row["paper"].items())
-
+    shown = [v for v in VERDICTS if any(r["verdict"] == v for r in rows)]
+    kinds = [k for k in KINDS if any(kind(r) == k for r in rows)]
+    rules = [
+        f".board:has(#{group}-{i}:checked) tr[data-{group}]:not([data-{group}='{i}']){{display:none}}"
+        for group, names in (("verdict", shown), ("kind", kinds))
+        for i in range(len(names))
+    ]
     body = "".join(
-        f"<tr><td>{r['id']}</td><td style='text-align:left'>{escape(r['section'])}</td><td style='text-align:left'><i>“{escape(r['quote'])}”</i></td>"
-        f"<td style='text-align:left'>{paper(r)}</td><td style='text-align:left;white-space:nowrap'>{MARKS[r['verdict']]} {r['verdict']}</td>"
-        + (
-            f"<td style='text-align:left'>{mine[r['id']]['verdict']}</td>"
-            if r["id"] in mine
-            else "<td></td>"
-            if mine
-            else ""
-        )
-        + f"<td style='text-align:left'>{escape(r['why'])}</td></tr>"
+        f"<tr data-verdict='{shown.index(r['verdict'])}' data-kind='{kinds.index(kind(r))}'>"
+        f"<td><a href='{r['notebook']}.ipynb'>{r['id']}</a></td><td>{escape(r['section'])}</td>"
+        f"<td><i>“{escape(r['quote'])}”</i></td><td>{escape(worded(r))}</td>"
+        f"<td>{escape(r['why'])}</td></tr>"
         for r in rows
     )
-    extra = "<th>this run</th>" if mine else ""
-    head = f"<th></th><th>where</th><th>claim</th><th>paper</th><th>verdict at the paper's budget</th>{extra}<th>why</th>".replace(
-        "<th>", "<th style='text-align:left'>"
+    return (
+        f"<div class='board'><style>.board td,.board th{{text-align:left;vertical-align:top}}"
+        f"{''.join(rules)}</style>{_choice('verdict', shown)}"
+        f"{_choice('kind', [KINDS[k] for k in kinds])}"
+        "<table><thead><tr><th></th><th>where</th><th>claim</th><th>verdict</th><th>why</th></tr>"
+        f"</thead><tbody>{body}</tbody></table></div>"
     )
-    return f"<table><thead><tr>{head}</tr></thead><tbody>{body}</tbody></table>"
 
 
-def filters(rows: list[Mapping], mine: Mapping[str, Mapping] = {}):
-    """The board with two choices, section and verdict. Returns a widget."""
-    import ipywidgets as w
-
-    sections = w.Dropdown(
-        options=["all", *dict.fromkeys(r["section"] for r in rows)], description="section"
+def _choice(group: str, names: list[str]) -> str:
+    options = "".join(
+        f"<label style='margin-right:1em'><input type='radio' name='{group}' id='{group}-{i}'> "
+        f"{escape(name)}</label>"
+        for i, name in enumerate(names)
     )
-    verdicts = w.Dropdown(
-        options=["all", *(v for v in VERDICTS if any(r["verdict"] == v for r in rows))],
-        description="verdict",
+    return (
+        f"<fieldset style='border:0;padding:.2em 0'><label style='margin-right:1em'>"
+        f"<input type='radio' name='{group}' checked> all</label>{options}</fieldset>"
     )
-    page = w.HTML(layout=w.Layout(height="520px", overflow="auto"))
-
-    def refresh(_=None):
-        page.value = board(
-            [
-                r
-                for r in rows
-                if sections.value in ("all", r["section"])
-                and verdicts.value in ("all", r["verdict"])
-            ],
-            mine,
-        )
-
-    sections.observe(refresh, "value")
-    verdicts.observe(refresh, "value")
-    refresh()
-    return w.VBox([w.HBox([sections, verdicts]), page])
