@@ -1,0 +1,112 @@
+"""Our own questions about the runs that diverge (X006 to X008)."""
+
+from functools import partial
+
+import torch
+from torch import Tensor
+
+from mamlkit.audit.intervals import over_seeds
+from mamlkit.audit.judging import Finding
+from mamlkit.audit.sinusoid_evidence import PROTOCOL, Method, needs
+
+finding = partial(Finding, protocol=PROTOCOL, experiments=("sinusoid", "sinusoid-ablations"))
+ALPHAS = {0.005: "alpha-0.005", 0.01: "maml", 0.02: "alpha-0.02"}
+MIDDLE = 1  # of the kept quantiles: 10, 50 and 90 %
+
+
+def edge(method: Method, shots: int = 10) -> Tensor:
+    """The median over waves of alpha x sharpness / 2 at the starting point, by seed."""
+    return method.tests[f"edge K={shots}"][:, 0, MIDDLE]
+
+
+@needs("maml", "alpha-0.005", "alpha-0.02")
+def x006(e) -> Finding:
+    """Is the start at the edge of stability?"""
+    at = {a: edge(e[m]) for a, m in ALPHAS.items()}
+    sharp = {a: 2 * v / a for a, v in at.items()}
+    ratio = sharp[0.005].mean() / sharp[0.02].mean()
+    near = all(bool(((v >= 0.85) & (v <= 1.2)).all()) for v in at.values())
+    follows = ratio.item() > 2.5
+    values = ", ".join(f"{v.mean():.2f} (alpha {a:g})" for a, v in at.items())
+    others = {m: e[m] for m in ("fomaml", "pretrained") if m in e}
+    return finding(
+        checks={"at the edge": near, "follows alpha": follows},
+        here={f"alpha x sharpness / 2, alpha {a:g}": over_seeds(v) for a, v in at.items()}
+        | {f"sharpness, alpha {a:g}": over_seeds(v) for a, v in sharp.items()}
+        | {f"alpha x sharpness / 2, {m}": over_seeds(edge(o)) for m, o in others.items()}
+        | {"ratio of sharpness, alpha 0.005 over 0.02": ratio.item()},
+        why=f"{'Yes' if near else 'Not at every alpha'}: the median of alpha x sharpness / 2 is "
+        f"{values}, where 1 is the edge; {'it follows alpha' if follows else 'the sharpness'}: "
+        f"a quarter of the step, {ratio:.1f} times the sharpness.",
+        seeds=e["maml"].seeds,
+    )
+
+
+def area(scores: Tensor, hits: Tensor) -> float:
+    """The area under the ROC curve: how often a hit's score is above that of a miss; NaN without
+    both."""
+    hit, miss = scores[hits], scores[~hits].sort().values
+    if not len(hit) or not len(miss):
+        return float("nan")
+    below = torch.searchsorted(miss, hit).double()
+    upto = torch.searchsorted(miss, hit, right=True).double()
+    return ((below + upto) / 2 / len(miss)).mean().item()
+
+
+@needs("maml")
+def x007(e) -> Finding:
+    """Who blows up?"""
+    maml, alpha = e["maml"], 0.01
+    sharp, lost = maml.tests["blow-up sharpness"], maml.tests["blow-up diverges"].bool()
+    after = [area(s[1], hits) for s, hits in zip(sharp, lost)]
+    before = [area(s[0], hits) for s, hits in zip(sharp, lost)]
+    unstable = sharp[:, 1] > 2 / alpha
+    below = int((lost & ~unstable).sum())
+    told = min(after) > 0.95
+    mean, limited = (maml.mean(test)[:, -1].mean().item() for test in ("blow-up", "limited"))
+    median, limited_median = (
+        maml.median(test)[:, -1].mean().item() for test in ("blow-up", "limited")
+    )
+    return finding(
+        checks={"told apart": told, "none below": below == 0},
+        here={
+            "area after step 1, by seed": ", ".join(f"{a:.3f}" for a in after),
+            "area before any step, by seed": ", ".join(f"{a:.3f}" for a in before),
+            "diverged runs below 2 / alpha after step 1": f"{below} of {int(lost.sum())}",
+            "others above 2 / alpha": over_seeds(
+                (unstable & ~lost).double().sum(1) / (~lost).sum(1)
+            ),
+            "diverged": maml.lost("blow-up"),
+            "diverged, alpha limited to 1 / sharpness": maml.lost("limited"),
+            "mean, median after 10 steps": f"{mean:.3f}, {median:.3f}",
+            "the same, alpha limited": f"{limited:.3f}, {limited_median:.3f}",
+        },
+        why=f"{'Yes' if told and not below else 'Only in part'}: the sharpness after one step "
+        f"tells them apart with an area of at least {min(after):.3f}, and {below} of "
+        f"{int(lost.sum())} lie below 2 / alpha. With alpha at most 1 / sharpness "
+        f"{maml.lost('limited').value:.2%} diverge instead of {maml.lost('blow-up').value:.2%}, "
+        f"and the mean after ten steps is {limited:.2f} instead of {mean:.2f}.",
+        protocol=f"{PROTOCOL}; K = 5, 10,000 waves used nowhere else",
+        seeds=maml.seeds,
+        experiments=("sinusoid",),
+    )
+
+
+@needs("maml", "omniglot sharpness")
+def x008(e) -> Finding:
+    """Beyond sinusoids?"""
+    waves, images = edge(e["maml"]).mean().item(), e["omniglot sharpness"]
+    checks = {
+        "waves": 0.7 <= waves <= 1.4,
+        "Omniglot": 0.7 <= images.mean().item() <= 1.4,
+    }
+    return finding(
+        checks=checks,
+        here={"MAML on waves": over_seeds(edge(e["maml"])), "MAML on Omniglot": over_seeds(images)},
+        why=f"{'Yes' if all(checks.values()) else 'No'}: the median of alpha x sharpness / 2 is "
+        f"{waves:.2f} on waves and {images.mean():.2f} on Omniglot.",
+        seeds=e["maml"].seeds,
+    )
+
+
+JUDGES = {"X006": x006, "X007": x007, "X008": x008}
