@@ -16,7 +16,6 @@ from mamlkit.machine import ROOT
 
 RUNS = ROOT / "runs"
 SMOKE = ROOT / "data" / "cache" / "smoke"
-BEGIN, END = "<!-- claims:begin -->", "<!-- claims:end -->"
 
 
 def main(arguments: list[str] | None = None) -> int:
@@ -188,16 +187,9 @@ def _notebooks(options, rest, command) -> int:
 
 
 def _readme(options, rest, command) -> int:
-    from mamlkit.audit import claims
+    from mamlkit.audit.pages import publish
 
-    path = options.file
-    text = path.read_text() if path.exists() else ""
-    if text.count(BEGIN) != 1 or text.count(END) != 1 or text.index(BEGIN) > text.index(END):
-        raise ValueError(
-            f"{path} must have one line {BEGIN} and after it one line {END}; the table goes between them"
-        )
-    head, tail = text[: text.index(BEGIN)], text[text.index(END) :]
-    path.write_text(f"{head}{BEGIN}\n{claims.table()}\n{tail}")
+    publish(options.file)
     return 0
 
 
@@ -451,8 +443,8 @@ def _parser() -> argparse.ArgumentParser:
     readme = add(
         "readme",
         _readme,
-        "write the table of claims in README.md anew",
-        f"It stands between {BEGIN} and {END}.",
+        "write what is generated from the records",
+        "That is data/CLAIMS.md, data/claims.png and the count in README.md.",
         ["readme"],
     )
     readme.add_argument(

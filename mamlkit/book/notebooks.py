@@ -117,3 +117,14 @@ def expected_seconds(path: Path, profile: str) -> dict[str, float]:
         )
     except (OSError, ValueError, KeyError):
         return {}
+
+
+def contents(folder: Path = NOTEBOOKS) -> str:
+    """The chapters as a Markdown table: each leads to its notebook, with the question it asks."""
+    lines = ["| chapter | its question |", "|---|---|"]
+    for path in notebooks(folder):
+        title = re.search(r"^# # (.+)", path.read_text(encoding="utf-8"), re.MULTILINE)
+        number, _, question = title[1].partition(" · ") if title else (path.stem, "", "")
+        name = path.stem.partition("_")[2].replace("_", " ")
+        lines.append(f"| [{number} · {name}]({path.stem}.ipynb) | {question} |")
+    return "\n".join(lines)
