@@ -1,0 +1,245 @@
+# ---
+# jupyter:
+#   kernelspec:
+#     display_name: Python 3 (ipykernel)
+#     language: python
+#     name: python3
+# ---
+
+# %% [markdown]
+# # 8 · Your network, your loss, your tasks
+#
+# The chapters before this one use a handful of small parts: a task, a network, a loss, a learner, an outer loop. Each
+# of them is a value that you can replace. This page replaces them one at a time, in five to fifteen lines, and every
+# cell runs. At the end you have meta-learned a problem of your own.
+#
+# ## What a part looks like
+#
+# A **task** holds a support and a query set. A **family** is a distribution over tasks, made of two functions: `noise`
+# draws all that is random, and `make` turns the noise of *one* task into that task. A **net** is two functions as well:
+# `init` makes parameters, a dict of tensors, and `forward` maps parameters and inputs to outputs. A **learner** is an
+# algorithm. You write each of them for one task; `train` and `evaluate` add the axis of tasks with `vmap`.
+#
+# ## Your own family of tasks
+#
+# Say your tasks are parabolas: each has its own height, width and place, and you see five points of it.
+
+# %%
+import torch
+
+from mamlkit.machine import seeded
+from mamlkit.task import Data, Family, Task, sample
+
+
+def noise(generator, tasks):
+    draw = lambda *shape: torch.rand(tasks, *shape, generator=generator) * 2 - 1
+    return {"shape": draw(3), "x": draw(15, 1)}
+
+
+def parabola(drawn):
+    a, b, c = drawn["shape"]
+    data = Data(drawn["x"], a + b * drawn["x"] + 3 * c * drawn["x"] ** 2)
+    return Task(Data(data.x[:5], data.y[:5]), Data(data.x[5:], data.y[5:]))
+
+
+parabolas = Family(noise, parabola)
+sample(parabolas, seeded(0), tasks=4).support.x.shape
+
+# %% [markdown]
+# The first axis is that of the tasks; you never wrote it. `noise` draws on the generator's device, and nothing else is
+# random, so a run with the same seed has the same tasks.
+#
+# ## Your own network
+#
+# Any `torch.nn.Module` will do. `from_module` takes a function that builds it, and its parameters become the dict. What
+# torch cannot differentiate twice is refused in a sentence that names the remedy.
+
+# %%
+from torch import nn
+
+from mamlkit.nets import from_module
+
+net = from_module(lambda: nn.Sequential(nn.Linear(1, 32), nn.Tanh(), nn.Linear(32, 1)))
+sorted(net.init(seeded(0)))
+
+# %% [markdown]
+# ## Your own loss
+#
+# A loss is a function of parameters and data. Here large errors count less than their square.
+
+# %%
+def robust(params, data):
+    error = net.forward(params, data.x) - data.y
+    return torch.log1p(error.square()).mean()
+
+
+# %% [markdown]
+# ## Train it, and see how well it adapts
+#
+# `train` yields a step after every hundred updates. The loop is yours: print, draw, stop, or save.
+
+# %% tags=["parameters"]
+profile: str = "quick"  # how much is run; one of smoke, quick, paper
+seed: int = 0  # the seed of the training; 0 or more
+alpha: float = 0.05  # the inner step size; above 0
+
+# %%
+from mamlkit.evaluate import evaluate, on_query
+from mamlkit.optimizer import adam
+from mamlkit.train import train
+from mamlkit.variants.maml import maml
+
+updates = {"smoke": 20, "quick": 1_500, "paper": 20_000}[profile]
+learner, g = maml(robust, alpha=alpha, steps=1), seeded(seed)
+start = learner.init(net.init(g))
+for step in train(learner, start, parabolas, adam(0.003), generator=g, tasks=10, iterations=updates):
+    if step.iteration % 500 == 0:
+        print(step.iteration, step.losses[-100:].mean().item())
+
+# %% [markdown]
+# **What do you expect** of three steps at test, when training took one? The errors below are those of new parabolas
+# before any step and after one, two and three.
+
+# %%
+new = sample(parabolas, seeded(10_000), tasks=300)
+errors = evaluate(maml(robust, alpha=alpha, steps=3), step.meta, new, on_query(robust))
+errors.median(0).values
+
+# %% tags=["fold"]
+from mamlkit.show.literate import say
+
+first, second, *_, final = errors.median(0).values.tolist()
+say(
+    f"One step takes the median error from {first:.3f} to {second:.3f}, three take it to "
+    f"{final:.3f}: later steps help here as well, though nobody trained for them."
+    if final < second
+    else f"One step takes the median error from {first:.3f} to {second:.3f}; three end at {final:.3f}."
+)
+
+# %% [markdown]
+# ## Your own variant
+#
+# A variant is one function that returns a learner. This one adapts by the *sign* of the gradient. `unrolled`
+# differentiates the query loss through whatever inner steps you write. As a file in `mamlkit/variants/` it is found by
+# the contract test, which asks what every variant must do.
+
+# %%
+from torch.func import grad
+
+from mamlkit.learner import unrolled
+
+
+def sign_maml(loss, *, alpha, steps):
+    def inner(theta, support):
+        path = [theta]
+        for _ in range(steps):
+            slope = grad(loss)(path[-1], support)
+            path.append({k: p - alpha * slope[k].sign() for k, p in path[-1].items()})
+        return path
+
+    return unrolled(loss, inner)
+
+
+# %%
+signed, h = sign_maml(robust, alpha=0.02, steps=1), seeded(seed)
+for last in train(signed, start, parabolas, adam(0.003), generator=h, tasks=10, iterations=updates):
+    pass
+evaluate(signed, last.meta, new, on_query(robust)).median(0).values
+
+# %% [markdown]
+# The sign has no useful derivative, so this is a first-order method by nature. Compare its two numbers with MAML's first
+# two above: which of the steps is worth more?
+#
+# ## Your own outer optimizer
+#
+# The outer optimizer is two pure functions of one vector, so that its state can be saved, resumed and compiled. Momentum
+# takes six lines:
+
+# %%
+from mamlkit.optimizer import Optimizer
+
+
+def momentum(beta, keep=0.9):
+    def update(gradient, state, vector):
+        velocity = keep * state["velocity"] + gradient
+        return vector - beta * velocity, {"velocity": velocity}
+
+    return Optimizer(lambda vector: {"velocity": torch.zeros_like(vector)}, update)
+
+
+rule, short = momentum(0.01), dict(tasks=10, iterations=min(updates, 300))
+for last in train(learner, start, parabolas, rule, generator=seeded(seed), **short):
+    pass
+last.losses[-50:].mean()
+
+# %% [markdown]
+# ## Your own images
+#
+# `few_shot` makes N-way K-shot tasks from one tensor of bytes: classes, examples, channels, height, width. Fill it from
+# your folder with any reader that you like; here it is filled with noise of two strengths, to show the shape.
+
+# %%
+from mamlkit.families.few_shot import few_shot
+
+pixels = torch.randint(256, (12, 6, 3, 32, 32), dtype=torch.uint8, generator=seeded(3))
+mine = few_shot(pixels, way=5, shots=1, queries=2, rotate=False)
+one = sample(mine, seeded(0), tasks=2)
+one.support.x.shape, one.query.y[0].tolist()
+
+# %% [markdown]
+# ## Your own environment
+#
+# An environment is three pure functions of a batch of episodes: where they begin, one step, and which goals there are.
+# This one is a line on which the agent must stop at a place that it cannot see. `train_policy` is Algorithm 3's outer
+# loop.
+
+# %%
+from mamlkit.rl.env import State
+
+
+class Line:
+    horizon, observations, actions = 20, 1, 1
+
+    def sample_goals(self, generator, tasks):
+        return torch.rand(tasks, 1, generator=generator) * 2 - 1
+
+    def reset(self, goals, generator):
+        return State(torch.zeros_like(goals), ())
+
+    def step(self, state, action, goals):
+        place = state.observation + 0.1 * action.clamp(-1, 1)
+        far = (place - goals).abs()[:, 0]
+        return State(place, ()), -far, far < 0.01
+
+
+# %%
+from mamlkit.rl.objectives import reinforce
+from mamlkit.rl.policy import gaussian
+from mamlkit.rl.train import train_policy
+
+policy, g = gaussian(1, 1, hidden=(16,)), seeded(seed)
+walk = lambda steps: maml(reinforce(policy), alpha=0.1, steps=steps)
+size = dict(tasks=10, rollouts=10, steps=1, iterations=2 if profile == "smoke" else 15)
+for step in train_policy(Line(), policy, walk, policy.init(g), generator=g, **size):
+    pass
+step.optimizer["returns"][-3:].mean(0)
+
+# %% [markdown]
+# Two numbers: the mean return before the inner step and after it, over the last three updates. Give it a few hundred
+# updates and the second pulls ahead.
+#
+# ## Keep what you trained
+#
+# `resumable` wraps any of these loops. It saves as it goes, survives any kill, and goes on from there when the same
+# cell runs again:
+#
+# ```python
+# from mamlkit.bank.checkpoint import resumable
+#
+# steps = resumable(path, lambda resume: train(..., resume=resume), about={"alpha": 0.05})
+# ```
+#
+# An experiment that you want to keep, compare and re-check is a value in `mamlkit/studies`; README's last table says
+# where each kind of file goes.
+#
+# Before: [what is true](07_scoreboard.ipynb) · next: [the fine print](09_fine_print.ipynb)
