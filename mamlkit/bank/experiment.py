@@ -59,8 +59,14 @@ class Result(NamedTuple):
 
 
 def first_losses(steps: Callable[[Setting, None, int], Iterator[Step]], setting: Setting) -> Tensor:
-    """The usual `begin`: the losses of a training's first updates, run eagerly."""
-    return last(steps(setting, None, UPDATES)).losses[:UPDATES]
+    """The usual `begin`: the losses of a training's first updates, run eagerly, and how far the
+    meta-parameters move from the first of them to the last.
+
+    The losses hardly see the outer step, which moves each parameter by a thousandth or so.
+    """
+    first, end = (last(steps(setting, None, n)) for n in (1, UPDATES))
+    moved = sum((end.meta[k] - p).double().square().sum() for k, p in first.meta.items())
+    return torch.cat([end.losses[:UPDATES].double(), torch.as_tensor(moved).sqrt()[None]])
 
 
 def last(items: Iterator[Step]) -> Step:
@@ -205,7 +211,8 @@ def compare(now: Tensor, kept: Tensor, tolerance: float = TOLERANCE) -> str:
     if not apart.any():
         return "same"
     first = int(apart.int().argmax())
-    return f"differs at update {first + 1}: {now[first]:.7g}, kept {kept[first]:.7g}"
+    place = f"at update {first + 1}" if first < UPDATES else f"in how far {UPDATES} updates move"
+    return f"differs {place}: {now[first]:.7g}, kept {kept[first]:.7g}"
 
 
 def follows(
