@@ -7,7 +7,7 @@ READY := $(VENV)/.ready
 ARGS ?=
 
 .DEFAULT_GOAL := help
-.PHONY: help run test lab notebooks bank bench clean
+.PHONY: help run test lab notebooks bank judge bench clean
 
 help: ## say what there is
 	@echo "make COMMAND [ARGS=\"...\"] [PYTHON=python3.12]"
@@ -23,12 +23,16 @@ test: $(READY) ## run every test and every cell of every notebook
 lab: $(READY) ## open the notebooks in JupyterLab
 	@$(BIN)/python -m mamlkit lab $(ARGS)
 
-notebooks: $(READY) ## make the .ipynb files from the .py files, and README's table of claims
+notebooks: $(READY) ## make the .ipynb files from the .py files, and what is generated from the records
 	@$(BIN)/python -m mamlkit notebooks $(ARGS)
 	@$(BIN)/python -m mamlkit readme
 
-bank: $(READY) ## run what the committed results are made from, at the paper's budget
+bank: $(READY) ## train what the bank of results lacks (ARGS=--check: does what it holds still begin so?)
 	@$(BIN)/python -m mamlkit bank $(ARGS)
+
+judge: $(READY) ## write the record of every claim anew from what is banked
+	@$(BIN)/python -m mamlkit judge $(ARGS)
+	@$(BIN)/python -m mamlkit readme
 
 bench: $(READY) ## time MAML here beside JAX, torchopt and higher, into runs/bench/ (ARGS=O1, O15 or M: on images; locomotion: the robots)
 	@$(BIN)/python -m tests.benchmarks.$(if $(filter locomotion captured,$(ARGS)),$(ARGS),speed $(or $(ARGS),S))

@@ -65,7 +65,7 @@ def verdict(entry: Mapping, checks: Mapping[str, bool], *, seeds: int, share: fl
     if entry["kind"] == "question":
         return "answered"
     reduced = entry["budget"] == "paper" and (
-        share < 1 or not checks.get(entry.get("enough"), True)
+        share < 1 or not checks.get(entry.get("enough", ""), True)
     )
     checks = {name: passed for name, passed in checks.items() if name != entry.get("enough")}
     if not all(checks.values()):

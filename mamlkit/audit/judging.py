@@ -52,13 +52,11 @@ def judge(modules: Iterable, tell: Callable[[str], None] = print) -> Iterator[st
         for claim, asked in module.JUDGES.items():
             if (finding := asked(evidence)) is not None:
                 file = BANK / "claims" / f"{claim}.paper.json"
-                text = json.dumps(record(claim, finding, made), **JSON)
+                content = record(claim, finding, made)
+                text = json.dumps(content, indent=1, ensure_ascii=False, allow_nan=False)
                 write(file, text + "\n")
                 yield claim
         tell(f"{module.__name__.rpartition('.')[2]}: {time.monotonic() - begin:.0f} s")
-
-
-JSON = dict(indent=1, ensure_ascii=False, allow_nan=False)
 
 
 def record(claim: str, finding: Finding, made: str) -> dict[str, Any]:
