@@ -251,7 +251,7 @@ def test_ids_are_unique_and_well_formed():
 
 FIELDS = ("id", "section", "where", "quote", "kind", "paper", "criterion", "checks", "decisive")
 FIELDS += ("otherwise", "seeds", "budget", "notebook")
-OPTIONAL = {"reason", "amended", "experiment", "enough", "evidence"}
+OPTIONAL = {"reason", "amended", "experiment", "enough", "evidence", "answers"}
 
 
 @pytest.mark.parametrize("name", ledger())
@@ -261,6 +261,7 @@ def test_an_entry_of_the_ledger_is_well_formed(name):
     assert all(e[k].strip() for k in ("section", "where", "quote", "kind"))
     assert e["otherwise"] in ("not reproduced", "refuted as stated")
     assert e["budget"] in ("any", "paper") and e["seeds"] >= 1
+    assert (e["kind"] == "question") == (len(e.get("answers", ())) == 2)
     assert e.get("evidence", "exact") in ("exact", "document")
     assert {*e["decisive"], *([e["enough"]] if "enough" in e else [])} <= set(e["checks"])
     assert all(isinstance(v, (int, float)) and v > 0 for v in e["paper"].values()), (
