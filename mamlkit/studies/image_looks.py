@@ -35,7 +35,8 @@ def looks(setting: Setting, theta: Params) -> dict[str, Tensor]:
     with each of `HEAD_STEPS`: (8, tasks). moved: how far each layer moves, relative to its length:
     (5,). linear: after the linearised step and after the real one: (tasks, 2). before: how many
     queries are given each label before any step: (way,). alike: the mean cosine between features
-    of two classes, before any step and after one: (2,).
+    of two classes, before any step and after one: (2,). without preference, empty head: after the
+    paper's steps from a start that prefers no label, and from one whose last layer is 0: (tasks,).
     """
     body = [name for name in theta if name not in HEAD and not name.startswith("norm")]
     few = min(100, setting["tests"])
@@ -49,6 +50,10 @@ def looks(setting: Setting, theta: Params) -> dict[str, Tensor]:
         "linear": linear_and_real(setting, theta),
         "before": before(setting, theta),
         "alike": alike(setting, theta),
+        "without preference": part_only(
+            setting, without_preference(setting, theta), body + [*HEAD], n=few
+        ),
+        "empty head": part_only(setting, theta | emptied(theta), body + [*HEAD], n=few),
     }
 
 
@@ -124,6 +129,19 @@ def before(setting: Setting, theta: Params, n: int = 100) -> Tensor:
     tasks = sample(family(setting, "test", QUERIES), seeded(TEST), n)
     said = vmap(lambda task: net.forward(theta, task.query.x).argmax(-1), chunk_size=5)(tasks)
     return said.flatten().bincount(minlength=setting["way"])
+
+
+def without_preference(setting: Setting, theta: Params, n: int = 100) -> Params:
+    """theta with other biases of its last layer: over test tasks its mean logits are 0."""
+    net = NETS[setting["net"]](setting["way"])
+    tasks = sample(family(setting, "test", QUERIES), seeded(TEST), n)
+    logits = vmap(lambda task: net.forward(theta, task.query.x), chunk_size=5)(tasks)
+    return theta | {"layer4.bias": theta["layer4.bias"] - logits.mean((0, 1))}
+
+
+def emptied(theta: Params) -> Params:
+    """The last layer with nothing in it."""
+    return {name: torch.zeros_like(theta[name]) for name in HEAD}
 
 
 def alike(setting: Setting, theta: Params, n: int = 100) -> Tensor:
