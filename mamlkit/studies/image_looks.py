@@ -46,12 +46,12 @@ def looks(setting: Setting, theta: Params) -> dict[str, Tensor]:
         "head.support only": part_only(setting, theta, HEAD, protocol="support only"),
         "body.together": part_only(setting, theta, body),
         "head steps": torch.stack(alone),
-        "moved": moved(setting, theta),
-        "linear": linear_and_real(setting, theta),
-        "before": before(setting, theta),
-        "alike": alike(setting, theta),
+        "moved": moved(setting, theta, min(50, few)),
+        "linear": linear_and_real(setting, theta, min(600, setting["tests"])),
+        "before": before(setting, theta, few),
+        "alike": alike(setting, theta, few),
         "without preference": part_only(
-            setting, without_preference(setting, theta), body + [*HEAD], n=few
+            setting, without_preference(setting, theta, few), body + [*HEAD], n=few
         ),
         "empty head": part_only(setting, theta | emptied(theta), body + [*HEAD], n=few),
     }
@@ -119,7 +119,8 @@ def linear_and_real(setting: Setting, theta: Params, n: int = 600) -> Tensor:
         return (answers.argmax(-1) == task.query.y).sum(-1)
 
     drawn = family(setting, "test", QUERIES)
-    parts = [sample(drawn, seeded(LINEAR + i), 100) for i in range(n // 100)]
+    each = min(100, n)
+    parts = [sample(drawn, seeded(LINEAR + i), each) for i in range(n // each)]
     return torch.cat([vmap(both, chunk_size=20)(part) for part in parts]).to(torch.int16)
 
 
