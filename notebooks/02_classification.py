@@ -61,18 +61,20 @@ figure(
 # %% tags=["fold"]
 from mamlkit.audit.accuracies import of_seeds, shares
 
+trainings = f"{len(main.results)} training{'s' * (len(main.results) > 1)}"
+part = f"{100 * main.share:.2g} % of the paper's training budget"
 say(
     "*Glyphs are invented characters; the network was meta-trained on Omniglot and has never seen "
-    f"one.* On Omniglot characters that it has not seen either, one step is enough for "
-    f"**{of_seeds(shares(main, 'paper', 1))} %** by the paper's own test (a number for each "
-    f"training; {100 * main.share:.2g} % of the paper's training budget, on two processor cores)."
+    "one.* On Omniglot characters that it has not seen either, one step is enough for "
+    f"**{of_seeds(shares(main, 'paper', 1))} %** by the paper's own test ({trainings} on two "
+    f"processor cores, each with {part})."
 )
 
 # %% [markdown]
 # So it works, and on two processor cores. What surprised us is *how* it works. We expected a
 # network that has learned good features and only fits a new last layer to them. It is the other
-# way round: adapting the last layer alone is hardly better than guessing, and adapting everything
-# *but* the last layer is nearly as good as adapting all.
+# way round: with the last layer alone adapting, the network is closer to guessing than to knowing,
+# and with everything *but* the last layer adapting, it is nearly as good as with all.
 #
 # ## Draw your own
 #
@@ -204,7 +206,7 @@ shared = "; ".join(
 missing = [c for c in COLUMNS if c not in {c for c, _ in found}]
 say(
     f"*Budgets, and their share of the paper's: {shared}. 600 test tasks each; "
-    f"{len(main.results)} trainings in the first row of 5-way 1-shot MAML.* "
+    f"{trainings} of MAML at 5-way 1-shot.* "
     + f"*Not banked yet, and left out: {', '.join(missing)}.*"
     * bool(missing)
 )
@@ -260,10 +262,11 @@ LINES = {
 after = {p: [shares(main, p, k).mean().item() for k in range(11)] for p in LINES}
 low = min(after, key=lambda p: after[p][3])
 high, least = after["paper"][3], after[low][3]
+below = dict(markerfacecolor="white") if main.share < 1 else {}
 title = f"The same network: {high:.1f} % or {least:.1f} %, by who else is in the batch"
 fig, ax = canvas(title, height=3.2)
 for p, (style, words) in LINES.items():
-    draw(ax, "maml", range(1, 11), after[p][1:], linestyle=style, label=words)
+    draw(ax, "maml", range(1, 11), after[p][1:], linestyle=style, label=words, **below)
 ax.set(xlabel="gradient steps", ylabel="accuracy, %", xlim=(0.7, 14.5), xticks=range(1, 11))
 figure(
     fig,
@@ -275,7 +278,7 @@ figure(
 # %% tags=["fold"]
 tasks = {p: main.results[0].measured[f"right.{p}"].shape[0] for p in LINES}
 say(
-    f"*{main.experiment}, {len(main.results)} trainings with {100 * main.share:.2g} % of the "
+    f"*{main.experiment}, {trainings} with {100 * main.share:.2g} % of the "
     f"paper's budget; {', '.join(f'{n:,}' for n in tasks.values())} test tasks.*"
 )
 say(
@@ -318,16 +321,16 @@ moves = np.mean([r.measured["moved"].tolist() for r in main.results.values()], a
 lost, body = points_lost(main), points_lost(main, part="body")
 title = f"The last layer alone loses {lost:.0f} points; all layers but the last lose {body:.1f}"
 fig, (left, middle) = canvas(title, columns=2, height=2.8)
-left.barh(
-    [*parts], [*parts.values()], color=[QUIET, QUIET, LOOKS["maml"].color, LOOKS["maml"].color]
-)
+hatched = dict(facecolor="white", hatch="///") if main.share < 1 else {}
+left.barh([*parts], [*parts.values()], edgecolor=LOOKS["maml"].color, **hatched)
 for y, x in enumerate(parts.values()):
-    left.text(min(x, 84) + 1, y, f"{x:.1f}", va="center", color="white" if x > 84 else INK)
+    box = dict(facecolor="white", edgecolor="none", pad=1)
+    left.text(x - 2, y, f"{x:.1f}", va="center", ha="right", color=INK, bbox=box)
 left.set(xlabel="accuracy when this adapts, %", xlim=(0, 100))
 left.invert_yaxis()
 names = [f"convolution {i + 1}" for i in range(4)] + ["last layer"]
-middle.barh(names, 100 * moves, color=LOOKS["maml"].color)
-middle.set(xlabel="movement in three steps, % of its length")
+middle.barh(names, 100 * moves, edgecolor=LOOKS["maml"].color, **hatched)
+middle.set(xlabel="movement, % of its length")
 middle.invert_yaxis()
 figure(
     fig,
@@ -339,10 +342,7 @@ figure(
 )
 
 # %% tags=["fold"]
-say(
-    f"*{main.experiment}, {len(main.results)} trainings; 1,000 test tasks of 75 queries, "
-    "normalised together.*"
-)
+say(f"*{main.experiment}, {trainings}; 1,000 test tasks of 75 queries, normalised together.*")
 say(
     f"The last layer alone reaches {parts['last layer']:.1f} %, where chance is 20: it loses "
     f"**{lost:.0f} points**. All convolutions without the last layer reach "
@@ -360,11 +360,11 @@ alone = looked(main, "head steps").mean((0, 2))
 best = int(alone.argmax())
 title = f"No step size saves the last layer: {alone[best]:.0f} % at best"
 fig, ax = canvas(title, height=2.5)
-ax.plot(HEAD_STEPS, alone, "o-", color=LOOKS["maml"].color)
+ax.plot(HEAD_STEPS, alone, "o-", color=LOOKS["maml"].color, **below)
 ax.axhline(parts["everything"], color=LOOKS["maml"].color, linestyle="--")
 ax.axhline(20, color=LOOKS["random"].color, linestyle=LOOKS["random"].line)
-ax.annotate("all layers adapt, step 0.4", (100, parts["everything"] - 8), ha="right")
-ax.annotate("chance", (100, 23), ha="right", color=QUIET)
+ax.annotate("all layers adapt, step 0.4", (0.4, parts["everything"] - 10), color=INK)
+ax.annotate("chance", (0.4, 11), color=QUIET)
 ax.set(
     xscale="log", ylim=(0, 104), xlabel="step size of the last layer alone", ylabel="accuracy, %"
 )
@@ -377,20 +377,21 @@ figure(
 
 # %% tags=["fold"]
 alike = np.mean([r.measured["alike"].tolist() for r in main.results.values()], axis=0)
-say(f"*{main.experiment}, {len(main.results)} trainings; 100 test tasks.*")
+say(f"*{main.experiment}, {trainings}; 100 test tasks.*")
 say(
     "The features themselves are not ready. Before any step the features of two different "
     f"characters point nearly the same way: their mean cosine is {alike[0]:.2f}. One step takes "
-    f"it to {alike[1]:.2f}, and then any last layer would do."
+    f"it to {alike[1]:.2f}."
 )
 
 # %% [markdown]
-# So this network did not learn features that are *ready*. It learned features that are *ready to
-# be moved*: before the step, all five drawings lie in one bundle, and one gradient step opens the
-# bundle into five directions. The five rows of the last layer are those directions. They are long,
-# nearly at right angles to each other, and the step hardly changes them; their work is to carry
-# the error back into the last convolution, each drawing's error towards the row of its label. The
-# last layer is the handle, and the convolutions are what is turned.
+# So this network did not learn features that are *ready*. It learned features that are *ready to be
+# moved*: before the step, all five drawings lie in one bundle, and one gradient step opens the
+# bundle into five directions. The five rows of the last layer are those directions. They began as
+# long random vectors, which in 64 dimensions are nearly at right angles, and the step hardly
+# changes them; their work is to carry the error back into the last convolution, each drawing's
+# error towards the row of its label. The last layer is the handle, and the convolution is what is
+# turned.
 #
 # This is a statement about networks that were *trained* with all layers adapting; a network
 # trained with only its last layer adapting has to learn features that are ready, and does.
@@ -432,9 +433,9 @@ gone = starts["as trained"] - starts["no preference"]
 empty = starts["as trained"] - starts["last layer emptied"]
 title = f"No preference costs {gone:.1f} points; an empty last layer costs {empty:.0f}"
 fig, ax = canvas(title, height=1.9)
-ax.barh([*starts], [*starts.values()], color=LOOKS["maml"].color)
+ax.barh([*starts], [*starts.values()], edgecolor=LOOKS["maml"].color, **hatched)
 for y, x in enumerate(starts.values()):
-    ax.text(x - 1, y, f"{x:.1f}", va="center", ha="right", color="white")
+    ax.text(x - 1, y, f"{x:.1f}", va="center", ha="right", color=INK, bbox=box)
 ax.set(xlabel="accuracy after three steps of all layers, %", xlim=(0, 100))
 ax.invert_yaxis()
 figure(
@@ -448,7 +449,7 @@ figure(
 said = {seed: r.measured["before"] for seed, r in main.results.items()}
 labels = ", ".join(f"{LABELS[int(n.argmax())]} (seed {seed})" for seed, n in said.items())
 most = min(n.max().item() / n.sum().item() for n in said.values())
-say(f"*{main.experiment}, {len(main.results)} trainings; 100 test tasks of 75 queries.*")
+say(f"*{main.experiment}, {trainings}; 100 test tasks of 75 queries.*")
 say(
     f"Before the step the networks give {most:.0%} of the drawings one label: {labels}. Without "
     f"the preference they learn as well: {starts['no preference']:.1f} % after the steps, where "
