@@ -506,7 +506,7 @@ where = choose_device(device)
 kind = alphabet("glyphs" if profile == "smoke" else images, tell=say)
 ours = cells("omniglot-5w1s-cpu", ("printed",), "paper", 1)["printed-0"]
 ours = ours | dict(seed=seed, images=kind, beta=beta)
-until = {"smoke": 4, "quick": 300, "paper": ours["iterations"]}[profile]
+until = {"smoke": 4, "quick": 200, "paper": ours["iterations"]}[profile]
 run = steps(ours, None, until, where)
 for step in progress(run, until, "training", done=lambda step: step.iteration):
     losses = step.losses
