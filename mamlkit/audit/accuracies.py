@@ -1,6 +1,6 @@
 """How banked classification results are read: accuracies on test tasks, and their intervals."""
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from typing import NamedTuple
 
 import torch
@@ -60,6 +60,13 @@ def cell(bank: Bank, column: str, method: str) -> Row | None:
             if found := row(bank, experiment, name):
                 return found
     return None
+
+
+def whole(rows: Iterable[Row | None]) -> list[Row]:
+    """These rows; none of them where one is not kept."""
+    found = [*rows]
+    kept = [r for r in found if r is not None]
+    return kept if len(kept) == len(found) else []
 
 
 def shares(row: Row, protocol: str = "paper", step: int | None = None, among=None) -> Tensor:

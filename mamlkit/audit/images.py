@@ -12,7 +12,9 @@ from mamlkit.audit.accuracies import (
     margin,
     of_seeds,
     shares,
+    whole,
 )
+from mamlkit.audit.accuracies import row as row_of
 from mamlkit.audit.judging import Finding
 from mamlkit.audit.table1 import over_mann
 
@@ -64,8 +66,8 @@ def accuracy(column: str, least: float, name: str, bank: Bank) -> Finding | None
 
 def c056(bank: Bank) -> Finding | None:
     """Above the prior methods in all four columns."""
-    rows = {shot: [cell(bank, c, m) for m in ("maml", *PRIOR)] for shot, c in FOUR.items()}
-    if any(row is None for found in rows.values() for row in found):
+    rows = {shot: whole(cell(bank, c, m) for m in ("maml", *PRIOR)) for shot, c in FOUR.items()}
+    if not all(rows.values()):
         return None
     best = {
         shot: max(found[1:], key=lambda r: shares(r, "together").mean())
@@ -85,10 +87,10 @@ def c056(bank: Bank) -> Finding | None:
 
 def against_mann(quoted: bool, bank: Bank) -> Finding | None:
     """MAML against MANN, both trained here; quoted: as the paper's own numbers have it, too."""
-    rows = {shot: (cell(bank, c, "maml"), cell(bank, c, "mann")) for shot, c in NOCONV.items()}
-    if any(row is None for pair in rows.values() for row in pair):
+    rows = {shot: whole(cell(bank, c, m) for m in ("maml", "mann")) for shot, c in NOCONV.items()}
+    if not all(rows.values()):
         return None
-    over = {shot: margin(*pair) for shot, pair in rows.items()}
+    over = {shot: margin(pair[0], pair[1]) for shot, pair in rows.items()}
     above = {shot: i.low > 0 for shot, i in over.items()}
     here = {f"MAML minus MANN, {shot}": i for shot, i in over.items()}
     if quoted:
@@ -121,7 +123,7 @@ def c060(bank: Bank) -> Finding | None:
     if (row := cell(bank, "omniglot-5w1s", "maml")) is None:
         return None
     after = by_steps(row)
-    best = max(after, key=after.get)
+    best = max(after, key=lambda k: after[k])
     gain = interval(shares(row, "together", 3) - shares(row, "together", 1))
     return Finding(
         {"three above one": gain.low > 0, "no special pick": after[best] <= after[3] + 0.5},
@@ -138,7 +140,7 @@ def c061(bank: Bank) -> Finding | None:
     if (row := cell(bank, "omniglot-20w1s", "maml")) is None:
         return None
     after = by_steps(row)
-    best = max(after, key=after.get)
+    best = max(after, key=lambda k: after[k])
     return Finding(
         {"five is enough": after[best] <= after[5] + 0.5},
         {f"accuracy after {k} steps": after[k] for k in (1, 3, 5, 10)},
@@ -166,9 +168,9 @@ def c132(bank: Bank) -> Finding | None:
 def as_printed(column: str, bank: Bank) -> Finding | None:
     """alpha on the mean loss against the authors' N times larger one, in one experiment."""
     for experiment in (column, f"{column}-cpu"):
-        rows = [cell({experiment: bank.get(experiment, {})}, experiment, m) for m in BOTH]
-        if all(rows):
-            gap = margin(*rows)
+        rows = whole(row_of(bank, experiment, m) for m in BOTH)
+        if rows:
+            gap = margin(rows[0], rows[1])
             return Finding(
                 {"as printed": gap.low > -0.5},
                 {"as printed minus alpha times N": gap},

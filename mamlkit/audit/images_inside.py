@@ -13,6 +13,7 @@ from mamlkit.audit.accuracies import (
     margin,
     of_seeds,
     shares,
+    whole,
 )
 from mamlkit.audit.accuracies import row as row_of
 from mamlkit.audit.images import standing
@@ -94,10 +95,10 @@ def x005(bank: Bank) -> Finding | None:
 
 def c139(bank: Bank) -> Finding | None:
     """A context vector alone is adapted: appendix C.2."""
-    rows = [cell(bank, ONE_SHOT, m) for m in ("context", "maml")]
-    if not all(rows):
+    rows = whole(cell(bank, ONE_SHOT, m) for m in ("context", "maml"))
+    if not rows:
         return None
-    gap, found = margin(*rows, "paper"), shares(rows[0])
+    gap, found = margin(rows[0], rows[1], "paper"), shares(rows[0])
     return Finding(
         {"below MAML": gap.high < 0, "the number": abs(found.mean().item() - 94.9) <= 1.5},
         {"context vector": interval(found), "context minus MAML": gap},
@@ -124,7 +125,7 @@ def c133(bank: Bank) -> Finding | None:
         f"the best validation accuracy is {first:.2f} % in the first half and {second:.2f} % in "
         "the second.",
         made(row),
-        **standing([row]) | dict(seeds=[*row.results][:1]),
+        **standing([row._replace(results=dict([*row.results.items()][:1]))]),
     )
 
 
@@ -152,45 +153,46 @@ def c048(bank: Bank) -> Finding | None:
 
 def c064(bank: Bank) -> Finding | None:
     """First-order MAML on miniImagenet."""
-    rows = {
-        "1-shot": cell(bank, "mini-5w1s", "fomaml"),
-        "5-shot": cell(bank, "mini-5w5s", "fomaml"),
-    }
-    if not all(rows.values()):
+    rows = whole(cell(bank, name, "fomaml") for name in ("mini-5w1s", "mini-5w5s"))
+    if not rows:
         return None
-    found = {shot: shares(row) for shot, row in rows.items()}
+    found = {shot: shares(r) for shot, r in zip(("1-shot", "5-shot"), rows, strict=True)}
     least = {"1-shot": 46.3, "5-shot": 62.2}
     return Finding(
         {shot: found[shot].mean().item() >= x for shot, x in least.items()},
         {shot: interval(x) for shot, x in found.items()},
         " and ".join(f"{x.mean():.2f} % ({shot})" for shot, x in found.items()) + ".",
-        made(rows["1-shot"]),
-        **standing([*rows.values()]),
+        made(rows[0]),
+        **standing(rows),
     )
 
 
 def c065(bank: Bank) -> Finding | None:
     """The fine-tuned classifier and its features' nearest neighbour on miniImagenet."""
-    quoted = {"fine-tuning": ("fine-tuned", 28.86), "nearest neighbour": ("features", 41.08)}
-    rows = {name: cell(bank, "mini-5w1s", m) for name, (m, _) in quoted.items()}
-    if not all(rows.values()):
+    rows = whole(cell(bank, "mini-5w1s", m) for m in ("fine-tuned", "features"))
+    if not rows:
         return None
-    found = {name: shares(row) for name, row in rows.items()}
+    tuned, nearest = map(shares, rows)
     return Finding(
-        {name: abs(found[name].mean().item() - x) <= 3 for name, (_, x) in quoted.items()},
-        {f"{name}, 1-shot": interval(x) for name, x in found.items()},
-        f"{found['fine-tuning'].mean():.2f} % fine-tuned and "
-        f"{found['nearest neighbour'].mean():.2f} % by the nearest neighbour.",
-        made(rows["fine-tuning"]),
-        **standing([*rows.values()]),
+        {
+            "fine-tuning": abs(tuned.mean().item() - 28.86) <= 3,
+            "nearest neighbour": abs(nearest.mean().item() - 41.08) <= 3,
+        },
+        {
+            "fine-tuning, 1-shot": interval(tuned),
+            "nearest neighbour, 1-shot": interval(nearest),
+        },
+        f"{tuned.mean():.2f} % fine-tuned and {nearest.mean():.2f} % by the nearest neighbour.",
+        made(rows[0]),
+        **standing(rows),
     )
 
 
 def c067(bank: Bank) -> Finding | None:
     """32 filters to reduce overfitting: 64 beside them."""
     names = ("mini-5w1s", "mini-5w1s-64-filters")
-    rows = [row_of(bank, name, "maml") for name in names]
-    if not all(rows):
+    rows = whole(row_of(bank, name, "maml") for name in names)
+    if not rows:
         return None
     test = [shares(row, "together") for row in rows]
     gaps = [

@@ -11,12 +11,11 @@ from mamlkit.baselines.episodic import cosine
 from mamlkit.baselines.fine_tune import HEAD
 from mamlkit.baselines.protocols import under
 from mamlkit.inner import inner_step
-from mamlkit.learner import Learner
 from mamlkit.losses import accuracy, cross_entropy
 from mamlkit.machine import seeded
 from mamlkit.nets import all_but_norms
 from mamlkit.studies.image_measures import PROTOCOLS, QUERIES, TEST, in_parts
-from mamlkit.studies.image_methods import BODIES, NETS, family, method, step_size
+from mamlkit.studies.image_methods import BODIES, NETS, adapting, family, method, step_size
 from mamlkit.task import Task, sample
 from mamlkit.trees import Params, tree_map
 from mamlkit.variants.maml import maml
@@ -85,7 +84,7 @@ def part_only(
     whole = maml(
         cross_entropy(net.forward), alpha=dict.fromkeys(names, size), steps=setting["test"]
     )
-    end = Learner(dict, lambda meta, support: whole.adapt(meta, support)[-1:], None)
+    end = adapting(lambda meta, support: whole.adapt(meta, support)[-1:])
     drawn, metric = family(setting, "test", QUERIES), under(normalised, accuracy, net.forward)
     found = in_parts(end, theta, drawn, metric, TEST, min(n, setting["tests"] // part))[:, 0]
     return (found * setting["way"] * QUERIES).round().to(torch.int16)
@@ -112,9 +111,9 @@ def linear_and_real(setting: Setting, theta: Params, n: int = 600) -> Tensor:
     alpha, loss = all_but_norms(theta, step_size(setting)), cross_entropy(net.forward)
 
     def both(task: Task):
-        real = inner_step(theta, lambda p: loss(p, task.support), alpha)
+        real = inner_step(theta, lambda p: loss(p, task.support), {**alpha})
         change = tree_map(torch.sub, real, theta)
-        value, slope = jvp(lambda p: net.forward(p, task.query.x), (theta,), (change,))
+        value, slope, *_ = jvp(lambda p: net.forward(p, task.query.x), (theta,), (change,))
         answers = torch.stack([value + slope, net.forward(real, task.query.x)])
         return (answers.argmax(-1) == task.query.y).sum(-1)
 

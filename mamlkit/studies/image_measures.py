@@ -11,7 +11,7 @@ from mamlkit.evaluate import evaluate, on_query
 from mamlkit.learner import Learner
 from mamlkit.losses import accuracy
 from mamlkit.machine import seeded
-from mamlkit.studies.image_methods import Method, family
+from mamlkit.studies.image_methods import Method, adapting, family
 from mamlkit.task import sample
 from mamlkit.trees import Params
 
@@ -78,9 +78,7 @@ def right(
 def score(setting: Setting, net, adapts: Learner, meta: Params, *, device: str = "cpu") -> Tensor:
     """Accuracy on validation tasks after the steps of the paper's evaluation: what checkpoints and
     tunings are chosen by."""
-    at_test = Learner(
-        adapts.init, lambda m, s: adapts.adapt(m, s)[: setting["test"] + 1][-1:], None
-    )
+    at_test = adapting(lambda m, s: adapts.adapt(m, s)[: setting["test"] + 1][-1:])
     drawn = family(setting, "validation", QUERIES, device)
     metric = on_query(accuracy(net.forward))
     return in_parts(at_test, meta, drawn, metric, VALIDATION, setting["validation"], device).mean()
