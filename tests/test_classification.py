@@ -1,12 +1,8 @@
-"""Section 5.2 on the package: labels that say nothing teach nothing, and what notebook 02 keeps
-stays what it was."""
+"""Section 5.2 on the package: labels that say nothing teach nothing."""
 
 import pytest
 import torch
 
-from mamlkit.bank.checkpoint import keep
-from mamlkit.book import bank
-from mamlkit.book import notebooks as book
 from mamlkit.evaluate import evaluate, on_query
 from mamlkit.families import glyphs
 from mamlkit.families.few_shot import few_shot
@@ -64,86 +60,3 @@ def test_with_shuffled_labels_it_is_right_by_chance(variant):
     assert found["true"].mean() - half > 1 / WAY + 0.05, (
         "or the shuffled labels would prove nothing"
     )
-
-
-@pytest.fixture(scope="module")
-def notebook():
-    """Notebook 02 at the paper's budget, up to its results, with glyphs in the place of Omniglot's
-    files."""
-    patch = pytest.MonkeyPatch()
-    patch.setattr(
-        "mamlkit.families.omniglot.load", lambda split, **_: glyphs.load(20, seed=len(split))
-    )
-    path = next(p for p in book.notebooks() if p.stem == "02_classification")
-    yield lambda **values: bank.plain(
-        path, {"profile": "paper", "device": "cpu"} | values, until="seconds_of"
-    )
-    patch.undo()
-
-
-def test_what_is_kept_is_taken_only_if_images_and_sizes_are_this_runs(
-    notebook, tmp_path, monkeypatch
-):
-    monkeypatch.setenv("MAMLKIT_RESULTS", str(tmp_path))
-    names, cell = notebook(), ("omniglot-5w1s-cpu", "printed")
-    asks = names["told"](*cell, 0) | {"commit": "some"}
-    assert asks["images"] == "omniglot" and asks["tasks"] == 8 and asks["iterations"] == 20_000
-    for seed, change in enumerate(
-        ({}, {"images": "glyphs"}, {"tasks": 32}, {"seed": 0}, {"beta": 1.0})
-    ):
-        keep(
-            names["file"](*cell, seed),
-            {"right.paper": torch.zeros(2, 11)},
-            asks | {"seed": seed} | change,
-        )
-    assert [names["finished"](*cell, seed) for seed in range(6)] == [
-        True,
-        False,
-        False,
-        False,
-        False,
-        False,
-    ]
-
-
-def test_glyphs_at_the_papers_budget_are_named_so(notebook, tmp_path, monkeypatch):
-    monkeypatch.setenv("MAMLKIT_RESULTS", str(tmp_path))
-    monkeypatch.setattr(
-        glyphs,
-        "load",
-        lambda size, seed, device=None: torch.zeros(size, 20, 1, 28, 28, dtype=torch.uint8),
-    )
-    names = notebook(images="glyphs")
-    assert names["told"]("omniglot-5w1s", "maml", 0)["images"] == "glyphs"
-    assert names["file"]("omniglot-5w1s", "maml", 0).name == "glyphs-5w1s-maml-0.safetensors"
-
-
-def test_at_the_papers_budget_nothing_stands_in_for_omniglot(notebook, monkeypatch):
-    def gone(split, **_):
-        raise ConnectionError("no network")
-
-    monkeypatch.setattr("mamlkit.families.omniglot.load", gone)
-    with pytest.raises(FileNotFoundError, match="nothing stands in for it.*no network"):
-        notebook()
-
-
-def test_every_result_that_is_committed_is_below_a_megabyte(notebook):
-    """Sizes of what would be kept, from the networks and the numbers of tasks of a GPU."""
-    from mamlkit.bank.checkpoint import light
-
-    names = notebook()
-    for setting, s in names["SETTINGS"].items():
-        for method in set(names["GRADIENT"]) & set(names["methods"](setting)):
-            params = names["METHODS"][method](s)[0].init(seeded(0))
-            each = 1 if s["way"] * 15 < 256 else 2
-            rows = 600 + 10_000 * (4 if setting.startswith("mini") else 3)
-            beside = {
-                "right": torch.empty(rows, names["STEPS"] + 1, each, dtype=torch.uint8),
-                "scores": torch.empty(600, 2),
-            }
-            size = sum(
-                t.numel() * t.element_size()
-                for part in (light(params, beside), beside)
-                for t in part.values()
-            )
-            assert size < 990_000, (setting, method, size)

@@ -11,9 +11,8 @@ from mamlkit.evaluate import evaluate, on_query
 from mamlkit.learner import Learner
 from mamlkit.losses import accuracy
 from mamlkit.machine import seeded
-from mamlkit.studies.image_methods import GRADIENT, METHODS, Method, family, features
+from mamlkit.studies.image_methods import Method, adapting, family
 from mamlkit.task import sample
-from mamlkit.train import Step
 from mamlkit.trees import Params
 
 Setting = Mapping[str, Any]
@@ -79,30 +78,7 @@ def right(
 def score(setting: Setting, net, adapts: Learner, meta: Params, *, device: str = "cpu") -> Tensor:
     """Accuracy on validation tasks after the steps of the paper's evaluation: what checkpoints and
     tunings are chosen by."""
-    at_test = Learner(
-        adapts.init, lambda m, s: adapts.adapt(m, s)[: setting["test"] + 1][-1:], None
-    )
+    at_test = adapting(lambda m, s: adapts.adapt(m, s)[: setting["test"] + 1][-1:])
     drawn = family(setting, "validation", QUERIES, device)
     metric = on_query(accuracy(net.forward))
     return in_parts(at_test, meta, drawn, metric, VALIDATION, setting["validation"], device).mean()
-
-
-def measure(setting: Setting, step: Step, device: str = "cpu") -> tuple[Params, dict[str, Tensor]]:
-    """The parameters of a gradient method, and how many test queries are right: of each protocol
-    `right.<protocol>`, and of a classifier's features `features.<protocol>`."""
-    best, how = step.best or step.meta, METHODS[setting["method"]](setting)
-    if len(how.adapts) > 1:
-        by_validation = [score(setting, how.net, a, best, device=device) for a in how.adapts]
-        chosen = int(torch.stack(by_validation).argmax())
-        how = how._replace(adapts=(how.adapts[chosen],))
-    normless = setting["method"] in ("mann", "pixels") or setting["tests"] < 100
-    names = ("paper", "together") if normless else tuple(PROTOCOLS)
-    found = {f"right.{n}": right(setting, how, best, n, device=device) for n in names}
-    if setting["method"] == "fine-tuned":
-        nearest = features(setting)
-        found |= {f"features.{n}": right(setting, nearest, best, n, device=device) for n in names}
-    if setting["images"] == "miniimagenet" and setting["method"] in GRADIENT:
-        found["right.training classes"] = right(
-            setting, how, best, "together", split="train", device=device
-        )
-    return (best if setting["method"] in GRADIENT else {}), {"scores": step.scores} | found

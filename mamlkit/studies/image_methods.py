@@ -30,7 +30,8 @@ from mamlkit.nets import (
     strided_body,
     strided_convnet,
 )
-from mamlkit.task import Family
+from mamlkit.task import Data, Family
+from mamlkit.trees import Params
 from mamlkit.variants.fomaml import fomaml
 from mamlkit.variants.maml import maml
 
@@ -48,6 +49,15 @@ class Method(NamedTuple):
     net: Net
     trains: Learner
     adapts: tuple[Learner, ...]
+
+
+def adapting(adapt: Callable[[Params, Data], list[Params]]) -> Learner:
+    """A learner that adapts at test; what it starts from is trained by another."""
+
+    def untrained(meta, task):
+        raise TypeError("this learner adapts, and another trains what it adapts")
+
+    return Learner(dict, adapt, untrained)
 
 
 def empty_headed(way: int) -> Net:
@@ -158,9 +168,7 @@ def classifier(setting: Setting) -> Method:
 
     def tuned(names, alpha):
         path = fine_tune(loss, alpha=alpha, steps=50, names=names)
-        return Learner(
-            dict, lambda theta, support: path(fresh_head(theta, way), support)[-1:], None
-        )
+        return adapting(lambda theta, support: path(fresh_head(theta, way), support)[-1:])
 
     trains = pretrain(cross_entropy(net.forward), alpha=0.0, steps=0)
     return Method(net, trains, tuple(tuned(*tuning) for tuning in TUNINGS))
@@ -171,7 +179,7 @@ def features(setting: Setting) -> Method:
     net, trains, _ = classifier(setting)
     body = BODIES[setting["net"]]
     nearest = nearest_neighbour(body, ways=setting["way"], distance=lambda a, b: -by_angle(a, b))
-    remembers = Learner(dict, remembering(lambda theta, support: [theta]), None)
+    remembers = adapting(remembering(lambda theta, support: [theta]))
     return Method(Net(net.init, nearest.forward), trains, (remembers,))
 
 

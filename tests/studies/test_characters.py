@@ -1,12 +1,17 @@
 """Omniglot where it can be had; glyphs never under its name."""
 
 import pytest
-import torch
 
-from mamlkit.families import glyphs, omniglot
-from mamlkit.studies.characters import characters
+from mamlkit.families import omniglot
+from mamlkit.studies.characters import alphabet
+from mamlkit.studies.image_methods import pictures
 
-SIZES = {"train": 3, "test": 2}
+
+@pytest.fixture(autouse=True)
+def fresh():
+    pictures.cache_clear()
+    yield
+    pictures.cache_clear()
 
 
 @pytest.fixture
@@ -17,62 +22,29 @@ def offline(monkeypatch):
     monkeypatch.setattr(omniglot, "load", refused)
 
 
-def is_invented(drawn):
-    return all(
-        torch.equal(drawn[split], glyphs.load(size, seed=size)) for split, size in SIZES.items()
-    ) and [*drawn] == [*SIZES]
-
-
-def test_glyphs_are_given_when_asked_for_and_never_looked_for_elsewhere(offline):
+def test_glyphs_are_given_when_asked_for_and_nothing_is_said(offline):
     told = []
-    name, drawn = characters("glyphs", SIZES, tell=told.append)
-    assert name == "glyphs" and is_invented(drawn) and not told
+    assert alphabet("glyphs", told.append) == "glyphs" and not told
 
 
-def test_omniglot_is_its_splits_under_its_name(monkeypatch):
-    monkeypatch.setattr(omniglot, "load", lambda split, **how: (split, how["device"]))
-    for kind in ("auto", "omniglot"):
-        assert characters(kind, SIZES, device="meta") == (
-            "omniglot",
-            {"train": ("train", "meta"), "test": ("test", "meta")},
-        )
-
-
-def test_without_it_glyphs_stand_in_and_the_reader_is_told(offline):
+@pytest.mark.parametrize("kind", ["auto", "omniglot"])
+def test_omniglot_is_taken_where_it_is(monkeypatch, kind):
+    monkeypatch.setattr(omniglot, "load", lambda split, device: split)
     told = []
-    name, drawn = characters("auto", SIZES, tell=told.append)
-    assert name == "glyphs" and is_invented(drawn)
-    assert (
-        len(told) == 1
-        and "not here (no network)" in told[0]
-        and "says anything about Omniglot" in told[0]
-    )
+    assert alphabet(kind, told.append) == "omniglot" and not told
 
 
-def test_nothing_stands_in_where_omniglot_is_asked_for(offline):
-    with pytest.raises(
-        FileNotFoundError,
-        match="asked for, and nothing stands in for it; it is not here: no network",
-    ):
-        characters("omniglot", SIZES)
+def test_where_omniglot_cannot_be_had_glyphs_stand_in_and_it_is_said(offline):
+    told = []
+    assert alphabet("auto", told.append) == "glyphs"
+    assert len(told) == 1 and "no network" in told[0] and "invented glyphs" in told[0]
 
 
-def test_a_copy_that_is_broken_is_no_missing_one(monkeypatch):
-    def broken(*args, **kwargs):
-        raise ValueError("truncated")
-
-    monkeypatch.setattr(omniglot, "load", broken)
-    with pytest.raises(ValueError, match="truncated"):
-        characters("auto", SIZES)
+def test_nothing_stands_in_for_omniglot_where_it_is_asked_for(offline):
+    with pytest.raises(FileNotFoundError, match="nothing stands in for it.*no network"):
+        alphabet("omniglot")
 
 
 def test_another_kind_is_refused():
-    with pytest.raises(ValueError, match='"runes": it must be auto, omniglot or glyphs'):
-        characters("runes", SIZES)
-
-
-def test_two_splits_of_one_size_are_refused():
-    with pytest.raises(
-        ValueError, match="'train': 5, 'test': 5}: glyphs are drawn from a seed that is the size"
-    ):
-        characters("glyphs", {"train": 5, "test": 5})
+    with pytest.raises(ValueError, match='images "mnist" are unknown.*auto, omniglot, glyphs'):
+        alphabet("mnist")
