@@ -69,12 +69,12 @@ def steps(values: Tensor, *which: int) -> dict[str, Interval]:
 
 def high(interval: Interval) -> float:
     """The upper end; of one seed, which has no interval, the value."""
-    return interval.high if interval.high == interval.high else interval.value
+    return float(interval.high if interval.high == interval.high else interval.value)
 
 
 def low(interval: Interval) -> float:
     """The lower end; of one seed the value."""
-    return interval.low if interval.low == interval.low else interval.value
+    return float(interval.low if interval.low == interval.low else interval.value)
 
 
 def grouped(experiment: Experiment, budget: str) -> dict[str, Method]:
