@@ -80,10 +80,11 @@ def x001(e) -> Finding:
     return finding(
         checks={"turned": turned},
         here={f"alignment, {m}": a for m, a in at.items()} | {"MAML minus pretrained": turn},
-        why=f"{'Yes' if turned else 'No'}: the alignment with the plane of sin and cos is "
+        why=f"the alignment with the plane of sin and cos is "
         f"{at['maml'].value:.2f} for MAML, {at['pretrained'].value:.2f} pretrained, "
         f"{at['random'].value:.2f} random.",
         seeds=e["maml"].seeds,
+        answer="yes" if turned else "no",
     )
 
 
@@ -95,9 +96,10 @@ def x002(e) -> Finding:
     return finding(
         checks={"no": no},
         here={f"linearised / real, {m}": t for m, t in times.items()},
-        why=f"{'No' if no else 'Mostly'}: the linearised step leaves {times['maml'].value:.1f} "
+        why=f"the linearised step leaves {times['maml'].value:.1f} "
         f"times the error of the real one (random parameters: {times['random'].value:.2f}).",
         seeds=e["maml"].seeds,
+        answer="no" if no else "mostly",
     )
 
 
@@ -120,11 +122,12 @@ def x003(e) -> Finding | None:
             "linearised / real, MAML": times["maml"],
             "first order's ratio over MAML's, 90 % interval": apart,
         },
-        why=f"{'Its kernel turns too' if turned else 'Its kernel does not turn'} (alignment "
+        why=f"its kernel {'turns too' if turned else 'does not turn'} (alignment "
         f"{_aligned(e, 'fomaml').mean():.2f}); the ratio is {times['fomaml'].value:.1f}, MAML's "
         f"{times['maml'].value:.1f}, "
         + ("the same within 25 %." if same else "and five seeds do not show them equal in 25 %."),
         seeds=e["maml"].seeds,
+        answer=f"{'X001 yes' if turned else 'X001 no'}, {'X002 yes' if same else 'X002 not shown'}",
     )
 
 
