@@ -38,8 +38,6 @@ def x006(e) -> Finding:
         why=f"the median of alpha x sharpness / 2 is {values}, where 1 is the edge; a quarter of "
         f"the step goes with {ratio:.1f} times the sharpness.",
         seeds=e["maml"].seeds,
-        answer=f"{'yes' if near else 'not at every alpha'}"
-        f"{', and it follows alpha' if follows else ''}",
     )
 
 
@@ -90,7 +88,6 @@ def x007(e) -> Finding:
         protocol=f"{PROTOCOL}; K = 5, 10,000 waves used nowhere else",
         seeds=maml.seeds,
         experiments=("sinusoid",),
-        answer="yes" if told and not below else "in part",
     )
 
 
@@ -108,7 +105,6 @@ def x008(e) -> Finding:
         why=f"the median of alpha x sharpness / 2 is "
         f"{waves:.2f} on waves and {images.mean():.2f} on Omniglot.",
         seeds=e["maml"].seeds,
-        answer="yes" if all(checks.values()) else "no",
     )
 
 

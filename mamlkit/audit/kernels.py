@@ -84,7 +84,6 @@ def x001(e) -> Finding:
         f"{at['maml'].value:.2f} for MAML, {at['pretrained'].value:.2f} pretrained, "
         f"{at['random'].value:.2f} random.",
         seeds=e["maml"].seeds,
-        answer="yes" if turned else "no",
     )
 
 
@@ -99,7 +98,6 @@ def x002(e) -> Finding:
         why=f"the linearised step leaves {times['maml'].value:.1f} "
         f"times the error of the real one (random parameters: {times['random'].value:.2f}).",
         seeds=e["maml"].seeds,
-        answer="no" if no else "mostly",
     )
 
 
@@ -127,7 +125,6 @@ def x003(e) -> Finding | None:
         f"{times['maml'].value:.1f}, "
         + ("the same within 25 %." if same else "and five seeds do not show them equal in 25 %."),
         seeds=e["maml"].seeds,
-        answer=f"{'X001 yes' if turned else 'X001 no'}, {'X002 yes' if same else 'X002 not shown'}",
     )
 
 

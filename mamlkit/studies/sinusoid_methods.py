@@ -85,5 +85,5 @@ def waves(shots: int, tasks: int, seed: int = 10_000, **how) -> Task:
 
 def errors(learner: Learner, theta: Params, tasks: Task, metric=None) -> Tensor:
     """Query errors (tasks, steps + 1); `CAP` for what is larger or no number."""
-    found = evaluate(learner, theta, tasks, metric or on_query(mse(NET.forward)), chunk=500)
+    found = evaluate(learner, theta, tasks, metric or on_query(mse(NET.forward)), chunk=250)
     return found.nan_to_num(nan=CAP, posinf=CAP).clamp(max=CAP)
