@@ -28,7 +28,7 @@ def gradient_steps(panels: Mapping[int, Mapping[str, Tensor]], paper: Mapping, t
         for method, points in paper.get(k, {}).items():
             diamonds(ax, method, points.keys(), points.values())
         ax.set(
-            title=f"K = {k} points", xlabel="gradient steps", ylim=(-0.1, 3.3), xlim=(-0.3, 10.3)
+            title=f"K = {k} points", xlabel="gradient steps", ylim=(-0.1, 3.4), xlim=(-0.5, 10.6)
         )
         ax.set_xticks(range(0, 11, 2))
     axes[0].set_ylabel("mean squared error")
