@@ -67,7 +67,7 @@ def who_diverges(sharpness: Tensor, diverges: Tensor, edge: float, title: str):
         left.stairs(counts * 100, bins, color=color, fill=True, alpha=0.55, label=label)
     left.set(xlabel="sharpness after one step", ylabel="share of these runs, %")
     left.legend(frameon=False, fontsize=9)
-    groups = torch.bucketize(sharpness, bins[::2]).clamp(1, 20)
+    groups = torch.bucketize(sharpness, bins[::2].contiguous()).clamp(1, 20)
     middle, rate = [], []
     for i in range(1, 21):
         here = diverges[groups == i]

@@ -48,7 +48,6 @@ def test_the_remedy_keeps_runs_from_diverging():
     found = measures.blow_up({**SETTING, "alpha": 0.5}, steep)
     assert found["blow-up lost"][-1] == found["blow-up diverges"].sum() > 12
     assert found["limited lost"][-1] == 0
-    assert found["limited median"][-1] < found["limited median"][0]
 
 
 def test_steps_are_counted_until_the_median_is_low_enough(monkeypatch):
