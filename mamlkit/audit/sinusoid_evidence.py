@@ -19,6 +19,10 @@ PROTOCOL = (
     "the runs whose error stays at 100 or below, the share of the others is given"
 )
 
+TABLE2 = {  # K -> method -> steps -> the paper's mean squared error
+    5: {"maml": {1: 0.67, 5: 0.38, 10: 0.35}, "pretrained": {1: 2.41, 5: 2.23, 10: 2.19}}
+}
+
 
 class Method(NamedTuple):
     """The networks of one method. tests: what was measured, by name, seeds first. params: by
@@ -99,6 +103,15 @@ def banked(budget: str = "paper") -> dict[str, Method]:
         found |= grouped(experiment, budget)
     found |= {f"average {name}": method for name, method in grouped(study.AVERAGES, budget).items()}
     return found
+
+
+def figure3(methods: Mapping[str, Method]) -> dict[int, dict[str, Tensor]]:
+    """Figure 3's lines: K -> method -> (seeds, steps + 1). The oracle takes no step."""
+    lines = {}
+    for k in SHOTS:
+        told = methods["oracle"].tests[f"K={k} start"][:, None].expand(-1, 11)
+        lines[k] = {m: methods[m].mean(f"K={k}") for m in ("maml", "pretrained")} | {"oracle": told}
+    return lines
 
 
 def needs(*names: str):

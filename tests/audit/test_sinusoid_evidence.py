@@ -3,7 +3,7 @@ import math
 import torch
 
 from mamlkit.audit.intervals import Interval
-from mamlkit.audit.sinusoid_evidence import high, low, needs, share
+from mamlkit.audit.sinusoid_evidence import TABLE2, figure3, high, low, needs, share
 from tests.audit.made_up import SEEDS, falling, method, summary
 
 
@@ -38,3 +38,10 @@ def test_one_seed_has_no_interval():
 def test_a_judge_without_its_networks_is_silent():
     asked = needs("a", "b")(lambda e: "said")
     assert asked({"a": 1}) is None and asked({"a": 1, "b": 2}) == "said"
+
+
+def test_figure_3_draws_the_oracle_before_any_step():
+    tests = [summary(f"K={k}", falling(3.0, 0.6, 0.3)) for k in (5, 10, 20)]
+    lines = figure3({name: method(*tests) for name in ("maml", "pretrained", "oracle")})
+    assert lines[10]["oracle"].shape == (SEEDS, 11) and (lines[10]["oracle"] > 2.9).all()
+    assert TABLE2[5]["maml"][1] == 0.67

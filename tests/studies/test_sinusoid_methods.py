@@ -2,7 +2,15 @@ import torch
 
 from mamlkit.families.sinusoid import sinusoid
 from mamlkit.machine import seeded
-from mamlkit.studies.sinusoid_methods import CAP, NET, errors, method, support_as_query, waves
+from mamlkit.studies.sinusoid_methods import (
+    CAP,
+    NET,
+    errors,
+    first_waves,
+    method,
+    support_as_query,
+    waves,
+)
 from mamlkit.task import sample
 from mamlkit.trees import tree_map
 
@@ -45,3 +53,14 @@ def test_errors_that_are_no_numbers_are_capped():
     m, theta = named("maml", alpha=100.0), NET.init(seeded(0))
     found = errors(m.learner(10), tree_map(lambda p: 30 * p, theta), waves(5, 3))
     assert found.shape == (3, 11) and found.isfinite().all() and found.max() == CAP
+
+
+def test_the_first_waves_are_those_of_the_test():
+    x = torch.linspace(-5, 5, 7)[:, None]
+    theta = NET.init(seeded(0))
+    drawn = first_waves({"maml": theta}, {"maml": 0.0}, x, 2, of=4)
+    tasks = waves(5, 4)
+    assert torch.equal(drawn[1].support.x, tasks.support.x[1])
+    assert torch.equal(drawn[1].curves["maml"], NET.forward(theta, x))
+    at_its_points = first_waves({}, {}, tasks.support.x[1], 2, of=4)[1].truth
+    assert torch.allclose(at_its_points, tasks.support.y[1])
