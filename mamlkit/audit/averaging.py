@@ -96,19 +96,4 @@ def c042(e) -> Finding:
     )
 
 
-@needs(*NEEDED)
-def s101(e) -> Finding:
-    """Does pretraining average parameters?"""
-    pretrained = e["pretrained"].mean("K=5")[: len(seeds(e)), 1].mean().item()
-    best = min(one_step(e).values())
-    return finding(
-        checks={"averages parameters": pretrained >= best},
-        here={"pretrained, 1 step": pretrained, "best average of parameters": best},
-        why="pretraining averages outputs; the average of parameters is a different, "
-        f"{'worse' if pretrained < best else 'better'} point ({best:.2f} against "
-        f"{pretrained:.2f} after one step).",
-        seeds=seeds(e),
-    )
-
-
-JUDGES = {"C040": c040, "C041": c041, "C042": c042, "S101": s101}
+JUDGES = {"C040": c040, "C041": c041, "C042": c042}

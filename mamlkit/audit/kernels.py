@@ -80,7 +80,7 @@ def x001(e) -> Finding:
     return finding(
         checks={"turned": turned},
         here={f"alignment, {m}": a for m, a in at.items()} | {"MAML minus pretrained": turn},
-        why=f"{'Yes' if turned else 'No'}: the alignment with the plane of sin and cos is "
+        why=f"the alignment with the plane of sin and cos is "
         f"{at['maml'].value:.2f} for MAML, {at['pretrained'].value:.2f} pretrained, "
         f"{at['random'].value:.2f} random.",
         seeds=e["maml"].seeds,
@@ -95,15 +95,17 @@ def x002(e) -> Finding:
     return finding(
         checks={"no": no},
         here={f"linearised / real, {m}": t for m, t in times.items()},
-        why=f"{'No' if no else 'Mostly'}: the linearised step leaves {times['maml'].value:.1f} "
+        why=f"the linearised step leaves {times['maml'].value:.1f} "
         f"times the error of the real one (random parameters: {times['random'].value:.2f}).",
         seeds=e["maml"].seeds,
     )
 
 
 @needs("kernels")
-def x003(e) -> Finding:
-    """The same without second derivatives?"""
+def x003(e) -> Finding | None:
+    """The same without second derivatives? One seed cannot say."""
+    if len(e["maml"].seeds) < 2:
+        return None
     turn = over_seeds(_aligned(e, "fomaml") - _aligned(e, "pretrained"))
     times = {m: over_seeds(_ratio(e, m)) for m in ("fomaml", "maml")}
     apart = equivalence((_ratio(e, "fomaml") / _ratio(e, "maml")).log()[:, None])
@@ -118,7 +120,7 @@ def x003(e) -> Finding:
             "linearised / real, MAML": times["maml"],
             "first order's ratio over MAML's, 90 % interval": apart,
         },
-        why=f"{'Its kernel turns too' if turned else 'Its kernel does not turn'} (alignment "
+        why=f"its kernel {'turns too' if turned else 'does not turn'} (alignment "
         f"{_aligned(e, 'fomaml').mean():.2f}); the ratio is {times['fomaml'].value:.1f}, MAML's "
         f"{times['maml'].value:.1f}, "
         + ("the same within 25 %." if same else "and five seeds do not show them equal in 25 %."),

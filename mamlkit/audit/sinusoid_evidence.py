@@ -19,6 +19,10 @@ PROTOCOL = (
     "the runs whose error stays at 100 or below, the share of the others is given"
 )
 
+TABLE2 = {  # K -> method -> steps -> the paper's mean squared error
+    5: {"maml": {1: 0.67, 5: 0.38, 10: 0.35}, "pretrained": {1: 2.41, 5: 2.23, 10: 2.19}}
+}
+
 
 class Method(NamedTuple):
     """The networks of one method. tests: what was measured, by name, seeds first. params: by
@@ -69,12 +73,12 @@ def steps(values: Tensor, *which: int) -> dict[str, Interval]:
 
 def high(interval: Interval) -> float:
     """The upper end; of one seed, which has no interval, the value."""
-    return interval.high if interval.high == interval.high else interval.value
+    return float(interval.high if interval.high == interval.high else interval.value)
 
 
 def low(interval: Interval) -> float:
     """The lower end; of one seed the value."""
-    return interval.low if interval.low == interval.low else interval.value
+    return float(interval.low if interval.low == interval.low else interval.value)
 
 
 def grouped(experiment: Experiment, budget: str) -> dict[str, Method]:
@@ -99,6 +103,15 @@ def banked(budget: str = "paper") -> dict[str, Method]:
         found |= grouped(experiment, budget)
     found |= {f"average {name}": method for name, method in grouped(study.AVERAGES, budget).items()}
     return found
+
+
+def figure3(methods: Mapping[str, Method]) -> dict[int, dict[str, Tensor]]:
+    """Figure 3's lines: K -> method -> (seeds, steps + 1). The oracle takes no step."""
+    lines = {}
+    for k in SHOTS:
+        told = methods["oracle"].tests[f"K={k} start"][:, None].expand(-1, 11)
+        lines[k] = {m: methods[m].mean(f"K={k}") for m in ("maml", "pretrained")} | {"oracle": told}
+    return lines
 
 
 def needs(*names: str):

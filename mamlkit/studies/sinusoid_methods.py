@@ -14,8 +14,8 @@ from mamlkit.learner import Learner, unrolled
 from mamlkit.losses import Loss, mse
 from mamlkit.machine import seeded
 from mamlkit.nets import Net, mlp
-from mamlkit.task import Family, Task, sample
-from mamlkit.trees import Params
+from mamlkit.task import Data, Family, Task, sample
+from mamlkit.trees import Params, tree_map
 from mamlkit.variants.fomaml import fomaml
 from mamlkit.variants.maml import maml
 
@@ -85,5 +85,41 @@ def waves(shots: int, tasks: int, seed: int = 10_000, **how) -> Task:
 
 def errors(learner: Learner, theta: Params, tasks: Task, metric=None) -> Tensor:
     """Query errors (tasks, steps + 1); `CAP` for what is larger or no number."""
-    found = evaluate(learner, theta, tasks, metric or on_query(mse(NET.forward)), chunk=500)
+    found = evaluate(learner, theta, tasks, metric or on_query(mse(NET.forward)), chunk=250)
     return found.nan_to_num(nan=CAP, posinf=CAP).clamp(max=CAP)
+
+
+class Drawn(NamedTuple):
+    """A wave at some x, the points of it that were shown, and each method's curve at x after ten
+    steps on them."""
+
+    truth: Tensor
+    support: Data
+    curves: dict[str, Tensor]
+
+
+def first_waves(
+    starts: dict[str, Params],
+    alphas: dict[str, float],
+    x: Tensor,
+    count: int,
+    *,
+    seed: int = 10_000,
+    of: int = 10_000,
+    **how,
+) -> list[Drawn]:
+    """The first of a test seed's waves with five points, none chosen.
+
+    starts, alphas: parameters and step size of each method. x: (points, 1). of: how many waves the
+    test has, which decides them. how: see `sinusoid`.
+    """
+    family = sinusoid(shots=5, queries=100, **how)
+    noise, loss, drawn = family.noise(seeded(seed), of), mse(NET.forward), []
+    for i in range(count):
+        wave = tree_map(lambda t: t[i], noise)
+        support, curves = family.make(wave).support, {}
+        for name, start in starts.items():
+            path = adapt(start, repeated(loss, support, STEPS), [alphas[name]] * STEPS)
+            curves[name] = NET.forward(path[-1], x)
+        drawn.append(Drawn(wave.amplitude * torch.sin(x - wave.phase), support, curves))
+    return drawn

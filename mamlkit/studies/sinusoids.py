@@ -77,13 +77,18 @@ def settled_cells(profile: str, seeds: int | None = None) -> dict[str, Setting]:
     }
 
 
-def steps(setting: Setting, resume: Step | None = None, until: int | None = None) -> Iterator[Step]:
+def steps(
+    setting: Setting,
+    resume: Step | None = None,
+    until: int | None = None,
+    device: torch.device | str = "cpu",
+) -> Iterator[Step]:
     """The meta-training of a setting; `until` ends it early and changes nothing else."""
     if setting["iterations"] == 0:
         generator = seeded(setting["seed"])
         yield Step(0, NET.init(generator), {}, generator.get_state(), torch.empty(0))
         return
-    m, generator = method(setting), seeded(setting["seed"])
+    m, generator = method(setting), seeded(setting["seed"], device)
     learner = m.learner(1)
     start = begins_with(setting) or m.net.init(generator)
     yield from train(

@@ -8,7 +8,7 @@ from mamlkit.inner import inner_step
 from mamlkit.losses import mse
 from mamlkit.machine import seeded
 from mamlkit.nets import he, mlp
-from mamlkit.probes.tangent_kernel import alignment, linearised_step, tangent_kernel
+from mamlkit.probes.tangent_kernel import alignment, linearised_step, sharpness, tangent_kernel
 from mamlkit.task import Data
 
 pytestmark = pytest.mark.usefixtures("float64")
@@ -161,3 +161,17 @@ def test_a_step_of_size_zero_changes_nothing():
     assert torch.equal(
         linearised_step(forward, mse(forward), params, support, 0.0, x), forward(params, x)
     )
+
+
+def test_sharpness_is_the_largest_curvature_of_a_linear_models_loss():
+    x = torch.tensor([[1.0], [2.0], [-3.0]], dtype=torch.double)
+    forward = lambda params, x: x @ params["w"] + params["b"]
+    params = {"w": torch.ones(1, 1, dtype=torch.double), "b": torch.zeros(1, dtype=torch.double)}
+
+    def loss(flat):
+        w, b = flat[:1, None], flat[1:]
+        return (forward({"w": w, "b": b}, x) - torch.sin(x)).square().mean()
+
+    hessian = torch.func.hessian(loss)(torch.zeros(2, dtype=torch.double))
+    largest = torch.linalg.eigvalsh(hessian)[-1]
+    assert torch.allclose(sharpness(forward, params, x), largest)
