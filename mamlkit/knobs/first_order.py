@@ -110,6 +110,7 @@ class FirstOrderKnobs(Knobs):
         axes["plane"].set(
             xlim=(-1.15, 1.15), ylim=(-0.25, 1.15), aspect="equal", xticks=[], yticks=[]
         )
+        axes["plane"].spines[:].set_visible(False)
         axes["plane"].set_title("the plane of the two meta-gradients", fontsize=9.5)
         for name, low, high in (("cosine", -1.1, 1.1), ("omitted", LEAST, MOST)):
             axes[name].set(xscale="log", ylim=(low, high), xlim=(ALPHAS[0] / 1.2, ALPHAS[-1] * 1.2))
@@ -166,10 +167,7 @@ class FirstOrderKnobs(Knobs):
     def update(self) -> None:
         found, now = self.outcome(), self.now()
         alpha, steps = self.controls["alpha"].value, self.controls["steps"].value
-        shown = {
-            "cosine": found["cosine"].nan_to_num(0.0),
-            "omitted": found["omitted"].nan_to_num(MOST, MOST).clip(LEAST, MOST),
-        }
+        shown = {"cosine": found["cosine"], "omitted": found["omitted"].clip(LEAST, MOST)}
         for name, numbers in shown.items():
             self.curves[name].set_ydata(numbers)
             self.dots[name].set_data([alpha], [numbers[ALPHAS.index(alpha)]])
