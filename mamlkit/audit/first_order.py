@@ -72,7 +72,7 @@ def c073(e: Evidence) -> Finding | None:
 
 def slopes(e: Evidence, setting: str) -> Tensor:
     """MiB that each inner step adds: (order, 2), the peak and what is kept."""
-    sizes = e.counted[setting]["bytes"].double() / MIB
+    sizes = e.counted[setting]["bytes"].float() / MIB
     return (sizes[-1] - sizes[0]) / (e.lengths[-1] - e.lengths[0])
 
 
@@ -80,7 +80,7 @@ def c074(e: Evidence) -> Finding | None:
     """First order drops the additional backward pass."""
     if not set(WEIGHED) <= e.counted.keys():
         return None
-    rises = {name: slopes(e, name).float().tolist() for name in WEIGHED}
+    rises = {name: slopes(e, name).tolist() for name in WEIGHED}
     orders = ("second order", "first order")
     return Finding(
         {
@@ -109,8 +109,8 @@ def s216(e: Evidence) -> Finding | None:
     """Second order is memory-intensive."""
     if not set(WEIGHED) <= e.counted.keys():
         return None
-    peaks = {name: e.counted[name]["bytes"][-1, :, 0].double() / MIB for name in WEIGHED}
-    times = {name: (p[0] / p[1]).float().item() for name, p in peaks.items()}
+    peaks = {name: e.counted[name]["bytes"][-1, :, 0].float() / MIB for name in WEIGHED}
+    times = {name: (p[0] / p[1]).item() for name, p in peaks.items()}
     return Finding(
         {"three times": min(times.values()) >= 3},
         {f"ratio, {n}": x for n, x in times.items()},
