@@ -1,0 +1,11 @@
+"""All files of judges, in the order of the book."""
+
+from importlib import import_module
+from types import ModuleType
+
+FILES = ("figure1",)
+
+
+def modules() -> list[ModuleType]:
+    """The modules with judges: each has `evidence()` and `JUDGES`."""
+    return [import_module(f"mamlkit.audit.{name}") for name in FILES]
