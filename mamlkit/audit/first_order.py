@@ -124,7 +124,7 @@ def s216(e: Evidence) -> Finding | None:
         {"somewhere": many > 0, "everywhere": many == len(times)},
         {f"ratio, {n}": x for n, x in times.items()},
         f"second order's peak is three times first order's or more in {many} of {len(times)} "
-        f"settings ({ends}); where a task has many queries, they are most of both.",
+        f"settings ({ends}); elsewhere the queries or the weights are most of both.",
         f"most bytes held at one time, one task, {e.lengths[-1]} steps",
         experiments=("counting",),
     )

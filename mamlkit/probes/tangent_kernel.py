@@ -36,3 +36,13 @@ def linearised_step(
     gradient = grad(loss)(params, support)
     now, change = jvp(lambda p: forward(p, x), (params,), (gradient,))
     return now - alpha * change
+
+
+def sharpness(forward: Forward, params: Params, x: Tensor) -> Tensor:
+    """The largest eigenvalue of (2 / n) J J^T at the inputs x (n, 1): how sharply the mean squared
+    error on them curves, to the Gauss-Newton approximation.
+
+    Gradient descent on that loss is stable while it stays below 2 / alpha. A scalar. Source: Cohen
+    et al. 2021, "Gradient descent on neural networks typically occurs at the edge of stability".
+    """
+    return 2 / len(x) * torch.linalg.eigvalsh(tangent_kernel(forward, params, x))[-1]

@@ -203,7 +203,7 @@ def blow_up(setting, theta: Params) -> Measured:
     remedy = evaluate(Learner(dict, limited, None), theta, tasks, on_query(loss), chunk=250)
     return {
         "blow-up sharpness": sharpnesses(setting, theta, tasks),
-        "blow-up lost": (e > LIMIT).any(1),
+        "blow-up diverges": (e > LIMIT).any(1),
         **summary("blow-up", e),
         **summary("limited", remedy),
     }
