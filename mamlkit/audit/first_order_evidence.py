@@ -11,7 +11,7 @@ from torch import Tensor
 from mamlkit.bank.experiment import Result, load
 from mamlkit.studies import first_order, images
 from mamlkit.studies.counting import COUNTING
-from mamlkit.studies.image_measures import QUERIES
+from mamlkit.studies.image_measures import PROTOCOLS, queries
 from mamlkit.studies.omitted import ACTIVATIONS, FILES, NETWORKS, OMITTED
 
 LABELS = {  # Table 1's columns in words
@@ -82,7 +82,8 @@ def evidence(budget: str = "paper") -> Evidence:
 def accuracies(found: Result, protocol: str) -> Tensor:
     """Percent of the queries of each test task after the paper's steps: (tasks,)."""
     s = found.setting
-    return 100 * found.measured[f"right.{protocol}"][:, s["test"]].float() / (s["way"] * QUERIES)
+    right = found.measured[f"right.{protocol}"][:, s["test"]].float()
+    return 100 * right / (s["way"] * queries(s, protocol))
 
 
 def pairs(budget: str) -> dict[str, Pair]:
@@ -102,13 +103,12 @@ def pairs(budget: str) -> dict[str, Pair]:
                 of = lambda name, method, protocol, seeds=seeds: torch.stack(
                     [accuracies(read(name)[images.cell(method, s)], protocol) for s in seeds]
                 )
-                protocols = ("together", "support only")
                 found[LABELS[column]] = Pair(
                     images.share(images.SETTINGS[second], column),
                     seeds,
                     *_common(
-                        {p: of(second, how, p) for p in protocols},
-                        {p: of(first, without, p) for p in protocols},
+                        {p: of(second, how, p) for p in PROTOCOLS},
+                        {p: of(first, without, p) for p in PROTOCOLS},
                     ),
                     tuple(dict.fromkeys((second, first))),
                 )

@@ -105,7 +105,8 @@ def parts(
     """Left: the omitted term, the part that the loss's curvature makes and the network's own, over
     the kept gradient, at the start. Right: the omitted term layer by layer.
 
-    begin: (network, activation) -> the three. layers: a place in training -> one number a layer.
+    begin: (network, activation) -> the three. layers: a place in training -> one number a layer;
+    "trained", below the paper's budget, is drawn hollow.
     """
     fig, (left, right) = canvas(title, columns=2, height=3.2, width=7.4, width_ratios=(3, 2))
     marks = (("o", None, "all"), ("s", "none", "by the loss"), ("x", None, "the network's own"))
@@ -121,9 +122,10 @@ def parts(
     left.set(yticks=range(len(names)), yticklabels=names, xscale="log", xlabel="over the kept part")
     left.invert_yaxis()
     for (place, sizes), style in zip(layers.items(), ("--", "-")):
-        draw(right, "maml", range(1, len(sizes) + 1), sizes, linestyle=style, label=place)
+        face = {"markerfacecolor": "none"} if place == "trained" else {}
+        draw(right, "maml", range(1, len(sizes) + 1), sizes, linestyle=style, label=place, **face)
     right.set(
-        xticks=range(1, 6), xticklabels=["conv 1", "2", "3", "4", "last"], yscale="log",
+        xticks=range(1, 6), xticklabels=["1", "2", "3", "4", "head"], yscale="log",
         xlim=(0.8, 7.4), xlabel="layer (ReLU, convolutions)",
     )  # fmt: skip
     return fig
@@ -133,11 +135,14 @@ def cosines(
     lengths: Sequence[int], start: Mapping[float, Sequence[float]], end: Mapping, title: str
 ):
     """The cosine of the two meta-gradients against the inner steps: alpha -> one for each length,
-    at the start of training and of the trained network."""
+    at the start of training and, hollow since its budget is below the paper's, of the trained
+    network."""
     fig, axes = canvas(title, columns=2, height=2.9, sharey=True)
     for ax, found, name in zip(axes, (start, end), ("at the start", "after training")):
+        face = {"markerfacecolor": "none"} if found is end else {}
         for alpha, style in zip(found, (":", "--", "-")):
-            draw(ax, "maml", lengths, found[alpha], linestyle=style, label=f"α = {alpha:g}")
+            label = f"α = {alpha:g}"
+            draw(ax, "maml", lengths, found[alpha], linestyle=style, label=label, **face)
         ax.axhline(0, color=QUIET, linewidth=0.8)
         ax.set(xscale="log", xticks=lengths, xticklabels=lengths, ylim=(-0.15, 1.08))
         ax.set(title=name, xlabel="inner steps", xlim=(0.9, lengths[-1] * 3))
@@ -185,11 +190,12 @@ def memory(lengths: Sequence[int], sizes: Mapping[str, Mapping[str, Sequence]], 
 
 
 def step_sizes(times: Sequence[float], accuracy: Mapping[int, Sequence[float]], title: str):
-    """Accuracy against the step size at test over that of training: steps -> one for each size."""
+    """Accuracy against the step size at test over that of training: steps -> one for each size;
+    hollow, since the network's budget is below the paper's."""
     fig, ax = canvas(title, height=3.0)
     for (steps, found), style in zip(accuracy.items(), ("-", "--", "-.", ":")):
         label = f"{steps} step{'s' * (steps > 1)}"
-        draw(ax, "maml", times, found, linestyle=style, label=label, markersize=3)
+        draw(ax, "maml", times, found, linestyle=style, label=label, markerfacecolor="none")
     ax.axvspan(0.5, 2, color=SECOND, alpha=0.1, linewidth=0)
     ax.set(xscale="log", xticks=times, xticklabels=[f"{m:g}" for m in times], xlim=(0.11, 16))
     ax.set(xlabel="step size at test over that of training", ylabel="accuracy, %")

@@ -8,7 +8,7 @@ from collections.abc import Iterator
 from functools import partial
 
 import torch
-from torch import Tensor
+from torch import Generator, Tensor
 from torch.func import vmap
 from torch.nn import functional as F
 
@@ -45,8 +45,13 @@ LOOKED_AT = 30_000  # the seed of the training tasks on which the two gradients 
 
 
 def tasks_of(setting: Setting) -> Family:
-    """The training tasks of a setting."""
-    return family(setting, "train", setting["queries"])
+    """The training tasks of a setting, on its "device" if it names one, else on the CPU."""
+    return family(setting, "train", setting["queries"], setting.get("device", "cpu"))
+
+
+def generator_of(setting: Setting, seed: int | None = None) -> Generator:
+    """A generator on the setting's device; from the setting's seed if no other one is given."""
+    return seeded(setting["seed"] if seed is None else seed, setting.get("device", "cpu"))
 
 
 def network(setting: Setting) -> Net:
@@ -96,7 +101,8 @@ def cosine(a: Params, b: Params) -> Tensor:
 
 def looked_at(setting: Setting, n: int) -> Task:
     """The first n of the training tasks on which the gradients are compared."""
-    return tree_map(lambda t: t[:n], sample(tasks_of(setting), seeded(LOOKED_AT), setting["looks"]))
+    tasks = sample(tasks_of(setting), generator_of(setting, LOOKED_AT), setting["looks"])
+    return tree_map(lambda t: t[:n], tasks)
 
 
 def over_tasks(
@@ -132,7 +138,7 @@ def cells(budget: str, seeds: int | None = None) -> dict[str, Setting]:
 
 def steps(setting: Setting, resume: Step | None = None, until: int | None = None) -> Iterator[Step]:
     """A short training by MAML that yields after each `pause` of its iterations."""
-    net, generator = network(setting), seeded(setting["seed"])
+    net, generator = network(setting), generator_of(setting)
     theta = net.init(generator)
     alpha = all_but_norms(theta, setting["alpha"])
     return train(
@@ -155,7 +161,7 @@ def measure(setting: Setting, step: Step) -> tuple[Params, dict[str, Tensor]]:
     (moments,), the same ratio for the meta-gradient of all tasks together.
     """
     net, tasks = network(setting), looked_at(setting, setting["looks"])
-    start = net.init(seeded(setting["seed"]))
+    start = net.init(generator_of(setting))
     alpha = all_but_norms(start, setting["alpha"])
     thetas = [start, *(s.meta for s in steps(setting))]
     numbers, of_mean = zip(*(over_tasks(net, alpha, theta, tasks) for theta in thetas))

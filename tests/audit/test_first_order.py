@@ -203,8 +203,10 @@ def test_what_is_saved_is_a_share_of_second_order():
 
 def test_pairs_read_the_largest_budget_and_the_seeds_that_both_have(monkeypatch):
     def kept(method, seed, right, n):
-        setting = dict(way=5, test=1, method=method, seed=seed)
-        measured = {f"right.{p}": torch.full((n, 3), right) for p in ("together", "support only")}
+        setting = dict(way=5, shots=1, test=1, method=method, seed=seed)
+        names = ("together", "support only", "one by one")
+        measured = {f"right.{p}": torch.full((n, 3), right) for p in names}
+        measured["right.paper"] = torch.full((n, 3), right // 15)  # one query a class, not 15
         return Result({}, measured, {"setting": setting})
 
     bank = {
@@ -222,6 +224,7 @@ def test_pairs_read_the_largest_budget_and_the_seeds_that_both_have(monkeypatch)
     one = found["5-way 1-shot"]
     assert one.seeds == [1, 2] and one.gap().shape == (2, 10), "of the tasks that both have"
     assert one.gap().unique().item() == pytest.approx(20)
+    assert one.gap("paper").unique().item() == pytest.approx(20)
     assert one.share == pytest.approx(20_000 * 8 / (60_000 * 32))
 
 
