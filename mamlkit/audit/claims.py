@@ -54,7 +54,7 @@ def verdict(entry: Mapping, checks: Mapping[str, bool], *, seeds: int, share: fl
     partial. A training budget smaller than the paper's can support a claim, which is then partial,
     and never refute it: `share` is below 1, or, where the criterion has a check of the budget
     itself (`enough`), that check fails. A question of ours has an answer and no verdict: it is
-    "answered". Raises ValueError if `checks` are not exactly those of the criterion.
+    "answered" (`answers` of the ledger: where every check passes, and where not). Raises ValueError if `checks` are not exactly those of the criterion.
     """
     if not testable(entry):
         return "not testable"
@@ -65,7 +65,7 @@ def verdict(entry: Mapping, checks: Mapping[str, bool], *, seeds: int, share: fl
     if entry["kind"] == "question":
         return "answered"
     reduced = entry["budget"] == "paper" and (
-        share < 1 or not checks.get(entry.get("enough"), True)
+        share < 1 or not checks.get(entry.get("enough", ""), True)
     )
     checks = {name: passed for name, passed in checks.items() if name != entry.get("enough")}
     if not all(checks.values()):

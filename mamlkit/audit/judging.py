@@ -26,8 +26,7 @@ class Finding(NamedTuple):
     label (a number, an `Interval` or words); a label that the ledger's paper numbers share is
     drawn beside them. why: one sentence with numbers. protocol: how they were measured. seeds:
     which trainings stand behind it. experiments: the bank's experiments that were read. share: of
-    the paper's training budget; below 1 it can support and cannot refute. answer: of a question of
-    ours, in a word or two.
+    the paper's training budget; below 1 it can support and cannot refute.
     """
 
     checks: Mapping[str, bool]
@@ -37,7 +36,6 @@ class Finding(NamedTuple):
     seeds: Iterable[int] = (0,)
     experiments: tuple[str, ...] = ()
     share: float = 1.0
-    answer: str = ""
 
 
 Judge = Callable[[Any], Finding | None]
@@ -52,25 +50,23 @@ def judge(modules: Iterable, tell: Callable[[str], None] = print) -> Iterator[st
         for claim, asked in module.JUDGES.items():
             if (finding := asked(evidence)) is not None:
                 file = BANK / "claims" / f"{claim}.paper.json"
-                text = json.dumps(record(claim, finding, made), **JSON)
+                content = record(claim, finding, made)
+                text = json.dumps(content, indent=1, ensure_ascii=False, allow_nan=False)
                 write(file, text + "\n")
                 yield claim
         tell(f"{module.__name__.rpartition('.')[2]}: {time.monotonic() - begin:.0f} s")
 
 
-JSON = dict(indent=1, ensure_ascii=False, allow_nan=False)
-
-
 def record(claim: str, finding: Finding, made: str) -> dict[str, Any]:
     """What is kept of a finding. made: the commit at which it was judged.
 
-    Raises ValueError if its checks are not those of the criterion, or a question lacks an answer.
+    A question of ours gets the answer that the ledger gives to its checks.
+    Raises ValueError if the checks are not those of the criterion.
     """
     entry = ledger()[claim]
     checks = {name: bool(passed) for name, passed in finding.checks.items()}
     seeds = [int(s) for s in finding.seeds]
-    if (entry["kind"] == "question") != bool(finding.answer):
-        raise ValueError(f"{claim} is a {entry['kind']}, and its answer is {finding.answer!r}")
+    answer = entry["answers"][not all(checks.values())] if entry["kind"] == "question" else ""
     return {
         "id": claim,
         "profile": "paper",
@@ -84,7 +80,7 @@ def record(claim: str, finding: Finding, made: str) -> dict[str, Any]:
         "checks": checks,
         "share": finding.share,
         "verdict": verdict(entry, checks, share=finding.share, seeds=len(seeds)),
-        **({"answer": finding.answer} if finding.answer else {}),
+        **({"answer": answer} if answer else {}),
         "why": finding.why,
         "provenance": {
             "commit": made,
