@@ -111,8 +111,8 @@ show(maml, fomaml)
 #
 # "Surprisingly however, the performance of this method is nearly the same as that obtained with
 # full second derivatives", says the paper. Its evidence is miniImagenet, where first order loses
-# 0.63 points with one shot and gains 0.04 with five. The intervals of those numbers are almost
-# two points wide to each side, so a difference of two points would not have shown. We fixed what
+# 0.63 points with one shot and gains 0.04 with five. The intervals of the one-shot numbers reach
+# almost two points to each side, so a difference of that size would not have shown. We fixed what
 # "nearly the same" should mean before we ran anything: the 90 % interval of the difference, on
 # the same test tasks, lies within one point of zero. That is a test of equivalence. A test that
 # merely fails to find a difference would be passed by every experiment that is small enough.
@@ -245,7 +245,7 @@ and after 20,000 it is still {end["omitted"][2, 0]:.1f} times as long.
 # ReLU is not special either. Softplus, which is smooth everywhere and curved, leaves out *less*
 # than ReLU in the two networks with batch normalisation. Only in the network without it does ReLU
 # come out lowest, and there it is lowest by a wide margin: the one place where the paper's
-# intuition points the right way, and not one of the paper's networks.
+# intuition points the right way, and that is not one of the paper's networks.
 #
 # Where does the curvature come from, then? Split the term into its two parts, and look at it
 # layer by layer.
@@ -320,13 +320,17 @@ times as long as what is kept, and {end["of the mean"][2]:.1f} times after train
 """)
 
 # %% [markdown]
+# More inner steps change little: from the second one on most lines are flat. A smaller step does
+# bring the directions together, but nobody trains with a step that small.
+#
 # So first order takes *another* step, and not a slightly wrong one. It gets to nearly the same
 # place by another way. The figure holds two hints why. First, the directions come together as
-# training goes on, so the mistake is largest when any step helps, and smallest when steps have to
-# be exact. Second, look at the flat line after training at the paper's step. After one inner step
-# the network has classified its support set, the gradient there is practically zero, and more
-# steps change neither the network nor the cosine. A second-order term can only steer where the
-# first step goes, and most of the way there is already paved by $g$.
+# training goes on: they disagree most at the start, when almost any step helps, and least at the
+# end, when steps have to be exact. Second, look at the flat line after training at the paper's
+# step. After one inner step the network has learned its support set, the gradient there is
+# practically zero, and more steps change neither the network nor the cosine. What second order
+# could add is a better place for that one step to lead to, and $g$ alone already finds a good
+# one.
 #
 # Sines tell the other half of the story, and the scene at the top of the page lets you see it.
 # There the untrained network has almost no curvature and the two directions agree. It is

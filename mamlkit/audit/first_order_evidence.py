@@ -110,15 +110,17 @@ def pairs(budget: str) -> dict[str, Pair]:
                         {p: of(second, how, p) for p in PROTOCOLS},
                         {p: of(first, without, p) for p in PROTOCOLS},
                     ),
-                    tuple(dict.fromkeys((second, first))),
+                    experiments=tuple(dict.fromkeys((second, first))),
                 )
     return found
 
 
-def _common(*parts: dict[str, Tensor]) -> list[dict[str, Tensor]]:
-    """The first test tasks that all have: they are drawn from one seed."""
-    n = {p: min(part[p].shape[1] for part in parts) for p in parts[0]}
-    return [{p: part[p][:, : n[p]] for p in n} for part in parts]
+def _common(
+    one: dict[str, Tensor], other: dict[str, Tensor]
+) -> tuple[dict[str, Tensor], dict[str, Tensor]]:
+    """The first test tasks that both have: they are drawn from one seed."""
+    n = {p: min(one[p].shape[1], other[p].shape[1]) for p in one}
+    return {p: one[p][:, : n[p]] for p in n}, {p: other[p][:, : n[p]] for p in n}
 
 
 def saved(e: Evidence) -> dict[str, float]:

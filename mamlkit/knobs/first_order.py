@@ -2,6 +2,7 @@
 wave, as the inner step grows."""
 
 from collections.abc import Mapping
+from typing import Any
 
 import torch
 from torch import Tensor
@@ -118,9 +119,9 @@ class FirstOrderKnobs(Knobs):
         axes["cosine"].set(ylabel="cosine", xticklabels=[])
         axes["cosine"].axhline(0, color=QUIET, linewidth=0.8)
         axes["omitted"].axhline(1, color=QUIET, linewidth=0.8)
-        arrow = dict(arrowstyle="-|>", mutation_scale=14, shrinkA=0, shrinkB=0)
+        arrow: dict[str, Any] = dict(arrowstyle="-|>", mutation_scale=14, shrinkA=0, shrinkB=0)
         looks = {"fomaml": LOOKS["fomaml"], "maml": LOOKS["maml"], "omitted": LOOKS["pretrained"]}
-        self.arrows = {
+        self.arrows: dict[str, Any] = {
             name: axes["plane"].add_patch(
                 FancyArrowPatch(
                     (0, 0), (1, 1), color=look.color, linewidth=2.4 - (name == "omitted"), **arrow
@@ -134,7 +135,7 @@ class FirstOrderKnobs(Knobs):
                 0.0, 0.97 - 0.085 * i, said[name], transform=axes["plane"].transAxes, fontsize=9,
                 color=look.color,
             )  # fmt: skip
-        marker = dict(linestyle="none", marker="o", markersize=7, color=INK)
+        marker: dict[str, Any] = dict(linestyle="none", marker="o", markersize=7, color=INK)
         self.curves = {
             name: axes[name].plot(ALPHAS, ALPHAS, color=LOOKS["maml"].color, linewidth=1.8)[0]
             for name in ("cosine", "omitted")

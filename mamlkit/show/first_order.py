@@ -74,8 +74,8 @@ def along(paths: Mapping[tuple[str, str], Sequence[float]], pause: int, title: s
     networks = list(dict.fromkeys(network for network, _ in paths))
     styles = {"ReLU": "-", "tanh": "--", "softplus": ":"}
     width = 7.0 if len(networks) > 1 else 4.4
-    size = dict(columns=len(networks), height=3.0, width=width)
-    fig, axes = canvas(title, sharey=True, squeeze=False, **size)
+    many = len(networks)
+    fig, axes = canvas(title, 1, many, height=3.0, width=width, sharey=True, squeeze=False)
     longest = max(map(len, paths.values()))
     for ax, network in zip(axes[0], networks):
         for activation, style in styles.items():

@@ -6,7 +6,7 @@ for grey paper. The ground is opaque, so a figure reads the same on a light and 
 """
 
 from textwrap import fill
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 GROUND, INK, QUIET = "#fdfdfb", "#222222", "#8a8a8a"
 END = "line end"  # marks the labels that `tidy` may move
@@ -78,7 +78,7 @@ def canvas(
     width: float = 7.0,
     height: float = 3.0,
     **options,
-):
+) -> tuple[Any, Any]:
     """A figure whose title is its message, and its axes in the book's style. Returns (figure,
     axes)."""
     import matplotlib

@@ -112,9 +112,18 @@ def time_saved(setting: Setting, counted: Tensor) -> float:
     """
     _, params, both = learners(setting)
     block, rounds = max(1, min(20, int(ENOUGH / counted[0]))), setting["rounds"] + 1
-    how = dict(tasks=1, iterations=rounds * block, block=block, compiled=False)
     loops = [
-        train(learner, params, noise_images(setting), adam(0.001), generator=seeded(0), **how)
+        train(
+            learner,
+            params,
+            noise_images(setting),
+            adam(0.001),
+            generator=seeded(0),
+            tasks=1,
+            iterations=rounds * block,
+            block=block,
+            compiled=False,
+        )
         for learner in both
     ]
     took = torch.tensor([[_clocked(loop) for loop in loops] for _ in range(rounds)])[1:]

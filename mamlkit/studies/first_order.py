@@ -13,6 +13,7 @@ from torch.func import vmap
 
 from mamlkit.bank.budget import budget as by
 from mamlkit.bank.experiment import Experiment, Setting, load
+from mamlkit.inner import Alpha
 from mamlkit.machine import seeded
 from mamlkit.nets import all_but_norms
 from mamlkit.studies import counting, images, omitted
@@ -43,7 +44,7 @@ TWO_CORES = "omniglot-5w1s-cpu"  # the largest training that has run at both ord
 def one_method(setting: str, name: str, budget: str, seeds: int | None) -> dict[str, Setting]:
     """The cells of one of Table 1's settings with one method, tested on at most 600 tasks."""
     found = images.cells(setting, (name,), budget, seeds or 1)
-    return {cell: s | dict(tests=min(s["tests"], 600)) for cell, s in found.items()}
+    return {cell: {**s, "tests": min(s["tests"], 600)} for cell, s in found.items()}
 
 
 def beside(setting: str, name: str, suffix: str) -> Experiment:
@@ -116,7 +117,7 @@ def _at_rest(setting: Setting, resume=None, until=None) -> Iterator[Step]:
 def cosines(setting: Setting, theta: Params, alpha: float, tasks: Task) -> Tensor:
     """The mean cosine of the two meta-gradients, task by task, for each number of inner steps."""
     net = omitted.network(setting)
-    sizes = all_but_norms(theta, alpha)
+    sizes: Alpha = {**all_but_norms(theta, alpha)}
 
     def one(task, steps):
         return omitted.cosine(*omitted.both_gradients(net, sizes, theta, task, steps))

@@ -84,7 +84,7 @@ def omitted(
     three of them lengths over |g|, then alpha H g over g layer by layer. The two parts are those
     of H = J^T L'' J + the network's own curvature, see `gauss_newton_product`.
     """
-    second, g = both_gradients(net, alpha, theta, task)
+    second, g = both_gradients(net, {**alpha}, theta, task)
     whole = tree_map(torch.sub, g, second)
     stepped = {name: alpha.get(name, 0.0) * p for name, p in g.items()}
     of_loss = gauss_newton_product(net.forward, cross_entropy, theta, task.support, stepped)
