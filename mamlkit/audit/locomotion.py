@@ -4,7 +4,7 @@ import torch
 from torch import Tensor
 
 from mamlkit.audit import locomotion_facts, locomotion_quoted
-from mamlkit.audit.intervals import Interval, over_seeds
+from mamlkit.audit.intervals import Interval, holm
 from mamlkit.audit.judging import Finding
 from mamlkit.audit.locomotion_evidence import CONTEXT, Evidence, evidence
 from mamlkit.audit.locomotion_quoted import (
@@ -16,6 +16,7 @@ from mamlkit.audit.locomotion_quoted import (
     millions,
     words,
 )
+from mamlkit.audit.welch import difference, lower
 from mamlkit.studies.locomotion import SCRATCH
 from mamlkit.studies.locomotion_measures import TRIES
 
@@ -50,6 +51,14 @@ def full(e: Evidence) -> dict[str, bool]:
     return {"the authors' experience": all(judged.get(env) == env for env in ORDER)}
 
 
+def share(e: Evidence, *envs: str) -> float:
+    """The smallest part of the authors' environment steps in training, of these environments or of
+    all; at most 1."""
+    judged = e.judged()
+    part = lambda env: e.played(judged[env]) / millions(**MODELS[env]) if env in judged else 0.0
+    return min([1.0, *map(part, envs or ORDER)])
+
+
 def judge_one_step(e: Evidence) -> Finding | None:
     """C107: "can quickly adapt its velocity and direction with even just a single gradient
     update"."""
@@ -71,6 +80,7 @@ def judge_one_step(e: Evidence) -> Finding | None:
         e.protocol(),
         cheetah_seeds(e),
         tuple(judged.values()),
+        share(e),
     )
 
 
@@ -81,15 +91,14 @@ def judge_more_steps(e: Evidence) -> Finding | None:
         return None
     later = {env: e.gain(name, step=3, start=1) for env, name in judged.items()}
     return Finding(
-        {
-            words(env): env in judged and three(e, judged[env]) and above(later[env])
-            for env in ORDER
-        },
+        {words(env): env in judged and three(e, judged[env]) and above(later[env]) for env in ORDER}
+        | full(e),
         {f"three steps minus one, {words(env)}": i for env, i in later.items()},
         f"steps two and three add {listed({env: i.value for env, i in later.items()})}.",
         e.protocol(),
         cheetah_seeds(e),
         tuple(judged.values()),
+        share(e),
     )
 
 
@@ -105,9 +114,7 @@ def judge_outperforms(e: Evidence) -> Finding | None:
     """C109: "substantially outperforms random initialization and pretraining"."""
     judged, others = e.judged(), rivals(e)
     lead = {
-        (env, m, k): over_seeds(
-            e.returns(judged[env], "maml", k).mean(1) - e.returns(judged[env], m, k).mean()
-        )
+        (env, m, k): difference(*(e.returns(judged[env], who, k).mean(1) for who in ("maml", m)))
         for env in judged
         for m in others[env]
         for k in (1, 2, 3)
@@ -134,6 +141,7 @@ def judge_outperforms(e: Evidence) -> Finding | None:
         e.protocol(),
         cheetah_seeds(e),
         tuple(judged.values()),
+        share(e),
     )
 
 
@@ -143,22 +151,39 @@ def judge_worse_than_random(e: Evidence) -> Finding | None:
     if not judged:
         return None
     lead = {
-        (env, k): e.average(name, "pretrained", k) - e.average(name, "random", k)
+        env: e.average(name, "pretrained", 1) - e.average(name, "random", 1)
         for env, name in judged.items()
-        for k in (1, 2, 3)
     }
-    worse = [env for env in judged if all(lead[env, k] < 0 for k in (1, 2, 3))]
+    chance = {env: worse_at_all_steps(e, name) for env, name in judged.items()}
+    tested = {env: p for env, p in chance.items() if p == p}
+    corrected = dict(zip(tested, holm([*tested.values()]), strict=True))
+    worse = [env for env, p in corrected.items() if p < 0.05]
     quoted = [words(env) for env, a in AUTHORS.items() if below(a)]
-    found = " and ".join(words(env) for env in worse) or f"none of {len(judged)}"
+    found = "here " + (
+        f"in {' and '.join(map(words, worse)) or f'none of {len(tested)}'}"
+        if tested
+        else "no environment has three seeds of both yet"
+    )
     return Finding(
-        {"as quoted": bool(quoted), "here": bool(worse)},
-        {f"pretrained minus random after one step, {words(env)}": lead[env, 1] for env in judged}
+        {"as quoted": bool(quoted), "here": bool(worse)} | full(e),
+        {f"pretrained minus random after one step, {words(env)}": v for env, v in lead.items()}
+        | {f"corrected p, {words(env)}": p for env, p in corrected.items()}
         | {"as quoted": ", ".join(quoted)},
-        f"below random at steps 1 to 3: as quoted in {' and '.join(quoted)}; here in {found}.",
+        f"below random at steps 1 to 3: as quoted in {' and '.join(quoted)}; {found}.",
         e.protocol(),
         cheetah_seeds(e),
         tuple(judged.values()),
+        share(e),
     )
+
+
+def worse_at_all_steps(e: Evidence, name: str) -> float:
+    """The p-value that the pretrained start is below the random one at each of steps 1 to 3: the
+    largest of the three."""
+    found = [
+        lower(*(e.returns(name, m, k).mean(1) for m in ("pretrained", "random"))) for k in (1, 2, 3)
+    ]
+    return max(found) if all(p == p for p in found) else float("nan")
 
 
 def judge_context(e: Evidence) -> Finding | None:
@@ -176,6 +201,7 @@ def judge_context(e: Evidence) -> Finding | None:
         e.size(CONTEXT) + "; a context of 5, a step of 1 on it alone",
         e.seeds(CONTEXT),
         (CONTEXT, "cheetah-direction-half"),
+        min(1.0, e.played(CONTEXT) / millions(**MODELS["cheetah-direction"])),
     )
 
 
@@ -214,6 +240,7 @@ def judge_small_experience(e: Evidence) -> Finding | None:
         f"{e.size(name)}; from scratch {updates} updates of {SCRATCH_EPISODES} episodes",
         e.seeds(name),
         (name, SCRATCH.name),
+        share(e, "cheetah-direction"),
     )
 
 
@@ -225,16 +252,17 @@ def judge_handful(e: Evidence) -> Finding | None:
     if not rows or any(row is None for row in rows):
         return None
     mean = dict(zip(TRIES, torch.stack(rows).double().mean(0).tolist(), strict=True))
-    share = mean[FEW] / mean[MANY] if mean[MANY] > 0 else float("nan")  # of no gain no share
+    part = mean[FEW] / mean[MANY] if mean[MANY] > 0 else float("nan")  # of no gain no share
     return Finding(
-        {"a handful": share >= 0.8} | {"the authors' experience": name == "cheetah-direction"},
+        {"a handful": part >= 0.8} | {"the authors' experience": name == "cheetah-direction"},
         {f"gain of one step on {k} episode{'s' * (k > 1)}": v for k, v in mean.items()}
-        | {f"{FEW} of {MANY}": share},
-        f"one step on {FEW} episodes gains {share:.0%} of what it gains on {MANY}; the paper's own "
+        | {f"{FEW} of {MANY}": part},
+        f"one step on {FEW} episodes gains {part:.0%} of what it gains on {MANY}; the paper's own "
         "tests take 20 to 40.",
         e.size(name),
         e.seeds(name),
         (name,),
+        share(e, "cheetah-direction"),
     )
 
 
@@ -259,6 +287,8 @@ def judge_two_cores(name: str):
             e.size(name),
             e.seeds(name),
             (name,),
+            min(1.0, e.played(name) / millions(**MODELS[name.rpartition("-")[0]])),
+            f"one step gains {found.value:.0f}" + ("" if above(found) else ", not significantly"),
         )
 
     return judge
@@ -271,13 +301,15 @@ def judge_ants(e: Evidence) -> Finding | None:
         return None
     gains = {env: e.gain(name) for env, name in names.items()}
     start = {env: e.gain(name, "random") for env, name in names.items()}
+    more = {env: e.gain_over(name, "random") for env, name in names.items()}
     oracle = {
         f"oracle, {words(env)}": e.average(name, "oracle")
         for env, name in names.items()
         if e.returns(name, "oracle") is not None
     }
     return Finding(
-        {env.split("-")[1]: above(i) for env, i in gains.items()},
+        {env.split("-")[1]: above(i) for env, i in gains.items()}
+        | {f"{env.split('-')[1]}, more than untrained": above(i) for env, i in more.items()},
         {f"gain of one step, {words(env)}": i for env, i in gains.items()}
         | {f"gain of one step from an untrained start, {words(env)}": i for env, i in start.items()}
         | oracle,
@@ -290,6 +322,10 @@ def judge_ants(e: Evidence) -> Finding | None:
         "; ".join(e.size(name) for name in names.values()),
         (0,),
         tuple(names.values()),
+        min(e.played(name) / millions(**MODELS[env]) for env, name in names.items()),
+        "no more than an untrained ant"
+        if not any(above(i) for i in more.values())
+        else "more than an untrained ant",
     )
 
 

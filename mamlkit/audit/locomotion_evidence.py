@@ -1,5 +1,6 @@
 """What the judges of section 5.3's locomotion read: the bank, and what takes seconds."""
 
+from math import nan
 from typing import NamedTuple
 
 import torch
@@ -14,6 +15,13 @@ from mamlkit.studies.locomotion import SCRATCH, TRAININGS, UNTRAINED
 from mamlkit.studies.locomotion_measures import STEPS
 
 CONTEXT = "cheetah-direction-context"
+
+
+def over_trainings(values: Tensor) -> Interval:
+    """The mean of (seeds, goals) and its interval over seeds; over goals of one, none of two."""
+    if len(values) == 2:
+        return Interval(values.double().mean().item(), nan, nan)
+    return over_seeds(values.mean(1) if len(values) > 1 else values[0])
 
 
 class Evidence(NamedTuple):
@@ -57,20 +65,33 @@ class Evidence(NamedTuple):
         return {env: size for env in ORDER if (size := self.largest(env))}
 
     def gain(self, name: str, method: str = "maml", step: int = 1, start: int = 0) -> Interval:
-        """What the steps add to the mean return, with its interval over seeds (one seed: goals)."""
+        """What the steps add to the mean return, with its interval over seeds (one seed: goals).
+        Of two seeds there is no interval."""
         after, before = (self.returns(name, method, k) for k in (step, start))
-        differences = after - before
-        return over_seeds(differences.mean(1) if len(differences) > 1 else differences[0])
+        return over_trainings(after - before)
+
+    def gain_over(self, name: str, method: str) -> Interval:
+        """What one step of MAML gains more than one of another start, its interval over goals."""
+        gains = [self.returns(name, m).diff(dim=-1)[0, :, 0] for m in ("maml", method)]
+        return over_seeds(gains[0] - gains[1])
+
+    def oracle_above(self, method: str) -> dict[str, float]:
+        """By how much the oracle is above another method's best return of steps 0 to 3."""
+        return {
+            env: self.average(name, "oracle")
+            - max(self.average(name, method, k) for k in range(STEPS + 1))
+            for env, name in self.judged().items()
+            if self.returns(name, "oracle") is not None and self.returns(name, method) is not None
+        }
 
     def fractions(self) -> dict[str, list[float]]:
         """How much of the oracle's gain MAML makes after 0 to 3 steps, by environment: where the
         oracle is above every return of the random start, else it is no yardstick."""
         found = {}
-        for env, name in self.judged().items():
-            if self.returns(name, "oracle") is None or self.returns(name, "random") is None:
-                continue
-            random, oracle = self.average(name, "random"), self.average(name, "oracle")
-            if oracle > max(self.average(name, "random", k) for k in range(STEPS + 1)):
+        for env, lead in self.oracle_above("random").items():
+            name = self.judged()[env]
+            if lead > 0:
+                random, oracle = self.average(name, "random"), self.average(name, "oracle")
                 found[env] = [
                     fraction_of_oracle(random, oracle, self.average(name, "maml", k))
                     for k in range(STEPS + 1)
@@ -87,7 +108,7 @@ class Evidence(NamedTuple):
         cells = list(self.wanted[name].values())
         s = next(s for s in cells if s["method"] in ("maml", "context"))
         seeds = sum(c["method"] == s["method"] for c in cells)
-        others = sum(c["method"] == "oracle" for c in cells)
+        others = sum(cell.startswith("pretrained") for cell in self.results[name])
         return (
             "{tasks} tasks x {rollouts} rollouts x {iterations} iterations, TRPO radius "
             "{radius:g}, curvature from one step in {every}".format(**s)

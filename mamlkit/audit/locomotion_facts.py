@@ -129,18 +129,19 @@ def judge_untrained(e) -> Finding | None:
     """C112: "reward for random initialization ... < -200 for cheetah and < -25 for ant"."""
     if len(e.untrained) < 2:
         return None
-    start = {name: over_seeds(r["returns"][:3].mean(1)) for name, r in e.untrained.items()}
+    start = {name: over_seeds(r["returns"].mean(1)) for name, r in e.untrained.items()}
+    policies = len(e.untrained["cheetah"]["returns"])
     theirs = {name: max(AUTHORS[f"{name}-velocity"]["random"]) for name in ("cheetah", "ant")}
     return Finding(
         {
             "as quoted": theirs["cheetah"] < -200 and theirs["ant"] < -25,
-            "cheetah, here": start["cheetah"].value < -200,
-            "ant, here": start["ant"].value < -25,
+            "cheetah, here": start["cheetah"].high < -200,
+            "ant, here": start["ant"].high < -25,
         },
         {f"return of untrained policies, {name}": i for name, i in start.items()},
-        f"as quoted, at most {theirs['cheetah']:.0f} and {theirs['ant']:.0f}; here untrained "
-        f"policies return {start['cheetah'].value:.0f} and {start['ant'].value:.0f}.",
-        seeds=range(3),
+        f"as quoted, at most {theirs['cheetah']:.0f} and {theirs['ant']:.0f}; here "
+        f"{policies} untrained policies return {start['cheetah']} and {start['ant']}.",
+        seeds=range(policies),
         experiments=("untrained-robots",),
     )
 
