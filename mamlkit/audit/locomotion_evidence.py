@@ -34,8 +34,8 @@ class Evidence(NamedTuple):
     wanted: dict[str, dict[str, Setting]]
     scratch: dict[str, Tensor]
     untrained: dict[str, dict[str, Tensor]]
-    facts: locomotion_facts.Facts
-    horizons: dict[str, int]
+    facts: locomotion_facts.Facts | None = None
+    horizons: dict[str, int] | None = None
 
     def returns(self, name: str, method: str, step: int | None = None) -> Tensor | None:
         """(seeds, goals, steps + 1), or (seeds, goals) after one number of steps; None where there
@@ -122,8 +122,8 @@ class Evidence(NamedTuple):
         return range(len(self.returns(name, "context" if name == CONTEXT else "maml")))
 
 
-def evidence(budget: str = "paper") -> Evidence:
-    """Reads the bank, and measures what takes seconds."""
+def banked(budget: str = "paper") -> Evidence:
+    """Reads the bank: enough for figures and for the judges of trainings."""
     results = {name: load(e, budget) for name, e in TRAININGS.items()}
     scratch: dict[str, list[Tensor]] = {}
     for cell, result in sorted(load(SCRATCH, budget).items()):
@@ -133,6 +133,12 @@ def evidence(budget: str = "paper") -> Evidence:
         {name: e.cells(budget, None) for name, e in TRAININGS.items()},
         {way: torch.stack(rows) for way, rows in scratch.items()},
         {c.rpartition("-")[0]: r.measured for c, r in load(UNTRAINED, budget).items()},
-        locomotion_facts.measure(),
-        {env: Locomotion(*env.split("-")).horizon for env in ORDER},
+    )
+
+
+def evidence(budget: str = "paper") -> Evidence:
+    """What the bank holds, and the facts, which take some seconds."""
+    return banked(budget)._replace(
+        facts=locomotion_facts.measure(),
+        horizons={env: Locomotion(*env.split("-")).horizon for env in ORDER},
     )

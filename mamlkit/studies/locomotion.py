@@ -7,7 +7,15 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from mamlkit.bank.experiment import Experiment, Setting, last
+from mamlkit.bank.experiment import (
+    Experiment,
+    Setting,
+    compare,
+    fingerprint,
+    follows,
+    last,
+    load,
+)
 from mamlkit.machine import seeded
 from mamlkit.rl.collect import halved
 from mamlkit.rl.context import in_context
@@ -23,6 +31,14 @@ from mamlkit.variants.maml import maml
 ALPHA = 0.1  # the inner step size (appendix A.2); a context takes ten times as much (ours)
 CONTEXT = 5  # inputs that adapt in appendix C.2 (the authors' code)
 METHODS = ("maml", "pretrained", "oracle", "random")
+FOUND = (  # what `begin` finds of MAML's first update
+    "the return before the step",
+    "the return after it",
+    "one plus TRPO's divergence",
+    "one plus its surrogate",
+    "whether it was accepted",
+)
+BAND = 20.0  # by which the mean return of one training may differ between two machines
 BEGINNING = 20  # steps of an episode in a fingerprint: contacts soon multiply rounding, see `begin`
 PACE = {"cheetah": 4e-5, "ant": 2e-4}  # seconds that a step takes one core, learning included
 
@@ -168,6 +184,44 @@ def begin(setting: Setting) -> Tensor:
     history = last(steps({**setting, **few}, None, 1, BEGINNING)).optimizer
     trpo = torch.stack([1 + history["kl"], 1 + history["after"], history["accepted"]], 1)
     return torch.cat([history["returns"][0], trpo[0]])
+
+
+def repeats(experiment: Experiment, losses: Tensor, setting: Setting) -> str:
+    """Holds the beginning of a training of today against the banked one, in words.
+
+    losses: minus the returns after the step, one an update. On the machine that made the bank they
+    agree to the last digit. On another one rounding makes them another training, so that the
+    fingerprint must be the same (see `begin`), and the mean return within BAND.
+    Raises ValueError naming the update that differs.
+    """
+    kept, n = load(experiment), len(losses)
+    cell = f"{setting['method']}-{setting['seed']}"
+    others = {c: r for c, r in kept.items() if r.setting["method"] == setting["method"]}
+    means = {c: -r.measured["losses"][:n].mean().item() for c, r in others.items()}
+    mine = -losses.mean().item()
+    if cell not in kept:
+        known = ", ".join(f"{m:.0f}" for m in means.values())
+        return f"Nothing is banked of seed {setting['seed']}: {mine:.0f} here, others {known}."
+    if (said := follows(losses[:0], kept[cell], setting)).startswith("Not compared"):
+        return said
+    first = torch.tensor(kept[cell].about["beginning"]).double()
+    found = fingerprint(experiment, setting)
+    for what, now, then in zip(FOUND, found.tolist(), first.tolist(), strict=False):
+        if compare(torch.tensor([now]), torch.tensor([then])) != "same":
+            raise ValueError(
+                f"chapter 05, update 1 on short episodes: {what} is {now:.7g}, banked is {then:.7g}"
+            )
+    if abs(mine - means[cell]) > BAND:
+        raise ValueError(
+            f"chapter 05, updates 1 to {n}: the mean return after the step is {mine:.1f}, banked "
+            f"is {means[cell]:.1f}, and {BAND:.0f} are allowed"
+        )
+    same = int((losses == kept[cell].measured["losses"][:n]).long().cumprod(0).sum())
+    exact = f"the first {same} to the last digit" if same else "by another rounding"
+    return (
+        f"Agrees with the bank over {n} updates ({exact}): the mean return after the step is "
+        f"{mine:.1f}, banked {means[cell]:.1f}."
+    )
 
 
 def cost(setting: Setting) -> float:
