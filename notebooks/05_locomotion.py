@@ -44,7 +44,8 @@ ahead = sum(int((w[0] > 0).sum()) for w in all_ways), sum(int((w[1] < 0).sum()) 
 step = [bank.average(HALF, "maml", k) for k in range(4)]
 theirs = bank.results["cheetah-direction-half"]["maml-0"].setting
 say(
-    f"""*Grey: the twenty tries before the step, from which it learns. Blue: twenty tries after it.
+    f"""
+    *Grey: the twenty tries before the step, from which it learns. Blue: twenty tries after it.
     The first of three trainings, with half the authors' meta-batch ({theirs["tasks"]} tasks of
     {theirs["rollouts"]} tries, {theirs["iterations"]} updates); nothing was picked.*
 
@@ -126,7 +127,7 @@ show(collect, reinforce)
 cells = [r.measured["returns"] for c, r in sorted(bank.results[HALF].items()) if "maml" in c]
 curves = torch.stack(cells)  # (trainings, updates, before and after)
 last_five = curves[:, -5:].mean((0, 1)).tolist()
-title = f"Before the step the return stays at {last_five[0]:.0f}, after it it reaches "
+title = f"In training the return before the step stays at {last_five[0]:.0f}; after it, it reaches "
 fig, ax = canvas(f"{title}{last_five[1]:.0f}", height=3.0)
 for method, k in (("random", 0), ("maml", 1)):
     x, mean = range(1, curves.shape[1] + 1), curves[..., k].mean(0)
@@ -216,7 +217,8 @@ random = {env: bank.gain(name, "random").value for env, name in ENVS.items()}
 direction, velocity = ENVS
 start = {m: bank.average(ENVS[velocity], m) for m in ("maml", "random")}
 say(
-    f"""*Bold with hollow marks: here, below the paper's budget ({share[direction]:.0%} of the
+    f"""
+    *Bold with hollow marks: here, below the paper's budget ({share[direction]:.0%} of the
     authors' frames in direction, {share[velocity]:.0%} in velocity). The band spans trainings:
     three of MAML and of the random start, one of the others. Pale diamonds: the authors' numbers.
     Tests are on 20 and 40 of the authors' goals, 20 tries before each step, later steps half as
@@ -244,10 +246,10 @@ claim("C110")
 
 # %% [markdown]
 # The paper also says that pretraining can be *worse* than starting from nothing. In the authors'
-# returns it is, in both directions. A policy that was trained on forward and backward at once has
-# learned to hold still, and a step that follows its gradient does not wake it. In our runs the
-# pretrained start is never below the random one by its mean. We have one pretrained training of
-# each, which is too few to say more.
+# returns it is, for both robots' directions. A policy that was trained on forward and backward at
+# once may have learned to hold still, and one step does not wake it. In our runs the pretrained
+# start is below the random one in no environment after one step. We have one pretrained training
+# of each, which is too few to say more.
 
 # %% tags=["claim"]
 claim("C111", "C112")
@@ -295,7 +297,7 @@ over_goals = {env: half(over_trainings(r[:1])) for env, r in after.items()}
 over_seeds = {env: half(over_trainings(r)) for env, r in after.items()}
 wider = {env: over_seeds[env] / over_goals[env] for env in ENVS}
 fig, axes = canvas(
-    f"In direction, trainings differ {wider[direction]:.1f} times as much as goals suggest",
+    f"In direction the interval over trainings is {wider[direction]:.1f} times that over goals",
     columns=2,
     height=2.6,
 )
@@ -335,7 +337,8 @@ figure(
 # %% tags=["fold"]
 span = {env: [f"{v:.0f}" for v in r.mean(1)] for env, r in after.items()}
 say(
-    f"""*95 % intervals, by Student's t. Blue: one training, over its 20 or 40 test goals, as the
+    f"""
+    *95 % intervals, by Student's t. Blue: one training, over its 20 or 40 test goals, as the
     paper draws them. Black: the mean of three trainings, over trainings.*
 
     In direction the three trainings return {", ".join(span[direction])}: an interval over goals
@@ -378,7 +381,7 @@ for color, name, method, label in (
         linestyle="-" if method == "maml" else "--",
     ).set_label(label)
 ax.plot(range(4), TABLE5, "D", color=PURPLE, markerfacecolor="none", label="five numbers, authors")
-ax.legend(frameon=False, fontsize=9, loc="center right")
+ax.legend(frameon=False, fontsize=9, loc="upper left")
 ax.set(
     xlabel="gradient steps (cheetah direction)",
     ylabel="mean return of a try",
@@ -451,7 +454,8 @@ figure(
 # %% tags=["fold"]
 paid = 5 * bank.played(HALF)
 say(
-    f"""*Three trainings of MAML at half the authors' meta-batch; three runs of TRPO for each
+    f"""
+    *Three trainings of MAML at half the authors' meta-batch; three runs of TRPO for each
     direction, 20 tries an update. Blue lines: MAML's return after its step on twenty tries.*
 
     On five tries the step is worth {share_of_five:.0%} of what it is on twenty, and on a single try
@@ -503,8 +507,8 @@ kept = torch.stack(
     [r.measured["returns"] for c, r in sorted(load(training).items()) if "maml" in c]
 )
 fig, ax = canvas(
-    f"Your run after {updates} updates: {returns[-5:, 0].mean():.0f} before the step, "
-    f"{returns[-5:, 1].mean():.0f} after it",
+    f"Your {updates} updates: on average {returns[:, 0].mean():.0f} before the step, "
+    f"{returns[:, 1].mean():.0f} after it",
     height=2.8,
 )
 x = range(1, kept.shape[1] + 1)

@@ -149,7 +149,7 @@ class GaitKnobs(Knobs):
             self.marks[when] = axes["way"].plot([], [], "o", color=look.color)[0]
         style(axes["way"])
         axes["way"].set(
-            xlim=(0, 1), ylim=(-5, 5), xlabel="share of the episode", ylabel="way, metres"
+            xlim=(0, 1), ylim=(-3, 3), xlabel="share of the episode", ylabel="way, metres"
         )
         axes["way"].axhline(0, color=INK, linewidth=0.6)
         self.title = headline(fig)
