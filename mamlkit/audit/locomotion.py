@@ -14,6 +14,7 @@ from mamlkit.audit.locomotion_quoted import (
     below,
     gain_of_theirs,
     millions,
+    needed,
     words,
 )
 from mamlkit.audit.welch import difference, lower
@@ -55,7 +56,7 @@ def share(e: Evidence, *envs: str) -> float:
     """The smallest part of the authors' environment steps in training, of these environments or of
     all; at most 1."""
     judged = e.judged()
-    part = lambda env: e.played(judged[env]) / millions(**MODELS[env]) if env in judged else 0.0
+    part = lambda env: e.played(judged[env]) / needed(env) if env in judged else 0.0
     return min([1.0, *map(part, envs or ORDER)])
 
 
@@ -201,7 +202,7 @@ def judge_context(e: Evidence) -> Finding | None:
         e.size(CONTEXT) + "; a context of 5, a step of 1 on it alone",
         e.seeds(CONTEXT),
         (CONTEXT, "cheetah-direction-half"),
-        min(1.0, e.played(CONTEXT) / millions(**MODELS["cheetah-direction"])),
+        min(1.0, e.played(CONTEXT) / needed("cheetah-direction")),
     )
 
 
@@ -287,7 +288,7 @@ def judge_two_cores(name: str):
             e.size(name),
             e.seeds(name),
             (name,),
-            min(1.0, e.played(name) / millions(**MODELS[name.rpartition("-")[0]])),
+            min(1.0, e.played(name) / needed(name.rpartition("-")[0])),
             f"one step gains {found.value:.0f}" + ("" if above(found) else ", not significantly"),
         )
 
@@ -322,7 +323,7 @@ def judge_ants(e: Evidence) -> Finding | None:
         "; ".join(e.size(name) for name in names.values()),
         (0,),
         tuple(names.values()),
-        min(e.played(name) / millions(**MODELS[env]) for env, name in names.items()),
+        min(e.played(name) / needed(env) for env, name in names.items()),
         "no more than an untrained ant"
         if not any(above(i) for i in more.values())
         else "more than an untrained ant",

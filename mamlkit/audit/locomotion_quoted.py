@@ -56,6 +56,12 @@ def millions(iterations: int, tasks: int, rollouts: int) -> float:
     return iterations * tasks * rollouts * 2 * HORIZON / 1e6
 
 
+def needed(env: str) -> float:
+    """Millions of environment steps of the authors' training, of which "up to 500 meta-iterations"
+    count (appendix A.2)."""
+    return millions(**MODELS[env] | {"iterations": min(500, MODELS[env]["iterations"])})
+
+
 def fraction_of_oracle(random: float, oracle: float, value: float) -> float:
     """How much of the oracle's gain over the random start a return makes."""
     return (value - random) / (oracle - random)

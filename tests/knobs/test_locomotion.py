@@ -157,6 +157,6 @@ def test_what_cannot_be_shown_is_refused():
         GaitKnobs({"cheetah": one._replace(alpha=-0.1)})
     with pytest.raises(
         ValueError,
-        match="the parameters of ant take 20 numbers, its robot shows 125: they are another robot's",
+        match="the parameters of ant take 20 numbers, its robot shows 125: they are another",
     ):
         GaitKnobs({"ant": one._replace(env=ant_vel(horizon=2))})
