@@ -7,8 +7,8 @@ from mamlkit.audit import locomotion_quoted as quoted
 from mamlkit.audit.claims import ledger, verdict
 from mamlkit.audit.judging import record
 from mamlkit.audit.locomotion import JUDGES, SCRATCH_EPISODES, episodes_until
-from mamlkit.audit.locomotion_evidence import Evidence, over_trainings
-from mamlkit.audit.locomotion_facts import Facts, evenly
+from mamlkit.audit.locomotion_evidence import Evidence
+from mamlkit.audit.locomotion_facts import Facts
 from mamlkit.bank.experiment import Result
 from mamlkit.studies.locomotion import TRAININGS
 
@@ -238,19 +238,7 @@ def test_without_its_results_a_judge_says_nothing(claim):
     assert JUDGES[claim](empty) is None and JUDGES["C112"](empty) is None
 
 
-def test_over_one_training_an_interval_is_over_goals_and_of_two_there_is_none():
-    values = torch.tensor([[1.0, 2.0, 6.0], [2.0, 2.0, 2.0], [9.0, 9.0, 9.0]])
-    one, two, three = (over_trainings(values[:n]) for n in (1, 2, 3))
-    assert one.value == 3 and one.low < 3 and two.value == 2.5 and two.low != two.low
-    assert three.value == pytest.approx(14 / 3) and three.high - three.low > one.high - one.low
-
-
 def test_episodes_are_counted_up_to_the_first_return_that_reaches():
     returned = torch.tensor([0.0, 3.0, 9.0, 2.0])
     assert episodes_until(returned, 3.0) == SCRATCH_EPISODES
     assert episodes_until(returned, 9.5) == float("inf")
-
-
-def test_goals_that_lean_are_not_even():
-    assert evenly(torch.linspace(0, 2, 101), 2) and not evenly(torch.linspace(0, 1.9, 101), 2)
-    assert not evenly(torch.linspace(-0.1, 2.1, 101), 2)
