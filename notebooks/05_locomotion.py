@@ -227,7 +227,7 @@ say(
     In direction one step adds {gains[direction].value:.0f} from MAML's start and
     {random[direction]:.0f} from an untrained one: the gain is meta-learning (the authors':
     {gain_of_theirs(direction):.0f}). In velocity it adds {gains[velocity].value:.0f} from MAML's
-    start and {random[velocity]:.0f} from an untrained one (the authors':
+    start and {random[velocity]:.0f} on average from untrained ones (the authors':
     {gain_of_theirs(velocity):.0f}): there MAML's lead is largely in place *before* the step, at
     {start["maml"]:.0f} against {start["random"]:.0f}, since every goal pays for running forward."""
 )
@@ -470,8 +470,8 @@ claim("C120", "S213")
 # %% [markdown]
 # ## What two cores can do
 #
-# The budgets here are ours: minutes for ten tasks a batch, dozens of minutes for twenty. Four
-# questions were written down before each was run. Ten tasks are too few: in both families the
+# The budgets here are ours: minutes for ten tasks a batch, dozens of minutes for twenty. Each of
+# the four questions was written down before it was run. Ten tasks are too few: in both families the
 # step gains something in every training, and not more than three trainings can tell from chance.
 # Twenty tasks of twenty tries are enough in both.
 
@@ -531,8 +531,9 @@ figure(
 #
 # - `alpha = 0.02`: one step hardly moves the robot. The two returns of the title stay close.
 # - `seed = 1`: another first network. At this size the seed decides more than the training does.
-# - `alpha = 0.5`: the untrained start already gains more in its first step. That is what a fair
-#   opponent of MAML is allowed to choose, and why the random start of Figure 5 looks so strong.
+# - `alpha = 0.5`: a larger step serves an *untrained* start better, so that the first updates gain
+#   more. That is why the baselines of Figure 5 may choose their own: the random starts all chose a
+#   larger one than MAML's.
 #
 # Headless: `python -m mamlkit run 05_locomotion -p alpha=0.02`. The authors' size:
 # `python -m mamlkit bank --only cheetah-direction`.
