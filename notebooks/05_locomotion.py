@@ -9,662 +9,534 @@
 # %% [markdown]
 # # 5 · Forward, or backward?
 #
-# A simulated robot has two seconds a try. It is not told what to do: only afterwards, how well it did. Running
-# forward pays in one task, running backward in the other. Section 5.3 of Finn, Abbeel & Levine (2017) asks for parameters from
-# which **one** policy-gradient step, on twenty tries, makes it run the right way. Below: does it, how much of that is
-# meta-learning, and what do the published curves rest on?
+# A simulated robot has two seconds a try. Nobody tells it what to do. It only learns, afterwards,
+# how much each try was worth. In one task running forward pays, in the other running backward.
+# Section 5.3 of Finn, Abbeel & Levine (2017) asks for parameters from which **one**
+# policy-gradient step, on twenty tries, makes it run the right way.
 
 # %% tags=["figure"]
-import torch
+from mamlkit.audit.locomotion_evidence import banked
+from mamlkit.show.literate import figure, say
+from mamlkit.show.plots import LOOKS, canvas
 
-from mamlkit.bank.checkpoint import kept
-from mamlkit.audit.claims import BANK
-from mamlkit.show.literate import figure
-from mamlkit.machine import seeded
-from mamlkit.show.plots import canvas
-from mamlkit.rl.collect import collect
-from mamlkit.rl.frames import frames, walk
-from mamlkit.rl.locomotion import half_cheetah_dir
-from mamlkit.rl.objectives import reinforce
-from mamlkit.rl.policy import gaussian
-from mamlkit.rl.rollout import mean_return
-from mamlkit.variants.maml import maml
+bank = banked()
+HALF = "cheetah-direction-half"
+ways = bank.results[HALF]["maml-0"].measured["ways"].float()  # (before and after, way, tries, time)
+right = [int((ways[1, 0, :, -1] > 0).sum()), int((ways[1, 1, :, -1] < 0).sum())]
+title = f"After one step {right[0]} of 20 tries run forward, {right[1]} of 20 backward, as it pays"
+fig, axes = canvas(title, columns=2, height=3.2, sharey=True)
+for ax, before, after, pays in zip(axes, ways[0], ways[1], ("forward", "backward"), strict=True):
+    for tries, method, width in ((before, "random", 0.9), (after, "maml", 1.1)):
+        ax.plot(range(0, 200, 2), tries.T, color=LOOKS[method].color, linewidth=width, alpha=0.7)
+    ax.axhline(0, color="#222222", linewidth=0.6)
+    ax.set(xlabel=f"hundredths of a second ({pays} pays)", xlim=(0, 200))
+axes[0].set_ylabel("metres forward")
+figure(
+    fig,
+    "Two panels with the way of twenty tries before (grey) and twenty after one step (blue). "
+    "Before, tries go both ways. After, "
+    f"{right[0]} of 20 end in front where forward pays and {right[1]} of 20 behind where backward.",
+)
 
-env, policy = half_cheetah_dir(), gaussian(20, 6)
-theta = {k: p for k, p in kept(BANK / "checkpoints" / "cheetah-direction-half-maml-0.safetensors")[0].items() if k.startswith("layer") or k == "log_std"}
-goals, stepped = torch.tensor([[1.0], [-1.0]]), lambda k: maml(reinforce(policy), alpha=0.1, steps=k)
-task, played = collect(env, policy, stepped, theta, goals, steps=1, rollouts=20, generator=seeded(0))
-adapted = [stepped(1).adapt(theta, tuple(type(b)(*(t[i] if torch.is_tensor(t) else type(t)(*(u[i] for u in t)) for t in b)) for b in task.support))[-1] for i in (0, 1)]
-walks = {"before\nany step": walk(env, policy, theta, goals[0], generator=seeded(1))[0], "forward\npays": walk(env, policy, adapted[0], goals[0], generator=seeded(1))[0],
-         "backward\npays": walk(env, policy, adapted[1], goals[1], generator=seeded(1))[0]}
-mean = [[mean_return(t, env.horizon)[i].item() for t in played] for i in (0, 1)]
-fig, axes = canvas(f"One step on twenty tries: from {mean[0][0]:.0f} to {mean[0][1]:.0f} where forward pays, {mean[1][0]:.0f} to {mean[1][1]:.0f} where backward", rows=3, columns=5, height=4.6)
-for row, (name, walked) in zip(axes, walks.items()):
-    for ax, when, picture in zip(row, range(0, 201, 50), frames(env.robot.model, walked[::50], size=(132, 176))):
-        ax.imshow(picture), ax.set(xticks=[], yticks=[], title=f"{when / 100:.1f} s: {walked[when, 0] - walked[0, 0]:+.2f} m"), ax.grid(False)
-    row[0].set_ylabel(name, fontsize=8.5)
-figure(fig, "Pictures of a half-cheetah every half second, before a step and after one step towards forward and towards backward. It ends at "
-            + ", ".join(f"{w[-1, 0] - w[0, 0]:+.2f} m ({' '.join(n.split())})" for n, w in walks.items()) + ".")
+# %% tags=["fold"]
+all_ways = [r.measured["ways"][1, ..., -1] for c, r in bank.results[HALF].items() if "maml" in c]
+ahead = sum(int((w[0] > 0).sum()) for w in all_ways), sum(int((w[1] < 0).sum()) for w in all_ways)
+step = [bank.average(HALF, "maml", k) for k in range(4)]
+theirs = bank.results["cheetah-direction-half"]["maml-0"].setting
+say(
+    f"""
+    *Grey: the twenty tries before the step, from which it learns. Blue: twenty tries after it.
+    The first of three trainings, with half the authors' meta-batch ({theirs["tasks"]} tasks of
+    {theirs["rollouts"]} tries, {theirs["iterations"]} updates); nothing was picked.*
+
+    **It works**: over three trainings {ahead[0]} of 60 tries end in front where forward pays and
+    {ahead[1]} of 60 behind where backward pays, and one step takes the return from {step[0]:.0f} to
+    {step[1]:.0f}. **What surprised us**: letting only five numbers of the policy adapt does nearly
+    as well, which the paper's appendix says it does not."""
+)
 
 # %% [markdown]
-# *Meta-trained on one core, with a part of the authors' experience (Figure 5 below says how much), the first of three trainings; one
-# episode of each, not chosen.*
+# ## Turn it yourself
 #
-# **What this takes.** At `quick`, a minute or two: the first iterations of the half-cheetah's meta-training. What is drawn
-# from the bank took minutes of one core for each robot; the authors' own sizes want a machine with many cores and hours:
-# `python -m mamlkit bank --only cheetah-direction`.
-#
-# [Before: navigation](04_navigation.ipynb) · [scoreboard](07_scoreboard.ipynb)
+# Run this cell; nothing is trained. Choose what pays, then compare no step with one, and press
+# play. The grey line is the way before the step, the blue one the way after it.
+
+# %% tags=["widget"]
+from mamlkit.knobs.locomotion import banked_starts, gait_knobs
+
+gait_knobs(banked_starts())
 
 # %% tags=["imports"]
-import time
-from collections import deque
-from functools import cache
-
 import torch
-from torch.func import vmap
 
-from mamlkit.audit import claims
+from mamlkit.audit.claims import claim
+from mamlkit.audit.locomotion_evidence import CONTEXT, over_trainings
+from mamlkit.audit.locomotion_quoted import AUTHORS, MODELS, TABLE5, gain_of_theirs, millions
 from mamlkit.bank.budget import budget
-from mamlkit.bank.checkpoint import keep, kept, place, remembered, resumable
-from mamlkit.audit.claims import BANK, Table, record
-from mamlkit.inner import adapt, inner_step, repeated
-from mamlkit.audit.intervals import Interval, over_seeds
-from mamlkit.learner import unrolled
-from mamlkit.show.literate import figure, progress, say, show
-from mamlkit.bank.provenance import commit
-from mamlkit.machine import choose_device, seeded, source_key
-from mamlkit.rl.train import train_policy
-from mamlkit.show.plots import LOOKS, canvas, draw
-from mamlkit.rl.baseline import experience, linear_baseline
-from mamlkit.rl.collect import collect, halved
-from mamlkit.rl.context import in_context
-from mamlkit.rl.goals import Fixed, Informed, Mixed
-from mamlkit.rl.locomotion import Locomotion
-from mamlkit.rl.objectives import reinforce, surrogate
-from mamlkit.rl.policy import gaussian
-from mamlkit.rl.rollout import episodes, mean_return, rollout
-from mamlkit.rl.trpo import finite_difference_product, fisher, linearised, trpo_step
-from mamlkit.solve import conjugate_gradient
-from mamlkit.nets import count
-from mamlkit.trees import ravel, tree_map
-from mamlkit.variants.maml import maml
-
-# %% tags=["parameters"]
-profile: str = "quick"  # how much is run; one of smoke, quick, paper
-seed: int = 0  # the first seed; 0 or more
-device: str = "auto"  # where policies are; one of auto, cpu, cuda, cuda:N
-only: str = "all"  # which experiment is run; one of all, none, cheetah-direction-half, cheetah-velocity-half, cheetah-direction-context, cheetah-direction-cpu, cheetah-velocity-cpu, ant-direction-cpu, ant-velocity-cpu, cheetah-direction, cheetah-velocity, ant-direction, ant-velocity
-alpha: float = 0.1  # the inner step size; above 0
-
-# %%
-where = choose_device(device)
-run = claims.begin("05_locomotion", profile, [seed], where)
-STEPS, GRID = 3, (0.02, 0.1, 0.2, 0.5, 1.0)  # gradient steps at test, step sizes that the baselines choose from
-say(f"Running at **{profile}** on **{where}**, MuJoCo on {torch.get_num_threads()} thread{'s' * (torch.get_num_threads() > 1)}.")
-
-# %%
-SETTINGS = {  # tasks in a meta-batch, rollouts of each before and after the step, TRPO's radius, meta-iterations, curvature from each how-manieth step, are goals spread evenly
-    "cheetah-direction-cpu": dict(tasks=10, rollouts=10, radius=0.02, iterations=60, every=10, seeds=3, others=1, goals=20, practice=4, even=True),
-    "cheetah-velocity-cpu": dict(tasks=10, rollouts=10, radius=0.02, iterations=100, every=10, seeds=3, others=1, goals=40, practice=4, even=True),
-    "ant-direction-cpu": dict(tasks=6, rollouts=10, radius=0.02, iterations=50, every=10, seeds=1, others=1, goals=20, practice=2, even=True),
-    "ant-velocity-cpu": dict(tasks=6, rollouts=10, radius=0.02, iterations=50, every=10, seeds=1, others=1, goals=20, practice=2, even=True),
-    "cheetah-direction-half": dict(tasks=20, rollouts=20, radius=0.02, iterations=100, every=10, seeds=3, others=1, goals=20, practice=4, even=True),
-    "cheetah-velocity-half": dict(tasks=20, rollouts=20, radius=0.02, iterations=100, every=10, seeds=3, others=1, goals=40, practice=4, even=True),
-    "cheetah-direction-context": dict(tasks=20, rollouts=20, radius=0.02, iterations=100, every=10, seeds=3, others=0, goals=20, practice=4, even=True),
-    "cheetah-direction": dict(tasks=40, rollouts=20, radius=0.02, iterations=500, every=1, seeds=3, others=3, goals=40, practice=20, even=False),
-    "cheetah-velocity": dict(tasks=40, rollouts=20, radius=0.01, iterations=500, every=1, seeds=3, others=3, goals=40, practice=20, even=False),
-    "ant-direction": dict(tasks=40, rollouts=40, radius=0.01, iterations=500, every=1, seeds=3, others=3, goals=40, practice=20, even=False),
-    "ant-velocity": dict(tasks=40, rollouts=20, radius=0.01, iterations=500, every=1, seeds=3, others=3, goals=40, practice=20, even=False),
-}
-SMALLER = {  # what a shorter profile changes
-    "smoke": {"cheetah-direction-cpu": dict(tasks=2, rollouts=2, iterations=2, seeds=1, goals=2, practice=2)},
-    "quick": {"cheetah-direction-cpu": dict(iterations=8, seeds=1, goals=6, practice=2)},
-    "paper": {},
-}
-chosen = [name for name in (SETTINGS if profile == "paper" else SMALLER[profile]) if only in ("all", name)]
-if not chosen and only != "none": say(f"`only` is {only}: at {profile} only {', '.join(SMALLER[profile])} is trained, the others are read from the bank.")
-METHODS = ("maml", "pretrained", "oracle", "random")
-methods_of = lambda setting: ("context",) if setting.endswith("context") else METHODS
-
-
-def sizes(setting):
-    return SETTINGS[setting] | SMALLER[profile].get(setting, {})
-
-
-def parts(setting, method):
-    """(what it trains on, where it is tested, its policy, inner steps in training)."""
-    env = Locomotion(*setting.split("-")[:2], even=sizes(setting)["even"], threads=torch.get_num_threads())
-    shown = Informed(env) if method == "oracle" else env
-    policy = gaussian(shown.observations, shown.actions)
-    meta_learned = method in ("maml", "context")
-    return shown if meta_learned else Mixed(shown), shown, in_context(policy, 5) if method == "context" else policy, int(meta_learned)
-
-
-def own(method, size):
-    """A step size as a method takes it: of all parameters, or of the five numbers of appendix C.2 alone, ten times as large."""
-    return {"context": 10 * size} if method == "context" else size
-
+from mamlkit.bank.experiment import load
+from mamlkit.rl.collect import collect
+from mamlkit.rl.objectives import reinforce
+from mamlkit.show.literate import progress, show
+from mamlkit.show.plots import draw
+from mamlkit.studies.locomotion import TRAININGS, repeats, steps
+from mamlkit.studies.locomotion_measures import TRIES
 
 # %% [markdown]
-# ## The tasks, and the four starts
+# ## The two robots, and what pays
 #
-# The half-cheetah has six motors and sees 20 numbers, the ant eight and 125; a policy is a normal distribution whose mean
-# is a network with two hidden layers of 100 ReLUs. A try lasts 200 steps. *Velocity*: the reward is minus the distance
-# between the robot's velocity and a goal, drawn evenly from 0 to 2 m/s (cheetah) or 3 m/s (ant). *Direction*: it is the velocity,
-# or minus the velocity. Motors cost a little. Nothing in an observation tells the goal.
+# The half-cheetah has six motors and sees 20 numbers: its joints, their velocities, and where its
+# centre of mass is. The ant has eight motors and sees 125. A policy is a normal distribution for
+# each motor. Its mean is a network with two hidden layers of 100 ReLUs, its width a parameter that
+# the state does not change. A try lasts 200 frames.
 #
-# One inner step is Algorithm 3's: play, fit a baseline to what was played, and follow the policy gradient, on all
-# parameters, also the width of the distribution. The meta-gradient goes through that step, and TRPO makes a step of it:
+# There are two families of tasks. In *direction* the reward of a frame is the velocity along the
+# track, or minus the velocity: two tasks in all. In *velocity* it is minus the distance between
+# the velocity and a goal, which is drawn evenly from 0 to 2 m/s for the cheetah and from 0 to 3 m/s
+# for the ant. Nothing that the robot sees tells it the goal. It has to find out from the rewards
+# of its tries.
+#
+# The paper's sentence is not quite the reward, though. In the authors' code every motor also costs
+# a little, and an ant that has not fallen gets a little. We use the code's rewards, because only
+# then can our returns be compared with theirs.
+
+# %% tags=["claim"]
+claim("C115")
+
+# %% [markdown]
+# ## One step on twenty tries
+#
+# The inner step is Algorithm 3's. Play twenty tries. Fit a baseline to them, a linear function of
+# what was seen and of time, so that a reward counts by how much it surprises. Then follow the
+# policy gradient once:
+#
+# $$\theta' = \theta + \frac{\alpha}{n} \sum_{t} \nabla_\theta \log \pi_\theta(a_t | s_t) A_t ,$$
+#
+# where the sum runs over all $n$ frames and $A_t$ is the advantage. *All* parameters move, the
+# width of the distribution too. The outer step plays twenty more tries with $\theta'$ and
+# differentiates their value through the inner step. TRPO decides how far to go, so that the
+# adapted policies change by a bounded KL divergence. This is the code that samples, and the loss:
 
 # %%
 show(collect, reinforce)
 
 # %% [markdown]
-# Four starts are compared. **MAML**: trained for what one step makes of it. **Pretrained**: TRPO on all tasks, a new goal for
-# every episode. **Random**: untrained. **Oracle**: TRPO with the goal among its inputs; it takes no step. Pretraining and
-# oracle play as many steps of the environment as MAML does (the authors' baselines played 8 to 32 times fewer an iteration),
-# and pretrained and random starts choose their step size on other goals than the test's. Directions are only two: there,
-# test tasks are the training tasks, here and in the paper.
-
-# %%
-def budget_of(setting, method):
-    """The size of a training run; all methods play as many environment steps."""
-    s = sizes(setting)
-    shape = dict(tasks=s["tasks"], rollouts=s["rollouts"]) if method in ("maml", "context") else dict(tasks=1, rollouts=2 * s["tasks"] * s["rollouts"])
-    return shape | dict(radius=s["radius"], iterations=0 if method == "random" else s["iterations"], every=s["every"])
-
-
-now = lambda step: "return " + " to ".join(f"{r:.0f}" for r in step.optimizer["returns"][-5:].mean(0))
-last = lambda items: deque(items, maxlen=1).pop()
-
-
-def trained(setting, method, seed):
-    """The last Step of a training run, which goes on where it was interrupted."""
-    env, _, policy, steps = parts(setting, method)
-    size, g = budget_of(setting, method), seeded(seed, where)
-    theta, learner = policy.init(g), lambda k: maml(reinforce(policy), alpha=own(method, alpha), steps=k)
-    about = dict(name=f"{setting} {method}", seed=seed, alpha=alpha, even=sizes(setting)["even"], **size, code=source_key(train_policy, Locomotion, Mixed, maml))
-    go = lambda resume: train_policy(env, policy, learner, theta, generator=g, steps=steps, **size, resume=resume)
-    return last(progress(resumable(place(about), go, about=about, device=where), size["iterations"], f"{setting}, {method}, seed {seed}", done=lambda s: s.iteration, note=now))
-
-
-def learned(setting, method, seed):
-    """Parameters, the best by the return in training, and the run's history; untrained ones for the random start."""
-    if method == "random": return parts(setting, method)[2].init(seeded(seed, where)), {}
-    step = trained(setting, method, seed)
-    return step.best or step.meta, {name: step.optimizer[name] for name in ("returns", "broken", "accepted")}
-
-
-def episodes_of(setting, method, theta, step_size, goals, steps, seed, rollouts=None):
-    """What is played on every goal before adaptation and after each of `steps` steps, later ones half as large."""
-    _, env, policy, _ = parts(setting, method)
-    rollouts = rollouts or (2 if profile == "smoke" else 40 if setting.startswith("ant-direction") else 20)
-    how = dict(steps=steps, rollouts=rollouts, generator=seeded(10_000 + seed, where))
-    return env.horizon, collect(env, policy, halved(reinforce(policy), alpha=own(method, step_size)), theta, goals.to(where), **how)[1]
-
-
-def mean_returns(horizon, played, counted="finished"):
-    return torch.stack([mean_return(t, horizon, counted) for t in played], 1).cpu()
-
-
-def tuned(setting, method, theta, seed):
-    """MAML keeps the step size that it was trained with; the baselines take the one with the highest return after three steps on other goals."""
-    if method in ("maml", "context", "oracle"): return torch.tensor([[alpha, 0.0]])
-    goals = parts(setting, method)[1].sample_goals(seeded(20_000), sizes(setting)["practice"])
-    grid = GRID if profile != "smoke" else GRID[:2]
-    return torch.tensor([[a, mean_returns(*episodes_of(setting, method, theta, a, goals, STEPS, seed))[:, -1].mean()] for a in progress(grid, len(grid), "step sizes")])
-
-
-def too_short(played, horizon):
-    """The share of the episodes that ended before H."""
-    length, end = episodes(played)[1:]
-    return (end.isfinite() & (length < horizon)).sum() / end.isfinite().sum()
-
-
-def tested(setting, method, theta, step_size, seed):
-    """Returns on the authors' test goals after 0 to 3 steps, counted in two ways, and how many episodes broke or ended early."""
-    goals = parts(setting, "maml")[1].authors_goals(sizes(setting)["goals"])
-    horizon, played = episodes_of(setting, method, theta, step_size, goals, 0 if method == "oracle" else STEPS, seed)
-    counted = {"goals": goals, "broken in test": sum(t.broken.sum() for t in played), "early": torch.stack([too_short(t, horizon) for t in played])}
-    return counted | {way: mean_returns(horizon, played, way) for way in ("finished", "begun")}
-
-
-def make(setting, method, seed):
-    theta, history = learned(setting, method, seed)
-    steps = tuned(setting, method, theta, seed)
-    return theta | history | {"step sizes": steps} | tested(setting, method, theta, steps[steps[:, 1].argmax(), 0].item(), seed)
-
-
-file = lambda folder, setting, method, seed: folder / "checkpoints" / f"{setting}-{method}-{seed}.safetensors"
-plan = lambda setting, s: [(setting, m, seed + i) for m in methods_of(setting) for i in range(s["others" if m in ("pretrained", "oracle") else "seeds"])]
-
-
-def result(*which):
-    """Trained and tested once for each profile; then read from where it is kept, at the paper's budget the bank."""
-    path, size = file(claims.results(), *which), budget_of(*which[:2])
-    if not (profile == "paper" and path.exists() and size.items() <= kept(path)[1].items()):
-        about = dict(zip(("setting", "method", "seed"), which), profile=profile, device=str(where), commit=commit(), alpha=alpha, even=sizes(which[0])["even"], **size)
-        keep(path, make(*which), about)
-    return kept(path)[0]
-
-
-# %% tags=["fold"]
-@cache
-def pace(robot, every):
-    """Seconds that a step of a robot takes here, learning from it included: by one meta-update of four tasks, after a small one."""
-    env, clock = Locomotion(robot, "velocity", threads=torch.get_num_threads()), []
-    policy = gaussian(env.observations, env.actions)
-    for tasks, n in ((2, 2), (4, 10)):
-        last(train_policy(env, policy, lambda k: maml(reinforce(policy), alpha=alpha, steps=k), policy.init(seeded(0, where)), generator=seeded(0, where), tasks=tasks, rollouts=n, steps=1, every=every, iterations=1))
-        clock.append(time.perf_counter())
-    return (clock[1] - clock[0]) / (2 * 4 * 10 * env.horizon)
-
-
-def seconds_of(setting):
-    """About how long an experiment's meta-trainings take here. `bank` says it."""
-    s, trainings = sizes(setting), [which for which in plan(setting, sizes(setting)) if which[1] != "random"]
-    return len(trainings) * s["iterations"] * 2 * s["tasks"] * s["rollouts"] * 200 * pace(setting.split("-")[0], s["every"])
-
-
-# %% [markdown]
-# **What do you expect** of a start that has never been told whether to run forward or backward: that it stands still?
-
-# %%
-results = {which: result(*which) for name in chosen for which in plan(name, sizes(name))}
-folder = claims.results() if profile == "paper" else BANK
-banked = {which: kept(file(folder, *which))[0] for name in SETTINGS for which in plan(name, SETTINGS[name]) if file(folder, *which).exists()}
+# **What do you expect** of a start that has never been told whether to run forward or backward?
+# It cannot know. Will its returns before the step rise during training as well?
 
 # %% tags=["figure"]
-trained_here = ([which for which in results if which[1] == "maml"] or [which for which in banked if which[1] == "maml"])[:2]
-fig, axes = canvas("In the end of training a step takes the return from " + " and ".join(f"{r[0]:.0f} to {r[1]:.0f} ({name.split('-')[1]})" for name, r in
-                   ((which[0], (results | banked if profile == "paper" else banked | results)[which]["returns"][-5:].mean(0)) for which in trained_here)), columns=len(trained_here), height=2.6)
-for ax, which in zip(axes if len(trained_here) > 1 else [axes], trained_here):
-    history = (banked | results)[which]["returns"]
-    draw(ax, "random", range(1, len(history) + 1), history[:, 0], marker="", label="before")
-    draw(ax, "maml", range(1, len(history) + 1), history[:, 1], marker="", label="after")
-    ax.set(xlabel=f"meta-iteration ({' '.join(which[0].split('-')[:2])})", ylabel="mean return of an episode", xlim=(0, len(history) * 1.2))
-figure(fig, "The mean return in training before and after the inner step, against the meta-iteration: " + ", ".join(which[0] for which in trained_here) + ".")
-
-# %% tags=["fold"]
-every = {**banked, **results}
-broke = [sum(int(r[name].sum()) for r in every.values() if name in r) for name in ("broken", "broken in test")]
-say("In training {} and in tests {} episodes met a number that is not finite; they were ended there and left out of every mean.".format(*broke))
+cells = [r.measured["returns"] for c, r in sorted(bank.results[HALF].items()) if "maml" in c]
+curves = torch.stack(cells)  # (trainings, updates, before and after)
+last_five = curves[:, -5:].mean((0, 1)).tolist()
+title = f"In training the return before the step stays at {last_five[0]:.0f}; after it, it reaches "
+fig, ax = canvas(f"{title}{last_five[1]:.0f}", height=3.0)
+for method, k in (("random", 0), ("maml", 1)):
+    x, mean = range(1, curves.shape[1] + 1), curves[..., k].mean(0)
+    for one in curves[..., k]:
+        ax.plot(x, one, color=LOOKS[method].color, linewidth=0.7, alpha=0.45)
+    draw(ax, method, x, mean, marker="", label=("before", "after one step")[k])
+ax.set(xlabel="meta-update", ylabel="mean return of a try", xlim=(0, 122))
+figure(
+    fig,
+    "Returns in meta-training before and after the inner step. Before it they stay near "
+    f"{last_five[0]:.0f} for all hundred updates, after it they rise to {last_five[1]:.0f}.",
+)
 
 # %% [markdown]
-# Ten tasks drawn one by one are five and five in a quarter of the meta-batches only. A start that looks good in the others is
-# one that already leans to the side of the majority, and training then swings from side to side and learns little of
-# the step. So the small sizes here spread the goals of a batch evenly; the authors' forty tasks average it out.
+# *The cheetah's direction, half the authors' meta-batch, three trainings (thin) and their mean
+# (bold). Each point is the mean of 400 tries on 20 tasks, half of them forward.*
 #
-# ## Figure 5
+# They do not rise, and they cannot: what is gained in one direction is lost in the other. All that
+# training finds is a place from which the gradient of twenty tries points far.
 #
-# Four panels, as in the paper: the mean return of an episode before any step, and after one, two and three; the later steps half
-# as large. The first twenty or forty of the authors' goals (their random seed), twenty episodes before each step (forty for the ant's directions).
-# The snapshot is the one with the best return in training, as appendix A.2 has it.
+# One practical point hides in "half of them forward". Ten tasks drawn one by one are five and five
+# in a quarter of the meta-batches only. In unbalanced batches, running in the majority direction
+# before adapting already pays, so training oscillates instead of learning to adapt. Our small
+# batches are therefore spread evenly over the goals; the authors' forty tasks average it out.
 
-# %%
-ENVS = ("cheetah-direction", "ant-direction", "cheetah-velocity", "ant-velocity")
-AUTHORS = {  # quoted: means over 40 test goals, the result files of cbfinn/maml_rl (icml/*.pkl), after 0 to 3 steps
-    "cheetah-direction": dict(maml=(-50.69, 293.19, 313.48, 315.65), pretrained=(-43.03, -24.75, -12.85, 19.57), random=(-35.73, 21.83, 62.32, 86.18), oracle=(442.69,) * 4),
-    "ant-direction": dict(maml=(8.66, 499.15, 500.68, 499.11), pretrained=(3.16, 1.27, 6.51, 6.86), random=(3.11, 9.25, 15.96, 26.11), oracle=(524.80,) * 4),
-    "cheetah-velocity": dict(maml=(-129.53, -78.57, -66.62, -60.78), pretrained=(-158.00, -135.39, -128.47, -133.61), random=(-254.83, -254.33, -246.79, -230.83), oracle=(-54.47,) * 4),
-    "ant-velocity": dict(maml=(30.58, 96.74, 100.06, 101.41), pretrained=(-1.83, 6.11, 8.47, 9.47), random=(-78.64, -62.81, -48.55, -35.56), oracle=(107.89,) * 4),
-}
-MODELS = {  # quoted: the names of the tested models say iteration, meta-batch and rollouts
-    "cheetah-direction": dict(iteration=100, tasks=40, rollouts=20), "ant-direction": dict(iteration=575, tasks=40, rollouts=40),
-    "cheetah-velocity": dict(iteration=475, tasks=40, rollouts=10), "ant-velocity": dict(iteration=375, tasks=40, rollouts=20),
-}
-millions = lambda iterations, tasks, rollouts: iterations * tasks * rollouts * 2 * 200 / 1e6
-evidence = banked if profile == "paper" else results
-
-
-def largest(pool, env):
-    """The largest size of an environment whose MAML seeds are all there, or None."""
-    wanted = SETTINGS if pool is banked else {name: sizes(name) for name in SETTINGS}
-    return next((name for name in (env, f"{env}-half", f"{env}-cpu") if name in SETTINGS and all(w in pool for w in plan(name, wanted[name]) if w[1] == "maml")), None)
-
-
-def returns(pool, setting, method, step=None):
-    """(seeds, goals, steps + 1), or (seeds, goals) after one number of steps; None where there is nothing."""
-    found = [r["finished"] for (name, m, _), r in sorted(pool.items(), key=lambda item: item[0]) if (name, m) == (setting, method)]
-    if not found: return None
-    stacked = torch.stack(found).expand(-1, -1, STEPS + 1)
-    return stacked if step is None else stacked[..., step]
-
-
-def gain(pool, setting, method="maml", step=1, start=0):
-    """What the steps add to the mean return, and its interval over seeds; with one seed over goals."""
-    differences = returns(pool, setting, method, step) - returns(pool, setting, method, start)
-    return over_seeds(differences.mean(1)) if len(differences) > 1 else over_seeds(differences[0])
-
-
-def fraction_of_oracle(random, oracle, value):
-    return (value - random) / (oracle - random)
-
-
-panels = {env: size for env in ENVS if (size := largest(banked, env) or largest(results, env))}
-pool = {env: banked if largest(banked, env) else results for env in panels}
-average = lambda env, method, k=0: returns(pool[env], panels[env], method, k).mean().item()
-yardstick = [env for env, size in panels.items() if all(returns(pool[env], size, m) is not None for m in ("oracle", "random")) and average(env, "oracle") > max(average(env, "random", k) for k in range(STEPS + 1))]
-fractions = {env: [fraction_of_oracle(average(env, "random"), average(env, "oracle"), average(env, "maml", k)) for k in range(STEPS + 1)] for env in yardstick}
-theirs = {env: [fraction_of_oracle(a["random"][0], a["oracle"][0], v) for v in a["maml"]] for env, a in AUTHORS.items()}
-played_here = {env: millions(s["iterations"], s["tasks"], s["rollouts"]) for env in panels for s in [SETTINGS[panels[env]] if pool[env] is banked else sizes(panels[env])]}
-played_there = {env: millions(m["iteration"], m["tasks"], m["rollouts"]) for env, m in MODELS.items()}
+# %% [markdown]
+# ## Four starts: Figure 5
+#
+# What is a step from this start worth, next to a step from another? The paper compares four.
+# **MAML** is trained for what one step makes of it. **Pretrained** is TRPO on all tasks at once,
+# with a new goal for every try. **Random** is untrained. **Oracle** is TRPO with the goal among its
+# inputs; it takes no step. Our pretrained start and our oracle play exactly as many frames as MAML
+# does; the authors' baselines played 8 to 32 times fewer an iteration. Pretrained and random
+# starts choose their step size on goals that are not the test's. Of directions there are only two,
+# so that test tasks are training tasks, here and in the paper.
+#
+# **What do you expect:** how much of MAML's gain does an untrained network make by the same step?
 
 # %% tags=["figure"]
-lead = next(iter(panels), None)
-if lead:
-    now_gain, share = {env: gain(pool[env], panels[env]).value for env in panels}, {env: played_here[env] / played_there[env] for env in panels}
-    fig, axes = canvas(f"One step gains here a part of what it gained the authors, with {min(share.values()):.1%} to {max(share.values()):.0%} of their experience", rows=2, columns=2, height=6.4, sharey="row", sharex=True)
-    for ax, env in zip(axes.flat, ENVS):
-        for m, values in AUTHORS[env].items():
-            ax.plot(range(STEPS + 1), values, color=LOOKS[m].color, linestyle=LOOKS[m].line, marker="D", markersize=5, markerfacecolor="none", alpha=0.45, linewidth=1)
-        for m in METHODS if env in panels else ():
-            if (found := returns(pool[env], panels[env], m)) is not None:
-                band = (found.mean(1).amin(0), found.mean(1).amax(0)) if len(found) > 1 else None
-                draw(ax, m, range(STEPS + 1), found.mean((0, 1)), interval=band, label="", linewidth=2.4).set_label(LOOKS[m].label)
-        ax.set(xticks=range(STEPS + 1), title=f"{env.replace('-', ' ')}: " + (f"one step {now_gain[env]:+.0f}, authors {AUTHORS[env]['maml'][1] - AUTHORS[env]['maml'][0]:+.0f}\nplayed {played_here[env]:.1f} M steps, authors {played_there[env]:.0f} M" if env in panels else "nothing is banked yet"))
-    for row in axes: row[0].set_ylabel("mean return of an episode")
-    for ax in axes[1]: ax.set_xlabel("gradient steps")
-    fig.legend(*axes[0, 0].get_legend_handles_labels(), loc="outside lower center", ncols=4, frameon=False, fontsize=9)
-    figure(fig, "Four panels, returns against gradient steps for MAML, pretrained, random and oracle, the authors' pale with diamonds. " + ". ".join(
-        f"{env.replace('-', ' ')}: MAML goes from {returns(pool[env], panels[env], 'maml', 0).mean():.0f} to {returns(pool[env], panels[env], 'maml', 1).mean():.0f} here" for env in panels) + ".")
-
-# %% [markdown]
-# *Bold: here, the band spans the meta-training seeds. Pale with diamonds: the authors' own numbers, quoted.*
+ENVS = {"cheetah-direction": HALF, "cheetah-velocity": "cheetah-velocity-half"}
+gains = {env: bank.gain(name) for env, name in ENVS.items()}
+said = [f"{gains[env].value:.0f} ({env.split('-')[1]})" for env in ENVS]
+fig, axes = canvas(f"One step gains {' and '.join(said)}", columns=2, height=3.6)
+for ax, (env, name) in zip(axes, ENVS.items(), strict=True):
+    for method, values in AUTHORS[env].items():
+        look = LOOKS[method]
+        ax.plot(
+            range(4),
+            values,
+            color=look.color,
+            marker="D",
+            markerfacecolor="none",
+            alpha=0.4,
+            linewidth=0.8,
+        )
+        ours = bank.returns(name, method)
+        band = (ours.mean(1).amin(0), ours.mean(1).amax(0)) if len(ours) > 1 else None
+        line = draw(
+            ax,
+            method,
+            range(4),
+            ours.mean((0, 1)),
+            interval=band,
+            label="",
+            markerfacecolor="none",
+            linewidth=2.2,
+        )
+        line.set_label(look.label)
+    ax.set(xticks=range(4), xlabel=f"gradient steps ({env.replace('-', ' ')})")
+axes[0].set_ylabel("mean return of a try")
+fig.legend(*axes[0].get_legend_handles_labels(), loc="outside lower center", ncols=4, frameon=False)
+figure(
+    fig,
+    "Two panels, returns against gradient steps for MAML, pretrained, random and oracle; "
+    "the authors' numbers are pale diamonds. "
+    + "; ".join(
+        f"{env.replace('-', ' ')}: MAML goes from {bank.average(name, 'maml'):.0f} to "
+        f"{bank.average(name, 'maml', 1):.0f} by one step"
+        for env, name in ENVS.items()
+    )
+    + ".",
+)
 
 # %% tags=["fold"]
-begun_of = lambda env: torch.cat([r["begun"][:, 1] for which, r in pool[env].items() if which[:2] == (panels[env], "maml")]).mean()
-random_of = lambda env: f"{average(env, 'random'):.0f} to {average(env, 'random', 1):.0f}" if returns(pool[env], panels[env], "random") is not None else "not run"
-oracle_of = lambda env: f"{average(env, 'oracle'):.0f}" if returns(pool[env], panels[env], "oracle") is not None else "not run"
-rows = [f"| {env.replace('-', ' ')} | {n} | {SETTINGS[panels[env]]['tasks']} x {SETTINGS[panels[env]]['rollouts']} x {len(r)}, {returns(pool[env], panels[env], 'maml').shape[0]} seed(s) | "
-        + " | ".join(f"{average(env, 'maml', k):.0f}" for k in range(STEPS + 1)) + f" | {begun_of(env):.0f} | {random_of(env)} | {oracle_of(env)} | " + (f"{fractions[env][1]:.0%}, {fractions[env][3]:.0%}" if env in fractions else "no yardstick") + f" | {theirs[env][1]:.0%}, {theirs[env][3]:.0%} |"
-        for env in panels for n, r in [(f"{played_here[env]:.1f} M of {played_there[env]:.0f} M", next(v for k, v in pool[env].items() if k[:2] == (panels[env], "maml"))["returns"])]]
-say("\n".join(["| environment | steps played, of the authors' | tasks x rollouts x iterations | return after 0 | 1 | 2 | 3 | after 1, every episode begun counted | random, one step | oracle | part of the oracle's gain after 1 and 3 steps | the authors' |", "|---|---|---|---|---|---|---|---|---|---|---|---|", *rows])
-    + "\n\nReturns are counted as the authors count them, whole episodes as they end; where episodes end early, counting every episode begun differs." + "".join(
-        f" In {env.replace('-', ' ')} our oracle learned so little that an untrained start passes it in {STEPS} steps: it is no yardstick there." for env in panels if env not in yardstick and oracle_of(env) != "not run")
-    + "".join(f" In {env.replace('-', ' ')} an untrained start gains as much by its step: meta-training of this length has added nothing." for env in panels
-              if returns(pool[env], panels[env], "random") is not None and average(env, "random", 1) - average(env, "random") >= average(env, "maml", 1) - average(env, "maml")))
+share = {env: bank.played(name) / millions(**MODELS[env]) for env, name in ENVS.items()}
+random = {env: bank.gain(name, "random").value for env, name in ENVS.items()}
+direction, velocity = ENVS
+start = {m: bank.average(ENVS[velocity], m) for m in ("maml", "random")}
+say(
+    f"""
+    *Bold with hollow marks: here, below the paper's budget ({share[direction]:.0%} of the
+    authors' frames in direction, {share[velocity]:.0%} in velocity). The band spans trainings:
+    three of MAML and of the random start, one of the others. Pale diamonds: the authors' numbers.
+    Tests are on 20 and 40 of the authors' goals, 20 tries before each step, later steps half as
+    large.*
+
+    In direction one step adds {gains[direction].value:.0f} from MAML's start and
+    {random[direction]:.0f} from an untrained one: the gain is meta-learning (the authors':
+    {gain_of_theirs(direction):.0f}). In velocity it adds {gains[velocity].value:.0f} from MAML's
+    start and {random[velocity]:.0f} on average from untrained ones (the authors':
+    {gain_of_theirs(velocity):.0f}): there MAML's lead is largely in place *before* the step, at
+    {start["maml"]:.0f} against {start["random"]:.0f}, since every goal pays for running forward."""
+)
+
+# %% tags=["claim"]
+claim("C107", "C108", "C109")
 
 # %% [markdown]
-# **Turn it.** Choose a robot and what pays, then a gradient step, and press play. Look at the way before and after: is it
-# the gait that changes, or only the lean?
+# In direction the step that MAML was trained with does nearly all of the work: steps two and three
+# are small, both for us and for the authors, though ours are more than chance. "Two or three
+# steps" are therefore a fair description only where the authors count their own returns, and there
+# the cheetah's direction falls short of nine tenths of the oracle's gain.
 
-# %% tags=["widget"]
-from mamlkit.knobs.locomotion import Start, gait_knobs
+# %% tags=["claim"]
+claim("C110")
 
-kept_of = lambda robot, task: next(path for size in ("half", "cpu") if (path := file(BANK, f"{robot}-{task}-{size}", "maml", 0)).exists())
-start_of = lambda robot, task: {k: p for k, p in kept(kept_of(robot, task))[0].items() if k.startswith("layer") or k == "log_std"}
-gait_knobs({f"{robot}, {task}": Start(Locomotion(robot, task), start_of(robot, task), 0.1) for robot in ("cheetah", "ant")[: budget(profile, smoke=1, quick=2, paper=2)] for task in ("direction", "velocity")})
+# %% [markdown]
+# The paper also says that pretraining can be *worse* than starting from nothing. In the authors'
+# returns it is, for both robots' directions. A policy that was trained on forward and backward at
+# once may have learned to hold still, and one step does not wake it. In our runs the pretrained
+# start is below the random one in no environment after one step. We have one pretrained training
+# of each, which is too few to say more.
+
+# %% tags=["claim"]
+claim("C111", "C112")
+
+# %% [markdown]
+# An oracle that is told the goal ought to bound what adapting can reach. In the authors' returns it
+# does, in all four environments. In ours it does for the cheetah. For the ant it does not: an
+# untrained ant passes our oracle, which has played too little to learn to walk.
+
+# %% tags=["claim"]
+claim("C113")
+
+# %% [markdown]
+# ## The ants are not there yet
+#
+# The figure above leaves out two of the paper's four panels. We have trained ants, for minutes on
+# one core instead of days on many. The numbers are in the card below, and they say one thing: our
+# ants gain no more by a step than ants that were never trained. Drawing them beside the authors'
+# returns would suggest that something had been tested. Nothing has.
+
+# %% tags=["claim"]
+claim("X012")
+
+# %% [markdown]
+# One of the paper's remarks about the ant can be tested without any training. Its episodes end
+# where it falls, and in *velocity* every frame costs something, so that falling early would pay. A
+# bonus of 1 a frame is to prevent that. It is enough to make falling pay less, and on an untrained
+# ant it is not enough to make lasting pay.
+
+# %% tags=["claim"]
+claim("C138")
 
 # %% [markdown]
 # ## What the bands rest on
 #
-# The paper's bands are 68 % intervals over forty goals, for one training of each method. For directions there are no forty tasks:
-# there are two, and the forty values of the authors' pretrained and random starts are two values, each twenty times over (their result
-# files). What would another training have given? Beside each other: the interval over goals that one training gives,
-# and the interval over our trainings.
+# The paper's bands are 68 % intervals over forty goals, for one training of each method. For
+# directions there are no forty goals. There are two, and the forty values of the authors'
+# pretrained and random starts are two values, each twenty times over (their result files). **What
+# do you expect** of another training with another seed: does it fall inside such a band?
+
+# %% tags=["figure"]
+after = {env: bank.returns(name, "maml", 1) for env, name in ENVS.items()}
+half = lambda i: (i.high - i.low) / 2
+over_goals = {env: half(over_trainings(r[:1])) for env, r in after.items()}
+over_seeds = {env: half(over_trainings(r)) for env, r in after.items()}
+wider = {env: over_seeds[env] / over_goals[env] for env in ENVS}
+fig, axes = canvas(
+    f"In direction the interval over trainings is {wider[direction]:.1f} times that over goals",
+    columns=2,
+    height=2.6,
+)
+for ax, (env, r) in zip(axes, after.items(), strict=True):
+    means, color = r.mean(1), LOOKS["maml"].color
+    ax.errorbar(
+        means,
+        range(3),
+        xerr=[half(over_trainings(one[None])) for one in r],
+        fmt="o",
+        color=color,
+        markerfacecolor="none",
+        capsize=3,
+    )
+    ax.errorbar(
+        [means.mean()],
+        [3],
+        xerr=[over_seeds[env]],
+        fmt="s",
+        color="#222222",
+        markerfacecolor="none",
+        capsize=3,
+    )
+    ax.set(
+        yticks=range(4),
+        yticklabels=["training 0", "1", "2", "all three"],
+        ylim=(-0.5, 3.5),
+        xlabel=f"return after one step ({env.split('-')[1]})",
+    )
+figure(
+    fig,
+    "The return after one step of three trainings, each with its interval over goals, and "
+    "the mean of the three with its interval over trainings. In direction the latter is "
+    f"{wider[direction]:.1f} times as wide as the first training's interval over goals.",
+)
 
 # %% tags=["fold"]
-def half_width(values):
-    i = over_seeds(values)
-    return (i.high - i.low) / 2
+span = {env: [f"{v:.0f}" for v in r.mean(1)] for env, r in after.items()}
+say(
+    f"""
+    *95 % intervals, by Student's t. Blue: one training, over its 20 or 40 test goals, as the
+    paper draws them. Black: the mean of three trainings, over trainings.*
 
-
-several = {env: returns(pool[env], size, "maml", 1) for env, size in panels.items() if len(returns(pool[env], size, "maml")) > 1}
-say("\n".join(["| MAML after one step | goals that differ | mean of each training | ± over goals, one training (95 %) | ± over trainings (95 %) |", "|---|---|---|---|---|"]
-              + [f"| {env.replace('-', ' ')} | {2 if 'direction' in env else r.shape[1]} | {', '.join(f'{v:.0f}' for v in r.mean(1))} | {sum(half_width(one) for one in r) / len(r):.0f} | {half_width(r.mean(1)):.0f} |" for env, r in several.items()]))
-
-# %% [markdown]
-# ## The four starts, judged
-#
-# Each claim with its criterion, fixed before the run it is judged by; every record names its budget. Our sizes are small:
-# what they show is shown, what they miss says little about the paper's size.
-
-# %%
-recorded = lambda *records: Table([r for r in records if r]) if any(records) else say("No experiment that these claims need has run.")
-judged = {env: size for env in ENVS if (size := largest(evidence, env))}
-settings = {name: SETTINGS[name] if profile == "paper" else sizes(name) for name in SETTINGS}
-words = lambda env: env.replace("-", " ")
-sure = lambda i: i.low == i.low and i.low > 0
-seeds_of = lambda env: [seed + i for i in range(settings[judged[env]]["seeds"])]
-at_size = lambda name: "{tasks} tasks x {rollouts} rollouts x {iterations} iterations, TRPO radius {radius:g}, curvature from one step in {every}, {seeds} seed(s), baselines {others}; {goals} test goals".format(**settings[name])
-protocol = "; ".join(f"{words(env)}: {at_size(size)}" for env, size in judged.items())
-with_seeds = lambda *envs: run._replace(seeds=min((seeds_of(env) for env in envs), key=len) if envs else [seed])
-three = lambda env: len(returns(evidence, judged[env], "maml")) >= 3
-gains = {env: gain(evidence, judged[env]) for env in judged}
-later = {env: gain(evidence, judged[env], step=3, start=1) for env in judged}
-enough = {env: env in judged and gains[env].value >= 0.75 * (AUTHORS[env]["maml"][1] - AUTHORS[env]["maml"][0]) for env in ENVS}
-rivals = {env: [m for m in ("pretrained", "random") if returns(evidence, judged[env], m) is not None] for env in judged}
-lead_over = {(env, m, k): over_seeds(returns(evidence, judged[env], "maml", k).mean(1) - returns(evidence, judged[env], m, k).mean()) for env in judged for m in rivals[env] for k in (1, 2, 3)}
-wins = {env: env in judged and three(env) and len(rivals[env]) == 2 and all(sure(i) for (e, _, _), i in lead_over.items() if e == env) for env in ENVS}
-below = lambda a: all(p < r for p, r in zip(a["pretrained"][1:], a["random"][1:]))
-worse = {env: len(rivals[env]) == 2 and all(returns(evidence, judged[env], "pretrained", k).mean() < returns(evidence, judged[env], "random", k).mean() for k in (1, 2, 3)) for env in judged}
-played_of = lambda name: millions(*(settings[name][k] for k in ("iterations", "tasks", "rollouts")))
-ours_of = {env: played_there[env] / played_of(size) for env, size in judged.items()}
-longest = with_seeds(*[env for env in judged if env.startswith("cheetah")])
-listed = lambda values: ", ".join(f"{words(env)} {v:+.1f}" for env, v in values.items())
-
-# %% tags=["claim"]
-recorded(
-    record(longest, "C107", checks={words(env): env in judged and three(env) and sure(gains[env]) for env in ("cheetah-direction", "cheetah-velocity", "ant-direction", "ant-velocity")} | {"the authors' size": all(enough.values()), "the authors' experience": all(judged.get(env) == env for env in ENVS)},
-           here={f"gain of one step, {words(env)}": i for env, i in gains.items()}, protocol=protocol, why=f"one step gains {listed({e: i.value for e, i in gains.items()})}; the authors' {listed({e: AUTHORS[e]['maml'][1] - AUTHORS[e]['maml'][0] for e in judged})} come from {' to '.join(dict.fromkeys(f'{f(ours_of.values()):.0f}' for f in (min, max)))} times the experience.") if judged else None,
-    record(longest, "C108", checks={words(env): env in judged and three(env) and sure(later[env]) for env in ("cheetah-direction", "cheetah-velocity", "ant-direction", "ant-velocity")},
-           here={f"three steps minus one, {words(env)}": i for env, i in later.items()}, protocol=protocol, why=f"steps two and three add {listed({e: i.value for e, i in later.items()})}.") if judged else None,
-    record(longest, "C109", checks={words(env): wins[env] for env in ("cheetah-direction", "cheetah-velocity", "ant-direction", "ant-velocity")} | {"the authors' experience": all(judged.get(env) == env for env in ENVS)},
-           here={f"MAML minus {m}, step {k}, {words(env)}": i for (env, m, k), i in lead_over.items()}, protocol=protocol,
-           why="after one step MAML is above pretrained and random by " + "; ".join(f"{words(env)} " + ", ".join(f"{lead_over[env, m, 1].value:+.0f}" for m in rivals[env]) for env in judged if rivals[env]) + ".") if judged and any(rivals.values()) else None,
-    record(longest, "C111", checks={"as quoted": any(below(a) for a in AUTHORS.values()), "here": any(worse.values())}, protocol=protocol,
-           here={f"pretrained minus random after one step, {words(env)}": (returns(evidence, judged[env], "pretrained", 1).mean() - returns(evidence, judged[env], "random", 1).mean()).item() for env in worse if len(rivals[env]) == 2} | {"as quoted": ", ".join(words(e) for e, a in AUTHORS.items() if below(a))},
-           why=f"below random at steps 1 to 3: as quoted in {' and '.join(words(e) for e, a in AUTHORS.items() if below(a))}; here in {' and '.join(words(e) for e in worse if worse[e]) or f'none of {len(worse)}'}.") if worse else None,
-)
-
-# %% tags=["claim"]
-at_first = {c: (name, gain(evidence, name)) for c, name in (("X010", "cheetah-direction-cpu"), ("X011", "cheetah-velocity-cpu"), ("X013", "cheetah-direction-half"), ("X014", "cheetah-velocity-half"))
-            if all(w in evidence for w in plan(name, settings[name]) if w[1] == "maml")}
-from_random = {env: gain(evidence, f"{env}-cpu", "random") for env in ("ant-direction", "ant-velocity") if (f"{env}-cpu", "random", seed) in evidence}
-ants = {env: gain(evidence, f"{env}-cpu") for env in ("ant-direction", "ant-velocity") if (f"{env}-cpu", "maml", seed) in evidence}
-recorded(
-    *[record(run._replace(seeds=[seed + i for i in range(settings[at_first[c][0]]["seeds"])]), c, checks={"it gains": sure(at_first[c][1])}, protocol=at_size(at_first[c][0]),
-             here={f"gain of one step, {' '.join(at_first[c][0].split('-')[:2])}": at_first[c][1], "return after 0, 1, 2, 3 steps": ", ".join(f"{v:.1f}" for v in returns(evidence, at_first[c][0], "maml").mean((0, 1))),
-                   "gain of each training": ", ".join(f"{v:.1f}" for v in (returns(evidence, at_first[c][0], "maml", 1) - returns(evidence, at_first[c][0], "maml", 0)).mean(1))},
-             why=f"one step takes the return from {returns(evidence, at_first[c][0], 'maml', 0).mean():.1f} to {returns(evidence, at_first[c][0], 'maml', 1).mean():.1f}, a gain of {at_first[c][1]} over {'trainings' if len(returns(evidence, at_first[c][0], 'maml')) > 1 else 'goals, of one training'}.") for c in ("X010", "X011", "X013", "X014") if c in at_first],
-    record(run, "X012", checks={env.split("-")[1]: sure(i) for env, i in ants.items()}, here={f"gain of one step, {words(env)}": i for env, i in ants.items()} | {f"gain of one step from an untrained start, {words(env)}": i for env, i in from_random.items()} | {f"oracle, {words(env)}": returns(evidence, f"{env}-cpu", "oracle", 0).mean().item() for env in ants if returns(evidence, f"{env}-cpu", "oracle") is not None},
-           protocol="; ".join(at_size(f"{env}-cpu") for env in ants), why="one step gains " + ", ".join(f"{i} ({words(env)}; an untrained start {from_random[env].value:+.1f})" for env, i in ants.items()) + "; the intervals are over goals, not trainings.") if len(ants) == 2 else None,
+    In direction the three trainings return {", ".join(span[direction])}: an interval over goals
+    of ±{over_goals[direction]:.0f} says nothing about the ±{over_seeds[direction]:.0f} that
+    another seed brings. In velocity, where goals really differ, the two are of one size
+    (±{over_goals[velocity]:.0f} and ±{over_seeds[velocity]:.0f})."""
 )
 
 # %% [markdown]
-# ### A context vector, and nothing else
+# ## Five numbers, and nothing else
 #
-# Appendix C.2 lets five numbers adapt, which the network reads beside its observation, and found that enough for a point's goal
-# ([4](04_navigation.ipynb)) and not for a robot's direction. One number would do to tell two directions apart. **What do you
-# expect:** is it found?
+# Appendix C.2 lets five numbers adapt, which the network reads beside what it sees, and keeps all
+# other parameters as meta-training left them. It found that enough for a point that walks to a
+# goal ([chapter 4](04_navigation.ipynb)) and *not* enough for a robot's direction. Yet one number
+# would do to tell two directions apart. **What do you expect:** is it found?
 
-# %%
-CONTEXT, TABLE5 = "cheetah-direction-context", (-40.49, -44.08, -38.27, -42.50)  # quoted: appendix C.2, Table 5, after 0 to 3 steps
-by_context = {k: gain(banked, CONTEXT, "context", k) for k in (1, 2, 3)} if all(w in banked for w in plan(CONTEXT, SETTINGS[CONTEXT])) else None
-as_it_went = lambda name, method: ", ".join(f"{v:.0f}" for v in returns(banked, name, method).mean((0, 1)))
-same_size = by_context is not None and largest(banked, "cheetah-direction") == "cheetah-direction-half"
-say(f"Banked: where five numbers adapt the returns are {as_it_went(CONTEXT, 'context')} before and after one, two and three steps (the authors' {', '.join(f'{v:.0f}' for v in TABLE5)}); where all parameters do, at the same size, {as_it_went('cheetah-direction-half', 'maml')}."
-    if same_size else "Not run yet: `python -m mamlkit bank --only cheetah-direction-context` (and `--only cheetah-direction-half` to compare with).")
+# %% tags=["figure"]
+five = [bank.average(CONTEXT, "context", k) for k in range(4)]
+fig, ax = canvas(
+    f"Five numbers gain {bank.gain(CONTEXT, 'context').value:.0f} by one step, all parameters "
+    f"{gains[direction].value:.0f}",
+    height=3.0,
+)
+PURPLE = "#7A5195"  # of the context vector: the other methods of the book have theirs
+for color, name, method, label in (
+    (LOOKS["maml"].color, HALF, "maml", "all parameters"),
+    (PURPLE, CONTEXT, "context", "five numbers"),
+):
+    r = bank.returns(name, method)
+    ax.fill_between(range(4), r.mean(1).amin(0), r.mean(1).amax(0), color=color, alpha=0.15)
+    draw(
+        ax,
+        "maml",
+        range(4),
+        r.mean((0, 1)),
+        label="",
+        color=color,
+        markerfacecolor="none",
+        linewidth=2.2,
+        linestyle="-" if method == "maml" else "--",
+    ).set_label(label)
+ax.plot(range(4), TABLE5, "D", color=PURPLE, markerfacecolor="none", label="five numbers, authors")
+ax.legend(frameon=False, fontsize=9, loc="upper left")
+ax.set(
+    xlabel="gradient steps (cheetah direction)",
+    ylabel="mean return of a try",
+    xticks=range(4),
+    xlim=(-0.1, 3.9),
+)
+figure(
+    fig,
+    "Returns against gradient steps where five numbers adapt and where all parameters do; "
+    f"both rise, from {five[0]:.0f} to {five[1]:.0f} and from {step[0]:.0f} to {step[1]:.0f}. "
+    f"The authors' five numbers stay near {TABLE5[0]:.0f}.",
+)
+
+# %% [markdown]
+# *Three trainings of each at half the authors' meta-batch; the band spans them. Diamonds: the
+# authors' Table 5. The step on the five numbers is ten times as large (ours).*
+#
+# It is found, and almost as well as with all parameters. We do not know what kept the authors' five
+# numbers from it; the paper only supposes. The size of the step may be a part: the gradient on five
+# numbers is small, so that they want a larger step than a whole network does. CAVIA (Zintgraf et
+# al. 2019) was built on the same idea and reports that it works.
 
 # %% tags=["claim"]
-record(run._replace(seeds=[seed + i for i in range(settings[CONTEXT]["seeds"])]), "C141", checks={"no gain": all(i.low <= 0 for i in by_context.values()), "MAML gains": sure(gains["cheetah-direction"])}, protocol=at_size(CONTEXT) + "; a context of 5, a step of 1 on it alone",
-       here={f"gain of {k} step{'s' * (k > 1)}, context": i for k, i in by_context.items()} | {"gain of 1 step, all parameters": gains["cheetah-direction"]},
-       why=f"one step on five numbers gains {by_context[1]}, three {by_context[3]}; one on all parameters {gains['cheetah-direction']}.") if same_size and profile == "paper" else None
+claim("C141", "C142")
 
 # %% [markdown]
 # ## How little experience?
 #
-# Section 3.2 promises a policy for a new task from "only a small amount of experience", and one source of ours says "a handful of
-# episodes". So two counts, on the cheetah's directions. How many episodes does plain TRPO need, from random parameters and with nothing but the
-# one task, to reach what MAML has after its step on twenty? And what is left of that step if it is taken on fewer?
+# Section 3.2 promises a policy for a new task from "only a small amount of experience", and one
+# source of ours says "a handful of episodes". So we count twice. How much of the step is left if
+# it is taken on fewer tries? And how many tries does plain TRPO need, from random parameters and
+# with nothing but the one task, to come where MAML is after its step on twenty?
 
-# %%
-TRIES, fresh = budget(profile, smoke=(1, 2), quick=(5, 20), paper=(1, 2, 5, 10, 20)), dict(iterations=budget(profile, smoke=2, quick=12, paper=25), rollouts=budget(profile, smoke=2, quick=20, paper=20))
-runs = lambda setting: [(which[2], r) for which, r in sorted(evidence.items(), key=lambda item: item[0]) if which[:2] == (setting, "maml")]
+# %% tags=["figure"]
+rows = [r.measured["gain by tries"] for c, r in sorted(bank.results[HALF].items()) if "maml" in c]
+by_tries = torch.stack(rows)
+share_of_five = (by_tries[:, 2].mean() / by_tries[:, -1].mean()).item()
+played = 20 * (bank.scratch["forward"].shape[1] - 1)
+title = f"Five tries give {share_of_five:.0%} of the gain; TRPO alone is not there after {played}"
+fig, (left, right_ax) = canvas(title, columns=2, height=3.0)
+for row in by_tries:
+    left.plot(TRIES, row, color=LOOKS["maml"].color, linewidth=0.7, alpha=0.45)
+draw(left, "maml", TRIES, by_tries.mean(0), label="", markerfacecolor="none")
+left.axhline(0, color="#222222", linewidth=0.6)
+left.set(
+    xscale="log",
+    xticks=TRIES,
+    xticklabels=TRIES,
+    xlabel="tries in the step",
+    ylabel="gain of one step",
+)
+left.minorticks_off()
+for way, style in (("forward", "-"), ("backward", "--")):
+    r = bank.scratch[way]
+    x = [20 * i for i in range(r.shape[1])]
+    draw(right_ax, "random", x, r.mean(0), marker="", linestyle=style, label=way)
+goals = bank.results[HALF]["maml-0"].measured["goals"][:, 0]
+wanted = [after[direction][:, goals == g].mean().item() for g in (1.0, -1.0)]
+for value, style in zip(wanted, ("-", "--"), strict=True):
+    right_ax.axhline(value, color=LOOKS["maml"].color, linestyle=style, linewidth=1)
+right_ax.set(xlabel="tries, from random parameters", ylabel="mean return", xlim=(0, 640))
+figure(
+    fig,
+    "Left: the gain of one step against the tries that it is taken on. Right: the return of "
+    "TRPO from random parameters against tries, with MAML's return after one step on twenty "
+    f"tries as a line. Five tries give {share_of_five:.0%} of the gain of twenty; TRPO stays "
+    "below both lines.",
+)
 
+# %% tags=["fold"]
+paid = 5 * bank.played(HALF)
+say(
+    f"""
+    *Three trainings of MAML at half the authors' meta-batch; three runs of TRPO for each
+    direction, 20 tries an update. Blue lines: MAML's return after its step on twenty tries.*
 
-def from_scratch(goal, seed):
-    """TRPO's mean return on one task in each iteration, from random parameters: (iterations,)."""
-    about = dict(name="cheetah from scratch", goal=goal, seed=seed, **fresh, code=source_key(train_policy, Locomotion, Fixed, maml))
-    env, policy, g = Fixed(Locomotion("cheetah", "direction"), goal), gaussian(20, 6), seeded(seed, where)
-    go = lambda: train_policy(env, policy, lambda k: maml(reinforce(policy), alpha=alpha, steps=k), policy.init(g), generator=g, tasks=1, steps=0, every=10, **fresh)
-    return remembered(about, lambda: {"returns": last(go()).optimizer["returns"][:, 0]}, where)["returns"].cpu()
-
-
-def episodes_until(returned, wanted):
-    """After how many episodes the return first reaches what is wanted; infinitely many where it never does."""
-    reached = (returned >= wanted).nonzero().flatten()
-    return fresh["rollouts"] * int(reached[0]) if len(reached) else float("inf")
-
-
-def step_on(tries, setting, theta, seed):
-    """What a start gains on twenty goals by one step on so many episodes: the mean."""
-    parameters, goals = {k: p for k, p in theta.items() if k.startswith("layer") or k == "log_std"}, parts(setting, "maml")[1].authors_goals(20)
-    about = dict(name=f"{setting} step", tries=tries, seed=seed, alpha=alpha, of=ravel(parameters)[0].double().sum().item(), code=source_key(train_policy, Locomotion, maml))
-    go = lambda: {"gain": mean_returns(*episodes_of(setting, "maml", parameters, alpha, goals, 1, seed, rollouts=tries)).diff(dim=1).mean()[None]}
-    return remembered(about, go, where)["gain"].item()
-
-
-# %%
-first, way = largest(evidence, "cheetah-direction"), {1.0: "forward", -1.0: "backward"}
-if first:
-    there = runs(first)[0][1]["goals"][:, 0]
-    wanted = {goal: torch.stack([r["finished"][there == goal, 1].mean() for _, r in runs(first)]).mean().item() for goal in (1.0, -1.0) if (there == goal).any()}
-    needed = {goal: sorted(episodes_until(from_scratch(goal, s), value) for s, _ in runs(first)) for goal, value in wanted.items()}
-    usual = {goal: values[len(values) // 2] for goal, values in needed.items()}
-    by_tries = {k: [step_on(k, first, r, s) for s, r in runs(first)] for k in TRIES}
-    few, many = TRIES[-3] if len(TRIES) > 2 else TRIES[0], TRIES[-1]
-    kept_share = sum(by_tries[few]) / sum(by_tries[many]) if sum(by_tries[many]) > 0 else float("nan")  # of no gain there is no share
-    in_words = lambda n: f"{n:.0f}" if n < float("inf") else f"over {fresh['rollouts'] * (fresh['iterations'] - 1)}"
-    say("\n".join(["| episodes in the step | mean gain of one step | of each training |", "|---|---|---|", *[f"| {k} | {sum(v) / len(v):.1f} | {', '.join(f'{x:.1f}' for x in v)} |" for k, v in by_tries.items()]])
-        + "\n\nTRPO from random parameters reaches MAML's return after one step in " + " and ".join(f"**{in_words(usual[goal])}** episodes (that return is {wanted[goal]:.1f}, where {way[goal]} pays)" for goal in wanted) + ".")
-
-# %% tags=["claim"]
-at_home = {"the authors' experience": first == "cheetah-direction"}
-recorded(
-    record(run._replace(seeds=[s for s, _ in runs(first)]), "C120", checks={"ten times fewer": min(usual.values()) >= 200} | at_home, protocol=at_size(first) + f"; from scratch {fresh['iterations']} updates of {fresh['rollouts']} episodes",
-           here={f"return after MAML's step, {way[g]}": wanted[g] for g in wanted} | {f"episodes from scratch, {way[g]}": ", ".join(map(in_words, needed[g])) for g in wanted} | {"episodes in meta-training, thousands": played_of(first) * 5},
-           why="TRPO from random parameters needs " + " and ".join(f"{in_words(usual[g])} episodes where {way[g]} pays" for g in wanted) + f" (MAML's step: 20, after {played_of(first) * 5:.0f} thousand in meta-training)."),
-    record(run._replace(seeds=[s for s, _ in runs(first)]), "S213", checks={"a handful": kept_share >= 0.8} | at_home, protocol=at_size(first), here={f"gain of one step on {k} episode{'s' * (k > 1)}": sum(v) / len(v) for k, v in by_tries.items()} | {f"{few} of {many}": kept_share},
-           why=f"one step on {few} episodes gains {kept_share:.0%} of what it gains on {many}; the paper's own tests take 20 to 40."),
-) if first else say("No meta-training of the cheetah's direction is here.")
-
-# %% [markdown]
-# ## What can be counted
-#
-# Some claims need no training: the authors' numbers and file names, quoted, and facts of the environments.
-
-# %%
-half_gain = {env: [fraction_of_oracle(a["random"][0], a["oracle"][0], a["maml"][k]) for k in (2, 3)] for env, a in AUTHORS.items()}
-bodies = {env: Locomotion(*env.split("-")) for env in ENVS}
-drawn = {name: bodies[f"{name}-velocity"].sample_goals(seeded(0), 10_000) for name in ("cheetah", "ant")}
-inside = lambda name, top: bool(0 <= drawn[name].min() and drawn[name].max() <= top and abs(drawn[name].mean() - top / 2) < 0.02 * top / 2)
-sizes_of = {"navigation": count(gaussian(2, 2).init(seeded(0)))} | {name: count(gaussian(bodies[f"{name}-velocity"].observations, bodies[f"{name}-velocity"].actions).init(seeded(0))) for name in ("cheetah", "ant")}
-NAVIGATION = dict(pretrained=(-40.81, -19.73, -11.72, -8.48), random=(-82.66, -57.96, -53.84, -46.81))  # quoted as well
-often = sum(below(a) for a in (*AUTHORS.values(), NAVIGATION))
+    On five tries the step is worth {share_of_five:.0%} of what it is on twenty, and on a single try
+    it does harm: the baseline that is fitted to one try explains nearly all of it. TRPO alone does
+    not come near in {played} tries, {played // 20} times as many. The bill has been paid before, in
+    meta-training: {paid:.0f} thousand tries."""
+)
 
 # %% tags=["claim"]
-ORDER = ("cheetah-direction", "cheetah-velocity", "ant-direction", "ant-velocity")
-Table([
-    record(run, "C110", checks={words(env): min(half_gain[env]) >= 0.9 for env in ORDER}, here={f"part of the oracle's gain, 2 and 3 steps, {words(env)}, as quoted": ", ".join(f"{v:.2f}" for v in half_gain[env]) for env in ORDER} | {f"here, 3 steps, {words(env)}": f[3] for env, f in fractions.items()},
-           why="as quoted, after two steps: " + ", ".join(f"{half_gain[env][0]:.2f} ({words(env)})" for env in ORDER) + "."),
-    record(run, "C113", checks={words(env): AUTHORS[env]["oracle"][0] > max(AUTHORS[env]["maml"]) for env in ORDER}, here={"quoted": "Figure 5"}, why="as quoted the oracle is above MAML by " + ", ".join(f"{AUTHORS[env]['oracle'][0] - max(AUTHORS[env]['maml']):.0f} ({words(env)})" for env in ORDER) + "."),
-    record(run, "C114", checks={"cheetah": inside("cheetah", 2), "ant": inside("ant", 3)}, here={"cheetah's top goal, m/s": drawn["cheetah"].max().item(), "ant's top goal, m/s": drawn["ant"].max().item()}, why="10,000 goals lie evenly in these ranges."),
-    record(run, "C116", checks={"horizon": all(b.horizon == 200 for b in bodies.values()), "tests": (4000 / 200, 8000 / 200) == (20, 40), "training": all(m["rollouts"] == (40 if env == "ant-direction" else 20) for env, m in MODELS.items())}, here={"horizon": bodies["cheetah-direction"].horizon, "rollouts of the published models": ", ".join(f"{words(e)} {m['rollouts']}" for e, m in MODELS.items())},
-           why="tests are as said; the published model of the cheetah's velocity was trained with 10 rollouts, by its name."),
-    record(run, "C117", checks={"navigation": sizes_of["navigation"] == 10_604, "cheetah": sizes_of["cheetah"] == 12_812, "ant": sizes_of["ant"] == 23_516}, here={"cheetah's parameters": sizes_of["cheetah"], "ant's parameters": sizes_of["ant"]}, why=f"{sizes_of['navigation']:,}, {sizes_of['cheetah']:,} and {sizes_of['ant']:,} parameters."),
-    record(run, "C136", checks={words(env): MODELS[env]["iteration"] <= 500 for env in ORDER}, here={words(env): MODELS[env]["iteration"] for env in ORDER}, why=f"by the names of the published files; the ant's direction was tested at iteration {MODELS['ant-direction']['iteration']}."),
-    record(run, "C137", checks={"navigation": True, "locomotion": all(m["tasks"] == 40 for m in MODELS.values())}, here={"navigation": 20, "locomotion": 40}, why="by the names of the published files (mbs20, mbs40)."),
-    record(run, "S110", checks={"often": often > 2.5}, here={"environments, of five, as quoted": often}, why=f"as quoted, pretraining is below the random start at steps 1 to 3 in {often} of five environments."),
-])
+claim("C120", "S213")
 
 # %% [markdown]
-# Others need untrained policies, and a few minutes of the paper's own machinery: what a random start returns, what the reward is besides
-# its name, why the ant has a bonus, what a baseline shares between tasks, and what finite differences do to TRPO's direction.
-
-# %%
-def untrained(name, seed):
-    """An untrained policy on the authors' goals: mean returns by goal, and every episode's return and length."""
-    setting, goals = f"{name}-velocity-cpu", bodies[f"{name}-velocity"].authors_goals(budget(profile, smoke=2, quick=40, paper=40))
-    theta = parts(setting, "random")[2].init(seeded(seed, where))
-    horizon, played = episodes_of(setting, "random", theta, 0.1, goals, 0, seed, rollouts=budget(profile, smoke=1, quick=5, paper=5))
-    total, length, end = (t.flatten() for t in episodes(played[0]))
-    over = end.isfinite() & (length > 0)
-    return {"returns": mean_returns(horizon, played)[:, 0], "total": total[over].float().cpu(), "length": length[over].float().cpu()}
-
-
-extra_of = lambda env, state, action: torch.tensor(env.robot.move(tuple(part.double().numpy() for part in state.hidden), action.clamp(-1, 1).double().numpy()).extra)
-
-
-def besides(name):
-    """What a step's reward holds besides the goal's part and the bonus, in 20 steps of 100 robots: (steps, robots)."""
-    env, g, found = bodies[f"{name}-velocity"], seeded(0), []
-    policy, goals = gaussian(env.observations, env.actions), env.sample_goals(g, 100)
-    params, state = policy.init(g), env.reset(goals, g)
-    for _ in range(20):
-        found, state = [*found, extra_of(env, state, action := policy.draw(policy.forward(params, state.observation), g))], env.step(state, action, goals)[0]
-    return torch.stack(found)
-
-
-# %%
-asked = dict(name="untrained robots", profile=profile, code=source_key(train_policy, Locomotion, maml))
-walked = {(name, s): remembered(asked | dict(robot=name, seed=s), lambda: untrained(name, s)) for name in ("cheetah", "ant") for s in (range(seed, seed + 3) if profile != "smoke" else [seed])}
-start = {name: over_seeds([r["returns"].mean() for (n, _), r in walked.items() if n == name]) for name in ("cheetah", "ant")}
-extra = {name: besides(name) for name in ("cheetah", "ant")}
-lasting = walked["ant", seed]
-correlation = {bonus: torch.corrcoef(torch.stack([lasting["total"] + (bonus - 1) * lasting["length"], lasting["length"]]))[0, 1].item() for bonus in (0, 1)}
-
-
-# %%
-def two_tasks():
-    """Trajectories of two tasks, as one step of meta-training sees them, in double precision."""
-    env, policy, g = Locomotion("cheetah", "direction", horizon=budget(profile, smoke=10, quick=200, paper=200)), gaussian(20, 6), seeded(0)
-    theta, learner = policy.init(g), lambda k: maml(reinforce(policy), alpha=alpha, steps=k)
-    batch, played = collect(env, policy, learner, theta, torch.tensor([[1.0], [-1.0]]), steps=1, rollouts=4, generator=g)
-    double = lambda tree: tree_map(lambda t: t.double() if t.is_floating_point() else t, tree)
-    return policy, learner(1), double(theta), double(batch), double(played[0])
-
-
-def direction(product, slope):
-    """TRPO's direction: ten steps of conjugate gradient on (F + 1e-5) x = -g."""
-    return conjugate_gradient(lambda v: product(v) + 1e-5 * v, -slope, iterations=10)
-
-
-policy, learner, theta, tasks, played = two_tasks()
-vector, unravel = ravel(theta)
-after = lambda v, task: policy.forward(learner.adapt(unravel(v), task.support)[-1], task.query.observation)
-slope = torch.func.grad(lambda v: vmap(lambda task: surrogate(policy, after(v, task), task.query))(tasks).mean())(vector)
-half = fisher(linearised(after, vector, tasks), policy, tasks)  # summed over the two tasks
-exact = direction(lambda v: half(v) / 2, slope)
-coarse = {name: direction(lambda v: finite_difference_product(learner, policy, theta, tasks, v, base=base), slope) for name, base in (("as meant", 1e-5), ("as released", 1.0))}
-cosine = {name: torch.cosine_similarity(v, exact, 0).item() for name, v in coarse.items()}
-other = played._replace(reward=played.reward.clone())
-other.reward[1] *= 1 + torch.rand(other.reward[1].shape, generator=seeded(1))
-same = [torch.equal(a, b) for a, b in zip(experience(played).advantage, experience(other).advantage)]
-fitted = [linear_baseline(tree_map(lambda t: t[0], played), k * played.reward[0]) for k in (1, 2)]
-linear = ((fitted[1] - 2 * fitted[0]).abs().max() / fitted[0].abs().max()).item()
+# ## What two cores can do
+#
+# The budgets here are ours: minutes for ten tasks a batch, dozens of minutes for twenty. Each of
+# the four questions was written down before it was run. Ten tasks are too few: in both families the
+# step gains something in every training, and not more than three trainings can tell from chance.
+# Twenty tasks of twenty tries are enough in both.
 
 # %% tags=["claim"]
-Table([
-    record(run._replace(seeds=sorted({s for _, s in walked})), "C112", checks={"as quoted": max(AUTHORS["cheetah-velocity"]["random"]) < -200 and max(AUTHORS["ant-velocity"]["random"]) < -25, "cheetah, here": start["cheetah"].value < -200, "ant, here": start["ant"].value < -25},
-           here={f"return of untrained policies, {name}": i for name, i in start.items()}, why=f"as quoted, at most {max(AUTHORS['cheetah-velocity']['random']):.0f} and {max(AUTHORS['ant-velocity']['random']):.0f}; here untrained policies return {start['cheetah'].value:.0f} and {start['ant'].value:.0f}."),
-    record(run, "C115", checks={"cheetah": not extra["cheetah"].any(), "ant": not extra["ant"].any()}, here={f"besides, a step, {name}": e.mean().item() for name, e in extra.items()},
-           why=f"control costs the cheetah {-extra['cheetah'].mean():.2f} a step; the ant gets 0.05 for not falling and pays for control and contacts, {extra['ant'].mean():+.3f} together."),
-    record(run, "C118", checks={name: c > 0.99 for name, c in cosine.items()}, here={f"cosine with the exact direction, {name}": c for name, c in cosine.items()}, protocol="2 tasks, 4 rollouts, untrained policy, double precision",
-           why="the cosine with the direction of exact products is " + ", ".join(f"{c:.4f} ({name})" for name, c in cosine.items()) + "."),
-    record(run, "C119", checks={"separately": same == [True, False], "linear": linear < 1e-6}, here={"error of doubled predictions": f"{linear:.0e}"}, why=f"other rewards in one task leave the other's advantages bit for bit; doubled rewards double the predictions (to {linear:.0e})."),
-    record(run, "C138", checks={"without it, ending early pays": correlation[0] < 0, "with it, lasting pays": correlation[1] > 0}, here={"correlation of length and return, without the bonus": correlation[0], "with it": correlation[1], "mean length": lasting["length"].mean().item()},
-           why=f"an untrained ant's episodes last {lasting['length'].mean():.0f} steps on average; length and return correlate by {correlation[0]:+.2f} without the bonus, {correlation[1]:+.2f} with it."),
-])
+claim("X010", "X011", "X013", "X014")
 
 # %% [markdown]
-# ## Try it
+# ## Run it yourself
 #
-# - Set `alpha = 0.02`: one step hardly moves the robot. Does meta-training find a start that makes up for it?
-# - Set `seed = 100`: another first network. How much of the gain was the network's luck?
-# - Set `alpha = 0.5`: the untrained start gains more in its first step. What does that leave to meta-learning?
+# The loop below is the beginning of the smallest banked training, ten tasks of ten tries, with the
+# same seed. On the machine that made the bank every return comes out to the last digit. On another
+# one it does not, and for a reason worth knowing: contacts with the ground multiply rounding, so
+# that a change in the last digit of the parameters moves a return by some percent within two
+# seconds. What must agree everywhere is the first update on episodes of twenty frames, where
+# rounding has had no time to grow, and the mean return over the whole run within a band.
+
+# %% tags=["parameters"]
+profile: str = "quick"  # how much is run; one of smoke, quick, paper
+seed: int = 0  # of the first network and of everything drawn; 0 or more
+alpha: float = 0.1  # the inner step size; above 0
+
+# %%
+torch.set_num_threads(1)  # sums in another order are another training
+training = TRAININGS["cheetah-direction-cpu"]
+setting = training.cells("paper", 1)["maml-0"] | {"seed": seed, "alpha": alpha}
+updates = budget(profile, smoke=2, quick=20, paper=60)
+for now in progress(steps(setting, None, updates), updates, "meta-training"):
+    returns = now.optimizer["returns"]
+say(repeats(training, now.losses, setting))
+
+# %% tags=["figure"]
+kept = torch.stack(
+    [r.measured["returns"] for c, r in sorted(load(training).items()) if "maml" in c]
+)
+fig, ax = canvas(
+    f"Your {updates} updates: on average {returns[:, 0].mean():.0f} before the step, "
+    f"{returns[:, 1].mean():.0f} after it",
+    height=2.8,
+)
+x = range(1, kept.shape[1] + 1)
+for one in kept[1:, :, 1]:
+    ax.plot(x, one, color=LOOKS["maml"].color, linewidth=0.6, alpha=0.3)
+draw(ax, "maml", x, kept[0, :, 1], marker="", linewidth=1.4, label="banked, seed 0")
+ax.plot(x[:updates], returns[:, 1], color=LOOKS["maml"].color, linewidth=6, alpha=0.3)
+ax.set(xlabel="meta-update", ylabel="mean return after the step", xlim=(0, 75))
+figure(
+    fig,
+    f"The return after the step in your run, a pale line of {updates} updates, over the "
+    "banked training of seed 0 and those of two other seeds.",
+)
+
+# %% [markdown]
+# *Pale and wide: your run. Blue: the banked trainings with 10 tasks of 10 tries, 60 updates, seed 0
+# in bold.*
 #
-# Headless: `python -m mamlkit run 05_locomotion -p alpha=0.02`; the authors' size `python -m mamlkit bank --only cheetah-direction`.
-# [Before: navigation](04_navigation.ipynb) · [next: what came after](06_variants.ipynb) · [what is true](07_scoreboard.ipynb)
+# Three things to try, and what should happen:
+#
+# - `alpha = 0.02`: one step hardly moves the robot. The two returns of the title stay close.
+# - `seed = 1`: another first network. At this size the seed decides more than the training does.
+# - `alpha = 0.5`: a larger step serves an *untrained* start better, so that the first updates gain
+#   more. That is why the baselines of Figure 5 may choose their own: the random starts all chose a
+#   larger one than MAML's.
+#
+# Headless: `python -m mamlkit run 05_locomotion -p alpha=0.02`. The authors' size:
+# `python -m mamlkit bank --only cheetah-direction`.
+#
+# [Before: navigation](04_navigation.ipynb) · [next: what came after](06_variants.ipynb) ·
+# [what is true](07_scoreboard.ipynb) · [counted and quoted: the fine print](09_fine_print.ipynb)

@@ -6,6 +6,7 @@ from typing import NamedTuple
 import numpy as np
 import torch
 
+from mamlkit.bank.experiment import load
 from mamlkit.knobs.base import Knobs, headline, one_thread, present, slider
 from mamlkit.machine import seeded
 from mamlkit.rl.collect import collect, halved
@@ -15,6 +16,7 @@ from mamlkit.rl.objectives import reinforce
 from mamlkit.rl.policy import gaussian
 from mamlkit.rl.rollout import mean_return
 from mamlkit.show.plots import GROUND, INK, LOOKS, style
+from mamlkit.studies.locomotion import TRAININGS
 from mamlkit.trees import Params, tree_map
 
 STEPS, PICTURES, SIZE, LANES = (
@@ -32,6 +34,20 @@ class Start(NamedTuple):
     env: Locomotion
     theta: Params
     alpha: float
+
+
+def banked_starts() -> dict[str, Start]:
+    """The meta-trained starts that the bank holds, by the names that the knob shows: the first
+    training of each robot and task at its largest size."""
+    found = {}
+    for robot, task in ((r, t) for r in ("cheetah", "ant") for t in ("direction", "velocity")):
+        for name in (f"{robot}-{task}", f"{robot}-{task}-half", f"{robot}-{task}-cpu"):
+            kept = load(TRAININGS[name]) if name in TRAININGS else {}
+            if "maml-0" in kept:
+                env, result = Locomotion(robot, task), kept["maml-0"]
+                found[f"{robot}, {task}"] = Start(env, result.params, result.setting["alpha"])
+                break
+    return found
 
 
 def gait_knobs(starts: dict[str, Start], *, steps: int = 1) -> None:
@@ -58,7 +74,8 @@ class GaitKnobs(Knobs):
                 raise ValueError(f"alpha of {name} is {alpha}: it must be a finite number above 0")
             if theta["layer0.weight"].shape[1] != env.observations:
                 raise ValueError(
-                    f"the parameters of {name} take {theta['layer0.weight'].shape[1]} numbers, its robot shows {env.observations}: they are another robot's"
+                    f"the parameters of {name} take {theta['layer0.weight'].shape[1]} numbers, "
+                    f"its robot shows {env.observations}: they are another robot's"
                 )
         self.starts, self.known = starts, None
         first = next(iter(starts))
@@ -75,12 +92,20 @@ class GaitKnobs(Knobs):
             "time": slider("picture", PICTURES - 1, 0, PICTURES - 1, 1),
         }
         controls["goal"].continuous_update = False  # each goal is learned anew
+        self.way = W.ToggleButtons(  # of a direction there are two: no slider
+            options=[("backward", -1.0), ("forward", 1.0)],
+            value=1.0,
+            style={"button_width": "105px"},
+            tooltips=["running backward pays", "running forward pays"],
+        )
+        self.way.observe(lambda change: self._turned(change.new), "value")
         play = W.Play(value=0, min=0, max=PICTURES - 1, interval=120, tooltip="play the episode")
         W.jslink((play, "value"), (controls["time"], "value"))
         self.unit = W.HTML()
         column = [
             W.HTML("<b>The robot, and what pays</b>"),
             controls["robot"],
+            self.way,
             controls["goal"],
             self.unit,
             W.HTML("<b>Adapting to it</b>"),
@@ -96,7 +121,7 @@ class GaitKnobs(Knobs):
             moving,
             controls,
             column,
-            "Turn the goal round, then take the step: what changes before it, what after?",
+            "Turn the robot round, then take the step: what changes before it, what after?",
         )
 
     def _figure(self):
@@ -124,7 +149,7 @@ class GaitKnobs(Knobs):
             self.marks[when] = axes["way"].plot([], [], "o", color=look.color)[0]
         style(axes["way"])
         axes["way"].set(
-            xlim=(0, 1), ylim=(-5, 5), xlabel="share of the episode", ylabel="way, metres"
+            xlim=(0, 1), ylim=(-3, 3), xlabel="share of the episode", ylabel="way, metres"
         )
         axes["way"].axhline(0, color=INK, linewidth=0.6)
         self.title = headline(fig)
@@ -178,6 +203,11 @@ class GaitKnobs(Knobs):
             )
         return self.known[2][steps]
 
+    def _turned(self, way) -> None:
+        """A reader chose a direction."""
+        if self.starts[self.controls["robot"].value].env.task == "direction":
+            self.controls["goal"].value = way
+
     def moved(self, control) -> None:
         if control is self.controls["robot"]:
             self.turn(control.value)
@@ -224,9 +254,12 @@ class GaitKnobs(Knobs):
             self.names[when].set_text(
                 f"{'before' if not steps else _steps(steps)}: return {returns[steps]:.0f}"
             )
-        self.unit.value = (
-            "1 forward, -1 backward" if env.task == "direction" else "the velocity that pays, m/s"
-        )
+        directed = env.task == "direction"
+        self.way.layout.display = "" if directed else "none"
+        self.controls["goal"].layout.display = "none" if directed else ""
+        if directed:
+            self.way.value = c["goal"]
+        self.unit.value = "" if directed else "the velocity that pays, m/s"
         self.title.set_text(self.says())
         self.redraw()
 
@@ -241,7 +274,8 @@ class GaitKnobs(Knobs):
             else f"{c['goal']:.2f} m/s"
         )
         way = [walked[-1, 0] - walked[0, 0] for walked in self.outcome()[1]]
-        return f"{env.name}, {goal}: {way[0]:+.1f} m before, {way[c['steps']]:+.1f} m after {_steps(c['steps'])}"
+        after = f"{way[c['steps']]:+.1f} m after {_steps(c['steps'])}"
+        return f"{env.name}, {goal}: {way[0]:+.1f} m before, {after}"
 
     def alt(self) -> str:
         returns = self.outcome()[0]

@@ -85,6 +85,28 @@ def test_another_robot_has_another_range_of_goals_and_reset_brings_the_first_bac
     ].value == "cheetah"
 
 
+def test_a_direction_is_a_toggle_and_a_velocity_a_slider(scene):
+    scene.reset()
+    assert scene.way.layout.display == "" and scene.controls["goal"].layout.display == "none"
+    scene.way.value = -1.0
+    assert scene.controls["goal"].value == -1.0 and "backward" in scene.title.get_text()
+    scene.set(goal=1.0)
+    assert scene.way.value == 1.0 and "forward" in scene.title.get_text()
+    scene.set(robot="ant")
+    assert scene.way.layout.display == "none" and scene.controls["goal"].layout.display == ""
+    scene.way.value = -1.0
+    assert scene.controls["goal"].value == 3.0, "the toggle is not a velocity's"
+    scene.reset()
+
+
+def test_the_bank_holds_a_start_for_each_robot_and_task():
+    found = gaits.banked_starts()
+    assert [*found] == [f"{r}, {t}" for r in ("cheetah", "ant") for t in ("direction", "velocity")]
+    for name, (env, theta, alpha) in found.items():
+        assert f"{env.name}, {env.task}" == name and alpha == 0.1
+        assert theta["layer0.weight"].shape == (100, env.observations)
+
+
 def test_before_stays_and_after_follows_the_step(scene):
     scene.reset()
     before = scene.lines["before"].get_ydata().copy()
@@ -135,6 +157,6 @@ def test_what_cannot_be_shown_is_refused():
         GaitKnobs({"cheetah": one._replace(alpha=-0.1)})
     with pytest.raises(
         ValueError,
-        match="the parameters of ant take 20 numbers, its robot shows 125: they are another robot's",
+        match="the parameters of ant take 20 numbers, its robot shows 125: they are another",
     ):
         GaitKnobs({"ant": one._replace(env=ant_vel(horizon=2))})
