@@ -3,7 +3,7 @@
 import pytest
 import torch
 
-from mamlkit.audit.claims import ledger
+from mamlkit.audit.claims import ledger, verdict
 from mamlkit.audit.variants import JUDGES, Evidence, by_alpha
 from mamlkit.audit.variants_evidence import identities, lines, straight
 from mamlkit.audit.variants_tables import clipped, middle
@@ -20,7 +20,7 @@ GOOD = {
 
 
 def result(setting, measured, made=None):
-    setting = dict(seed=0, tasks=2, iterations=10, tests=4, beta=0.001, alpha=0.01) | setting
+    setting = dict(seed=0, tasks=2, iterations=10_000, tests=4, beta=0.001, alpha=0.01) | setting
     measured = {k: torch.as_tensor(v) for k, v in measured.items()}
     measured["made"] = torch.tensor(setting["iterations"] if made is None else made)
     return Result({}, measured, {"setting": setting})
@@ -49,12 +49,13 @@ def costs(imaml_slope):
     }
 
 
-def alpha(best, worst, failing=False):
+def alpha(best, worst, failing=False, iterations=10_000):
     found = {}
     for method, error in (("maml", 4.0), ("meta_sgd", worst)):
         for times, value in ((0.125, error), (1.0, best), (8.0, error)):
             for seed in (0, 1):
                 setting = dict(method=method, seed=seed, steps=1, alpha=0.01 * times, shots=10)
+                setting |= dict(iterations=iterations)
                 made = 3 if failing and method == "meta_sgd" and times == 8 else None
                 curve = torch.full((2, 11), value)
                 found[f"{method}-{times}-{seed}"] = result(setting, {"error": curve}, made)
@@ -179,3 +180,25 @@ def test_a_line_is_fitted():
 def test_lines_of_code_are_counted_without_words():
     assert lines(fomaml) == 4
     assert middle([3.0, 1.0, 2.0]) == 2.0 and clipped({"a": [1e6, 1.0]}) == {"a": [20.0, 1.0]}
+
+
+@pytest.mark.parametrize(
+    ("claim", "given", "check"),
+    [
+        ("S209", dict(parts=parts(0.0, iterations=240, tasks=2)), "the paper's budget"),
+        ("S219", dict(classes=classes(1.0, iterations=200)), "the paper's budget"),
+        ("X062", dict(alpha=alpha(1.0, 3.0, iterations=1_000)), "networks that have learned"),
+    ],
+)
+def test_a_smaller_budget_refutes_nothing(claim, given, check):
+    found, entry = JUDGES[claim](evidence(**given)), ledger()[claim]
+    assert entry["enough"] == check and not found.checks[check]
+    assert verdict(entry, found.checks, profile="paper", seeds=3) == "not tested"
+
+
+@pytest.mark.parametrize(("claim", "good"), [("X061", waves(-0.4)), ("X062", alpha(1.0, 1.5))])
+def test_a_question_of_ours_has_an_answer(claim, good):
+    bad = {"X061": waves(0.4), "X062": alpha(1.0, 3.0)}[claim]
+    name = {"X061": "waves", "X062": "alpha"}[claim]
+    assert JUDGES[claim](evidence(**{name: good})).why.startswith("yes: ")
+    assert JUDGES[claim](evidence(**{name: bad})).why.startswith("no: ")
