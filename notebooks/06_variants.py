@@ -181,7 +181,7 @@ a warning about untuned comparisons, not a ranking of two methods.
 # twenty, and what of the time?
 
 # %% tags=["figure"]
-from mamlkit.show.variants import over_steps
+from mamlkit.show.variants import on_logs, over_steps
 
 lengths = e.costs["maml-0"].setting["lengths"]
 three = ("maml", "fomaml", "imaml")
@@ -220,12 +220,10 @@ claim("S210")
 
 # %% tags=["figure"]
 from mamlkit.audit.variants import by_alpha
-from mamlkit.show.plots import canvas, draw
-from mamlkit.show.variants import on_logs
+from mamlkit.show.plots import QUIET, canvas, draw
 
 found = {m: by_alpha(e, m) for m in ("maml", "meta_sgd")}
-times = [*found["maml"][0]]
-seeds = [*found["maml"]]
+seeds, times = [*found["maml"]], [*found["maml"][0]]
 mean = {m: [sum(v[i][t] for i in seeds) / len(seeds) for t in times] for m, v in found.items()}
 ratio = {m: max(max(v.values()) / min(v.values()) for v in found[m].values()) for m in found}
 budget_said = next(iter(e.alpha.values())).setting["iterations"]
@@ -336,7 +334,6 @@ claim("S209")
 # nearest class mean. It could go either way.
 
 # %% tags=["figure"]
-from mamlkit.show.plots import QUIET
 from mamlkit.studies.variants_classes import CLASSES
 
 c = e.classes["maml-omniglot-25-0"].setting

@@ -47,9 +47,9 @@ def step_for_every_number(e: Evidence) -> Finding | None:
         }
         | {"failed runs, Meta-SGD": failed(runs["meta_sgd"])},
         f"{'yes' if all(checks.values()) else 'no'}: after one step Meta-SGD is "
-        f"{ahead[5].value:+.2f} from MAML's error at K = 5 and {ahead[10].value:+.2f} at K = 10; after ten, with step sizes learned for one, its median "
-        f"wave at K = 5 has an error above MAML's in {above} of {len(pairs)} seeds and above "
-        f"{waves.LIMIT:g} in {beyond}.",
+        f"{ahead[5].value:+.2f} from MAML's error at K = 5 and {ahead[10].value:+.2f} at K = 10; "
+        "after ten, with step sizes learned for one, its median wave at K = 5 has an error above "
+        f"MAML's in {above} of {len(pairs)} seeds and above {waves.LIMIT:g} in {beyond}.",
         f"{s['iterations']:,} iterations of {s['tasks']} tasks, K = {s['shots']} in training, Adam "
         f"{s['beta']:g} annealed to 0, {s['tests']:,} test waves",
         seeds_of(runs["maml"]),
@@ -96,8 +96,8 @@ def free_of_alpha(e: Evidence) -> Finding | None:
             for t in times
         },
         f"{answer}: the error after one step varies {max(ratio['maml'].values()):.3g} times over "
-        f"this range with alpha fixed and {max(ratio['meta_sgd'].values()):.3g} times with step sizes that "
-        "are learned from there.",
+        f"this range with alpha fixed and {max(ratio['meta_sgd'].values()):.3g} times with step "
+        "sizes that are learned from there.",
         f"{s['iterations']:,} iterations of {s['tasks']} tasks, one inner step, alpha 0.01 times "
         f"{times[0]:g} to {times[-1]:g}, K = {s['shots']}, {s['tests']:,} test waves",
         seeds,
