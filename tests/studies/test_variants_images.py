@@ -6,9 +6,6 @@ import torch
 from mamlkit.bank.experiment import last
 from mamlkit.nets import strided_convnet
 from mamlkit.studies import variants_images as images
-from mamlkit.studies.variant_methods import VARIANTS
-from mamlkit.studies.variants_classes import CLASSES_CPU
-from mamlkit.studies.variants_costs import COSTS, counted, in_training
 from mamlkit.studies.variants_images import OMNIGLOT, OMNIGLOT_CPU, PARTS, PARTS_CPU, REPTILE
 
 
@@ -69,17 +66,3 @@ def test_answers_are_in_percent_by_task_and_step():
     _, found = OMNIGLOT_CPU.measure(setting, last(OMNIGLOT_CPU.steps(setting, None, None)))
     assert found["right"].shape == (2, 4) and found["made"] == 2
     assert ((found["right"] >= 0) & (found["right"] <= 100)).all()
-
-
-def test_classes_are_compared_by_two_trainings_each():
-    cells = CLASSES_CPU.cells("paper")
-    assert len(cells) == 42 and {s["iterations"] for s in cells.values()} == {200}
-    assert {s["iterations"] for s in CLASSES_CPU.cells("smoke").values()} == {2}
-    assert OMNIGLOT.cells("paper")["maml-5-ways-0"]["iterations"] == 60_000, "left as it was"
-
-
-def test_what_is_counted_does_not_depend_on_numbers():
-    assert counted("imaml", 1)[0] == counted("imaml", 3)[0]
-    assert counted("maml", 3)[0] > counted("maml", 1)[0]
-    assert {s["method"] for s in COSTS.cells("paper").values()} == {*VARIANTS}
-    assert in_training("reptile") == [(5, 5), (5, 20)]
