@@ -2,17 +2,22 @@
 meta-gradient is to MAML's."""
 
 from collections.abc import Callable
+from functools import partial
 from typing import NamedTuple
 
 import torch
 from torch import Tensor
 
+from mamlkit.bank.experiment import Result, load
 from mamlkit.families.sinusoid import RANGE, make, sinusoid
 from mamlkit.knobs.base import Knobs, headline, one_thread, present, slider, table
 from mamlkit.learner import Learner
 from mamlkit.show.plots import GROUND, INK, LOOKS, QUIET, style
+from mamlkit.studies import variants_waves as waves
+from mamlkit.studies.variant_methods import NAMES, VARIANTS
+from mamlkit.studies.variants_costs import cosine
 from mamlkit.task import Task
-from mamlkit.trees import Params, dot, tree_map
+from mamlkit.trees import Params, tree_map
 
 STEPS, SHOTS, TIMES = 10, 20, 4.0  # the most there can be
 HEIGHT = 6.0  # of the panel, from its middle
@@ -31,11 +36,27 @@ class Start(NamedTuple):
     forward: Callable[[Params, Tensor], Tensor]
 
 
-def agreement(gradient: Params, exact: Params) -> Tensor:
-    """The cosine of two meta-gradients over the parameters that both have, from -1 to 1."""
-    names = [name for name in exact if name in gradient]
-    a, b = ({name: g[name] for name in names} for g in (gradient, exact))
-    return dot(a, b) / (dot(a, a) * dot(b, b)).sqrt()
+def banked_starts() -> dict[str, Start]:
+    """The variants as they were trained on waves: of each the first seed whose training did not
+    fail.
+
+    Raises FileNotFoundError if a variant is not banked.
+    """
+    kept = load(waves.WAVES)
+    if missing := [name for name in VARIANTS if f"{name}-0" not in kept]:
+        raise FileNotFoundError(
+            f"{missing[0]} is not banked; `python -m mamlkit bank --only {waves.WAVES.name}` "
+            "trains it"
+        )
+    return {name: _start(name, kept) for name in VARIANTS}
+
+
+def _start(name: str, kept: dict[str, Result]) -> Start:
+    runs = [r for r in kept.values() if r.setting["method"] == name]
+    whole = [r for r in runs if r.measured["made"].item() == r.setting["iterations"]]
+    chosen = (whole or runs)[0]
+    learner = partial(waves.learner_of, chosen.setting)
+    return Start(NAMES[name], learner, chosen.params, waves.net_of(name).forward)
 
 
 def stretched(meta: Params, times: float) -> Params:
@@ -82,7 +103,8 @@ class VariantKnobs(Knobs):
 
         if "maml" not in starts or variant not in starts:
             raise ValueError(
-                f'variant is "{variant}" and there are {", ".join(starts)}: it must be one of them, and maml must be there to compare with'
+                f'variant is "{variant}" and there are {", ".join(starts)}: it must be one of '
+                "them, and maml must be there to compare with"
             )
         self.starts = {
             name: s._replace(meta=tree_map(lambda p: p.detach().cpu().float(), s.meta))
@@ -110,7 +132,7 @@ class VariantKnobs(Knobs):
             moving,
             controls,
             [*controls.values(), buttons],
-            "Raise the steps: which variant's direction stays with MAML's, and does its curve care?",
+            "Raise the steps: which direction stays with MAML's, and does its curve care?",
         )
 
     def _figure(self):
@@ -191,7 +213,7 @@ class VariantKnobs(Knobs):
             name: s.learner(steps, times).meta_grad(common(s, theta, steps, times), task)[0]
             for name, s in self.starts.items()
         }
-        return {name: agreement(g, exact).item() for name, g in gradients.items()}
+        return {name: cosine(g, exact).item() for name, g in gradients.items()}
 
     def update(self) -> None:
         task, curves, cosines = self.outcome()
@@ -207,7 +229,8 @@ class VariantKnobs(Knobs):
         artists["chosen"].set_data([cosines[chosen]], [[*cosines].index(chosen)])
         error = (curves - wave).square().mean(-1)
         self.title.set_text(
-            f"{label}, {len(task.support.x)} points: error {_short(error[0])} to {_short(error[-1])} after {steps} step{'s' * (steps > 1)}; "
+            f"{label}, {len(task.support.x)} points: error {_short(error[0])} to "
+            f"{_short(error[-1])} after {steps} step{'s' * (steps > 1)}; "
             f"cosine {cosines[chosen]:.2f}"
         )
         self.redraw()
@@ -235,7 +258,9 @@ class VariantKnobs(Knobs):
     def alt(self) -> str:
         task, curves, cosines = self.outcome()
         return (
-            f"Left: a sine wave, {len(task.support.x)} points on it, and the curve of {self.controls['variant'].value} before and after {self.controls['steps'].value} steps. "
+            f"Left: a sine wave, {len(task.support.x)} points on it, and the curve of "
+            f"{self.controls['variant'].value} before and after {self.controls['steps'].value} "
+            "steps. "
             "Right: the cosine of each variant's meta-gradient to MAML's: "
             + ", ".join(f"{self.starts[m].label} {v:.2f}" for m, v in cosines.items())
             + "."

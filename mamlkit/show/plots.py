@@ -30,6 +30,10 @@ LOOKS = {
     "truth": Look("truth", "#222222", "-", ""),
     "imaml": Look("iMAML", "#E69F00", (0, (4, 1, 1, 1)), "P"),
     "meta_sgd": Look("Meta-SGD", "#4d4d4d", (0, (2, 1)), "*"),
+    "reptile": Look("Reptile", "#707070", (0, (1, 1)), "h"),
+    "mamlpp": Look("MAML++", "#333333", (0, (5, 1)), "p"),
+    "anil": Look("ANIL", "#5c5c5c", (0, (3, 1, 1, 1)), "<"),
+    "cavia": Look("CAVIA", "#9c9c9c", (0, (1, 2)), ">"),
     "paper": Look("paper", "#CC79A7", "", "D"),
 }
 

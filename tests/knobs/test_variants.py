@@ -6,7 +6,14 @@ from functools import partial
 import pytest
 import torch
 
-from mamlkit.knobs.variants import GRID, Start, VariantKnobs, agreement, common, stretched
+from mamlkit.knobs.variants import (
+    GRID,
+    Start,
+    VariantKnobs,
+    banked_starts,
+    common,
+    stretched,
+)
 from mamlkit.losses import mse
 from mamlkit.machine import seeded
 from mamlkit.nets import mlp, normal, with_context
@@ -55,16 +62,6 @@ def scene():
     return VariantKnobs(starts())
 
 
-def test_the_cosine_is_over_what_both_have():
-    a, b = (
-        {"x": torch.tensor([3.0, 4.0]), "own": torch.tensor([9.0])},
-        {"x": torch.tensor([4.0, 3.0]), "other": torch.tensor([1.0])},
-    )
-    assert agreement(a, b).item() == pytest.approx(24 / 25) and agreement(
-        a, {"x": -a["x"]}
-    ).item() == pytest.approx(-1)
-
-
 def test_learned_step_sizes_are_stretched_and_nothing_else():
     meta = {"w": torch.ones(2), "alpha/w": torch.full((2,), 0.1)}
     assert torch.equal(stretched(meta, 3.0)["w"], meta["w"]) and stretched(meta, 3.0)[
@@ -107,6 +104,13 @@ def test_a_context_is_added_to_mamls_start():
     assert {"context", "context.weight"} < meta.keys() and all(
         torch.equal(meta[k], p) for k, p in found["maml"].meta.items()
     )
+
+
+def test_the_banked_variants_open_with_maml():
+    found = banked_starts()
+    assert [*found][0] == "maml" and len(found) == 8
+    scene = VariantKnobs(found, variant="cavia")
+    assert "CAVIA" in scene.title.get_text()
 
 
 def test_another_wave_and_back(scene):

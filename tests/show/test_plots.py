@@ -113,8 +113,8 @@ def test_tensors_are_drawn_as_they_are():
 
 def test_an_unknown_method_is_an_error_that_names_it():
     _, ax = canvas("title")
-    with pytest.raises(KeyError, match="reptile"):
-        draw(ax, "reptile", [0], [0])
+    with pytest.raises(KeyError, match="protomaml"):
+        draw(ax, "protomaml", [0], [0])
 
 
 def test_a_canvas_has_its_message_its_axes_and_an_opaque_ground():
