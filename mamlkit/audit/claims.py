@@ -7,18 +7,12 @@ as named checks. A record holds what was found. Records of the paper's budget ar
 """
 
 import json
-import os
-import time
 from collections import Counter
-from collections.abc import Mapping
-from datetime import UTC, datetime
+from collections.abc import Iterable, Mapping
 from html import escape
-from math import isfinite
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from mamlkit.audit.intervals import Interval
-from mamlkit.bank.provenance import commit, describe
 from mamlkit.machine import ROOT
 
 BANK = ROOT / "data"
@@ -27,11 +21,13 @@ VERDICTS = (
     "not reproduced",
     "partial",
     "reproduced",
+    "answered",
     "not tested",
     "not testable",
 )
 MARKS = {
     "reproduced": "✔",
+    "answered": "▸",
     "partial": "◐",
     "not reproduced": "✘",
     "refuted as stated": "⚑",
@@ -40,53 +36,36 @@ MARKS = {
 }
 
 
-class Run(NamedTuple):
-    """Who asks: the notebook, how much it runs, with which seeds, where, since when. Its records
-    carry this."""
-
-    notebook: str
-    profile: str
-    seeds: list[int]
-    device: str
-    started: float
-
-
-def begin(notebook: str, profile: str, seeds: list[int], device) -> Run:
-    """Starts the clock of a notebook's records."""
-    return Run(notebook, profile, list(seeds), str(device), time.time())
-
-
-def results() -> Path:
-    """Where this run's records and checkpoints go: the runner's folder (MAMLKIT_RESULTS), else
-    data/cache/results."""
-    return Path(os.environ.get("MAMLKIT_RESULTS", ROOT / "data" / "cache" / "results"))
-
-
 def ledger() -> dict[str, dict]:
     """Every claim in the book so far, by id, in the paper's order."""
     return {entry["id"]: entry for entry in json.loads((BANK / "ledger.json").read_text())}
 
 
-def verdict(entry: Mapping, checks: Mapping[str, bool], *, profile: str, seeds: int) -> str:
+def testable(entry: Mapping) -> bool:
+    """Opinions, history and notes have no test."""
+    return entry["kind"] not in ("opinion", "history", "metadata")
+
+
+def verdict(entry: Mapping, checks: Mapping[str, bool], *, seeds: int, share: float = 1.0) -> str:
     """The verdict that the criterion gives.
 
     All checks passed: reproduced; a decisive one failed, or all failed: what the ledger says
     (`otherwise`); some passed: partial. With fewer seeds than the criterion asks for it is at best
-    partial. A budget smaller than the one it asks for can support a claim, which is then partial,
-    and never refute it: a smaller profile, or, where the criterion has a check of the budget itself
-    (`enough`), that check. A smoke run tests nothing. Raises ValueError if `checks` are not exactly
-    those of the criterion.
+    partial. A training budget smaller than the paper's can support a claim, which is then partial,
+    and never refute it: `share` is below 1, or, where the criterion has a check of the budget
+    itself (`enough`), that check fails. A question of ours has an answer and no verdict: it is
+    "answered" (`answers` of the ledger: where every check passes, and where not). Raises ValueError if `checks` are not exactly those of the criterion.
     """
-    if entry["kind"] in ("opinion", "history", "metadata"):
+    if not testable(entry):
         return "not testable"
     if checks.keys() != entry["checks"].keys():
         raise ValueError(f"{entry['id']} is decided by {list(entry['checks'])}, got {list(checks)}")
-    if profile == "smoke" or not checks:
+    if not checks:
         return "not tested"
-    reduced = (
-        entry["budget"] == "paper"
-        and profile != "paper"
-        or not checks.get(entry.get("enough"), True)
+    if entry["kind"] == "question":
+        return "answered"
+    reduced = entry["budget"] == "paper" and (
+        share < 1 or not checks.get(entry.get("enough", ""), True)
     )
     checks = {name: passed for name, passed in checks.items() if name != entry.get("enough")}
     if not all(checks.values()):
@@ -99,78 +78,25 @@ def verdict(entry: Mapping, checks: Mapping[str, bool], *, profile: str, seeds: 
     return "partial" if reduced or seeds < entry["seeds"] else "reproduced"
 
 
-class Record(NamedTuple):
-    """One claim's record, and the bank's if this one has a smaller budget; displays itself as a
-    card."""
-
-    content: dict[str, Any]
-    banked: dict[str, Any] | None = None
-
-    def _repr_html_(self) -> str:
-        return card(self.content, self.banked)
-
-    def __repr__(self) -> str:
-        c = self.content
-        return f"{c['id']} {c['verdict']} ({c['profile']}): {c['why']}"
+KINDS = {
+    "measured": "measured at the paper's budget",
+    "smaller": "measured at a smaller budget",
+    "exact": "identities and counts",
+    "document": "documents: quoted numbers, file names, code",
+    "secondary": "sentences of secondary texts",
+    "question": "our own questions",
+}
 
 
-def record(
-    run: Run,
-    claim: str,
-    *,
-    checks: Mapping[str, bool],
-    here: Mapping[str, Any],
-    why: str,
-    protocol: str = "",
-) -> Record:
-    """Judges a claim and writes its record, `claims/ID.PROFILE.json`, atomically.
-
-    checks: what each check of the criterion found. here: our numbers by label (a number, an
-    `Interval` or a word); a label that the ledger's paper numbers share is drawn beside them. why:
-    one sentence, with numbers from results.
-    """
-    entry = ledger()[claim]
-    checks = {name: bool(passed) for name, passed in checks.items()}
-    content = {
-        "id": claim,
-        "profile": run.profile,
-        "source": f"{entry['section']}, {entry['where']}",
-        "quote": entry["quote"],
-        "paper": entry["paper"],
-        "here": {k: _plain(v) for k, v in here.items()},
-        "protocol": protocol,
-        "criterion": entry["criterion"],
-        "checks": checks,
-        "verdict": verdict(entry, checks, profile=run.profile, seeds=len(run.seeds)),
-        "why": why,
-        "provenance": {
-            "commit": commit(),
-            "command": _command(entry, run),
-            "notebook": run.notebook,
-            "seeds": run.seeds,
-            **describe(run.device),
-            "seconds": round(time.time() - run.started),
-            "date": datetime.now(UTC).strftime("%Y-%m-%d"),
-        },
-    }
-    path = results() / "claims" / f"{claim}.{run.profile}.json"
-    path.parent.mkdir(parents=True, exist_ok=True)
-    fresh = path.with_suffix(f".{os.getpid()}")
-    fresh.write_text(json.dumps(content, indent=1, ensure_ascii=False, allow_nan=False) + "\n")
-    fresh.replace(path)
-    return Record(content, read("paper").get(claim) if run.profile != "paper" else None)
-
-
-def _command(entry, run) -> str:
-    """What makes this record: of the bank, what trains the claim's own experiments, also where
-    another one's run has judged it."""
-    ran = os.environ.get("MAMLKIT_COMMAND", f"interactive: notebooks/{run.notebook}")
-    own = (
-        "experiment" in entry
-        and run.profile == "paper"
-        and ran.startswith("python -m mamlkit bank")
-    )
-    return f"python -m mamlkit bank --only {' --only '.join(makers(entry))}" if own else ran
+def kind(row: Mapping) -> str:
+    """What stands behind a verdict, one of KINDS: these are counted apart."""
+    if row["kind"] == "question":
+        return "question"
+    if row["id"].startswith("S"):
+        return "secondary"
+    if row.get("evidence", "experiment") != "experiment":
+        return row["evidence"]
+    return "smaller" if row.get("share", 1) < 1 else "measured"
 
 
 def read(profile: str, folder: Path | None = None) -> dict[str, dict]:
@@ -185,9 +111,7 @@ def standing(records: Mapping[str, dict]) -> list[dict]:
     rows = []
     for claim, entry in ledger().items():
         untested = {
-            "verdict": "not testable"
-            if entry["kind"] in ("opinion", "history", "metadata")
-            else "not tested",
+            "verdict": "not tested" if testable(entry) else "not testable",
             "here": {},
             "why": entry.get("reason")
             or f"no record yet: `python -m mamlkit bank --only {' --only '.join(makers(entry))}` makes it",
@@ -203,79 +127,110 @@ def makers(entry: Mapping) -> list[str]:
     return [named] if isinstance(named, str) else list(named)
 
 
-def table(profile: str = "paper") -> str:
-    """The state of the audit as a Markdown table: what README shows, generated from the bank."""
-    rows = standing(read(profile))
-    counts = Counter(row["verdict"] for row in rows)
-    head = ", ".join(f"{counts[v]} {v}" for v in VERDICTS if counts[v])
-    lines = [
-        f"{len(rows)} claims at the paper's budget: {head}.",
-        "",
-        "| claim | the paper says | verdict | why |",
-        "|---|---|---|---|",
-    ]
+def table() -> str:
+    """The state of the audit as Markdown: what data/CLAIMS.md holds, generated from the bank."""
+    rows = standing(read("paper"))
+    lines = ["| claim | the paper says | verdict | why |", "|---|---|---|---|"]
     lines += [
-        f"| {r['id']} | {_cell(r['quote'])} | {MARKS[r['verdict']]} {r['verdict']} | {_cell(r['why'])} |"
-        for r in rows
+        f"| {r['id']} | {_cell(r['quote'])} | {worded(r)} | {_cell(r['why'])} |" for r in rows
     ]
+    return counts(rows) + "\n\n" + "\n".join(lines)
+
+
+def counts(rows: Iterable[Mapping]) -> str:
+    """The verdicts counted by what stands behind them, as a Markdown table."""
+    rows = list(rows)
+    shown = [v for v in VERDICTS if any(r["verdict"] == v for r in rows)]
+    lines = ["| | " + " | ".join(shown) + " |", "|---" * (len(shown) + 1) + "|"]
+    for name, words in KINDS.items():
+        of = Counter(r["verdict"] for r in rows if kind(r) == name)
+        if of:
+            lines.append(f"| {words} | " + " | ".join(str(of[v] or "") for v in shown) + " |")
     return "\n".join(lines)
 
 
-def card(c: Mapping[str, Any], banked: Mapping[str, Any] | None = None) -> str:
-    """One record as a small card: the paper's words and number, ours, the verdict; the rest folds
-    out.
-
-    banked: the record of the paper's budget, whose verdict is shown below this one's.
-    """
-    full = (
-        f"<div>at the paper's budget: <b>{MARKS[banked['verdict']]} {banked['verdict']}</b> — {escape(banked['why'])}</div>"
-        if banked
-        else ""
-    )
-    rows = "".join(
-        f"<tr><td style='text-align:left'>{escape(k)}</td><td>{_show(c['paper'].get(k, ''))}</td><td>{_show(c['here'].get(k, ''))}</td></tr>"
-        for k in dict.fromkeys([*c["paper"], *c["here"]])
-    )
-    checks = "".join(
-        f"<li>{'✔' if ok else '✘'} {escape(name)}</li>" for name, ok in c["checks"].items()
-    )
-    made = " · ".join(f"{k} {v}" for k, v in c["provenance"].items())
-    return (
-        "<div style='border:1px solid #8a8a8a;border-left:6px solid #0072B2;border-radius:4px;padding:.5em .9em;margin:.6em 0;max-width:46em'>"
-        f"<div><b>{c['id']}</b> · <i>“{escape(c['quote'])}”</i> <small>({escape(c['source'])})</small></div>"
-        f"<div style='font-size:1.1em;margin:.3em 0'><b>{MARKS[c['verdict']]} {c['verdict']}</b> <small>at {c['profile']}</small> — {escape(c['why'])}</div>{full}"
-        f"<table><tr><th></th><th>paper</th><th>here</th></tr>{rows}</table>"
-        f"<details><summary>criterion, protocol, provenance</summary><p>{escape(c['criterion'])}</p><ul style='list-style:none'>{checks}</ul>"
-        f"<p>{escape(c['protocol'])}</p><p><small>{escape(made)}</small></p></details></div>"
-    )
+def worded(row: Mapping) -> str:
+    """A verdict with its mark, its answer or its budget, and whether its criterion was amended."""
+    said = f"{MARKS[row['verdict']]} {row['verdict']}"
+    said += f": {row['answer']}" if row.get("answer") else ""
+    if row.get("share", 1) < 1 and row["verdict"] != "answered":
+        said += f" at {100 * row['share']:.2g} % of the paper's budget"
+    return said + (" (criterion amended)" if row.get("amended") else "")
 
 
-class Table(NamedTuple):
-    """Several records as one compact table: for claims that need no figure."""
+class Cards(NamedTuple):
+    """Claims as margin notes: they show themselves in a notebook."""
 
-    records: list[Record]
+    rows: list[Mapping[str, Any]]
 
     def _repr_html_(self) -> str:
-        rows = "".join(
-            f"<tr><td>{c['id']}</td><td style='text-align:left'><i>“{escape(c['quote'])}”</i></td>"
-            f"<td style='text-align:left'>{MARKS[c['verdict']]}&nbsp;{c['verdict']}</td><td style='text-align:left'>{escape(c['why'])}</td>"
-            + (
-                f"<td style='text-align:left'>{MARKS[b['verdict']]}&nbsp;{b['verdict']}: {escape(b['why'])}</td></tr>"
-                if b
-                else "</tr>"
-            )
-            for c, b in self.records
-        )
-        extra = (
-            "<th style='text-align:left'>at the paper's budget</th>"
-            if any(r.banked for r in self.records)
-            else ""
-        )
-        left = " style='text-align:left'"
-        return f"<table><tr><th></th><th{left}>claim</th><th{left}>verdict at {self.records[0].content['profile']}</th><th{left}>why</th>{extra}</tr>{rows}</table>"
+        return "".join(map(card, self.rows))
 
     def __repr__(self) -> str:
-        return "\n".join(map(repr, self.records))
+        return "\n".join(f"{r['id']} {worded(r)}: {r['why']}" for r in self.rows)
+
+
+def claim(*ids: str) -> Cards:
+    """The banked records of these claims, as cards with their criterion.
+
+    Raises ValueError for an id that the ledger does not have.
+    """
+    rows = {row["id"]: row for row in standing(read("paper"))}
+    if unknown := [name for name in ids if name not in rows]:
+        raise ValueError(f"claim {unknown[0]} is not in data/ledger.json")
+    return Cards([rows[name] for name in ids])
+
+
+BORDER = {
+    "reproduced": "#009E73",
+    "answered": "#009E73",
+    "partial": "#E69F00",
+    "not reproduced": "#D55E00",
+    "refuted as stated": "#D55E00",
+}
+
+
+def card(c: Mapping[str, Any]) -> str:
+    """One claim as a small card: the paper's words, the verdict and a sentence; criterion, numbers
+    and provenance fold out."""
+    rows = "".join(
+        f"<tr><td style='text-align:left'>{escape(k)}</td><td>{_show(c['paper'].get(k, ''))}</td>"
+        f"<td>{_show(c['here'].get(k, ''))}</td></tr>"
+        for k in dict.fromkeys([*c["paper"], *c["here"]])
+    )
+    numbers = f"<table><tr><th></th><th>paper</th><th>here</th></tr>{rows}</table>" if rows else ""
+    marks = "✘✔"
+    checks = "".join(
+        f"<li>{marks[ok]} {escape(name)}</li>"
+        if isinstance(ok, bool)
+        else f"<li>{escape(name)}</li>"
+        for name, ok in c["checks"].items()
+    )
+    amended = f"<p><b>Amended</b> {escape(c['amended'])}</p>" if c.get("amended") else ""
+    made = " · ".join(
+        f"{k} {_origin(v)}" for k, v in c.get("provenance", {}).items() if k != "trained"
+    )
+    trained = "".join(
+        f"<p><small>trained: {escape(t['command'])} · commits {escape(', '.join(t['commits']))} · "
+        f"{t['seconds']:,} s</small></p>"
+        for t in c.get("provenance", {}).get("trained", {}).values()
+    )
+    return (
+        "<div style='border:1px solid #8a8a8a55;border-left:6px solid "
+        f"{BORDER.get(c['verdict'], '#8a8a8a')};border-radius:4px;padding:.4em .9em;"
+        "margin:.5em 0;max-width:46em'>"
+        f"<div><b>{c['id']}</b> <i>“{escape(c['quote'])}”</i> "
+        f"<small>({escape(c.get('source') or c['section'])})</small></div>"
+        f"<div><b>{escape(worded(c))}</b>. {escape(c['why'])}</div>"
+        f"<details><summary><small>criterion, numbers, provenance</small></summary>"
+        f"<p>{escape(c['criterion'])}</p>{amended}"
+        f"<ul style='list-style:none'>{checks}</ul>{numbers}<p>{escape(c.get('protocol', ''))}</p>"
+        f"<p><small>{escape(made)}</small></p>{trained}</details></div>"
+    )
+
+
+def _origin(value) -> str:
+    return ", ".join(map(str, value)) if isinstance(value, list) else str(value)
 
 
 def _show(value) -> str:
@@ -289,10 +244,3 @@ def _show(value) -> str:
 
 def _cell(text: str) -> str:
     return text.replace("|", "\\|").replace("\n", " ")
-
-
-def _plain(value):
-    """A JSON value: intervals as dicts, and None for what is no number."""
-    if isinstance(value, Interval):
-        return {k: _plain(v) for k, v in value._asdict().items()}
-    return None if isinstance(value, float) and not isfinite(value) else value

@@ -21,6 +21,7 @@ from mamlkit.trees import Params
 Setting = Mapping[str, Any]  # JSON values that a reader understands; "method" and "seed" are two
 TOLERANCE = 1e-4  # relative: between two processors a beginning agrees to about 1e-6
 UPDATES = 5  # of a training's first updates a fingerprint is made of
+SAVE_EVERY = 10.0  # seconds of training that a kill may cost
 LIMIT = 980_000  # bytes of a result's tensors: what is committed stays under 1 MB with its header
 EXACT, EACH = 2_000, 100  # of a loss curve the first values are kept, then means of so many
 
@@ -58,17 +59,19 @@ class Result(NamedTuple):
 
 
 def first_losses(steps: Callable[[Setting, None, int], Iterator[Step]], setting: Setting) -> Tensor:
-    """The usual `begin`: the losses of a training's first updates, run eagerly."""
-    return last(steps(setting, None, UPDATES)).losses[:UPDATES]
+    """The usual `begin`: the losses of a training's first updates, run eagerly, and how far the
+    meta-parameters move from the first of them to the last.
+
+    The losses hardly see the outer step, which moves each parameter by a thousandth or so.
+    """
+    first, end = (last(steps(setting, None, n)) for n in (1, UPDATES))
+    moved = sum((end.meta[k] - p).double().square().sum() for k, p in first.meta.items())
+    return torch.cat([end.losses[:UPDATES].double(), torch.as_tensor(moved).sqrt()[None]])
 
 
 def last(items: Iterator[Step]) -> Step:
     """The last of the items; there must be one."""
     return deque(items, maxlen=1).pop()
-    found = None
-    for found in items:
-        pass
-    return found
 
 
 def folder(budget: str) -> Path:
@@ -135,7 +138,10 @@ def make(experiment: Experiment, cell: str, setting: Setting, budget: str, progr
     begin, started = time.monotonic(), commit()
     run = ROOT / "data" / "cache" / "runs" / budget / experiment.name / f"{cell}.safetensors"
     steps = resumable(
-        run, lambda resume: experiment.steps(setting, resume, None), about=dict(setting)
+        run,
+        lambda resume: experiment.steps(setting, resume, None),
+        about=dict(setting),
+        seconds=SAVE_EVERY,
     )
     step = last(progress(steps) if progress else steps)
     params, measured = experiment.measure(setting, step)
@@ -205,7 +211,8 @@ def compare(now: Tensor, kept: Tensor, tolerance: float = TOLERANCE) -> str:
     if not apart.any():
         return "same"
     first = int(apart.int().argmax())
-    return f"differs at update {first + 1}: {now[first]:.7g}, kept {kept[first]:.7g}"
+    place = f"at update {first + 1}" if first < UPDATES else f"in how far {UPDATES} updates move"
+    return f"differs {place}: {now[first]:.7g}, kept {kept[first]:.7g}"
 
 
 def follows(

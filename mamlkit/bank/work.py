@@ -45,6 +45,17 @@ def missing(experiments: Iterable[Experiment], budget: str, seeds: int | None = 
     return jobs
 
 
+def listing(
+    experiments: Iterable[Experiment], budget: str, seeds: int | None = None
+) -> Iterator[str]:
+    """For each experiment how many of its cells are banked, and how long the others would take."""
+    for experiment in experiments:
+        cells = experiment.cells(budget, seeds)
+        open_ = [s for c, s in cells.items() if not path(experiment, c, budget).exists()]
+        left = f", about {in_words(sum(map(experiment.cost, open_)))} left" if open_ else ""
+        yield f"{experiment.name}: {len(cells) - len(open_)} of {len(cells)} banked{left}"
+
+
 def run(jobs: list[Job], minutes: float | None = None) -> int:
     """Makes cells one after another and says how each ended.
 

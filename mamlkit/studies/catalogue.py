@@ -4,7 +4,7 @@ from importlib import import_module
 
 from mamlkit.bank.experiment import Experiment
 
-STUDIES = ("sinusoids", "images", "navigation", "locomotion", "variants")
+STUDIES = ("sinusoids", "images", "navigation")
 
 
 def experiments() -> dict[str, Experiment]:

@@ -56,8 +56,16 @@ def measure(setting, step):
     }
 
 
-TINY = Experiment("tiny", cells, steps, measure, partial(first_losses, steps), lambda setting: 1.0)
-SLOW = TINY._replace(name="slow", cost=lambda setting: 7_200.0)
+def cost(setting):
+    return 1.0
+
+
+def long(setting):
+    return 7_200.0
+
+
+TINY = Experiment("tiny", cells, steps, measure, partial(first_losses, steps), cost)
+SLOW = TINY._replace(name="slow", cost=long)
 
 
 def stuck(setting, resume=None, until=None):
