@@ -88,29 +88,31 @@ def interval(values: Tensor) -> Interval:
 
 
 def evidence(budget: str = "paper") -> Evidence:
-    """All of it, in seconds; methods that are not banked are left out."""
+    """All of it, in seconds; methods that are not banked are left out.
+
+    Raises FileNotFoundError if one of Figure 4's four is missing.
+    """
     found = _stacked(NAVIGATION, budget)
     others = {"context": CONTEXT, "alpha 0.5": ALPHA, "squared": SQUARED, "exact": EXACT}
     for name, experiment in others.items():
-        found |= {name: one for one in _stacked(experiment, budget).values()}
+        if kept := _stacked(experiment, budget):
+            (found[name],) = kept.values()
     if missing := [m for m in ("maml", "pretrained", "random", "oracle") if m not in found]:
         raise FileNotFoundError(
             f"the bank holds no navigation {', '.join(missing)}; "
             "`python -m mamlkit bank --only navigation` makes it"
         )
     walks, step, tuning = {}, {}, {}
-    for method, (measured, _, _) in found.items():
-        sizes = measured["step sizes"][0].tolist()
-        best, sharp = 0, 0
-        if "validation" in measured:  # (seeds, sizes, goals, updates + 1)
-            tried = measured["validation"].mean((0, 2))
-            tuning[method] = [round(a, 3) for a in sizes], tried
-            best, sharp = int(tried[:, 1:].mean(1).argmax()), int(tried[:, 1].argmax())
-        walks[method] = _at(measured, best)
-        step[method] = round(sizes[best], 3)
-        if "validation" in measured:
-            walks[f"{method}, one step"] = {k: t[..., :2] for k, t in _at(measured, sharp).items()}
-            step[f"{method}, one step"] = round(sizes[sharp], 3)
+    for method, (measured, _, setting) in found.items():
+        walks[method], step[method] = _at(measured, 0), setting["tested"][0]
+        if setting["tried"]:  # "validation": (seeds, tried, goals, updates + 1)
+            sizes, returns = setting["tried"], measured["validation"].mean((0, 2))
+            tuning[method] = sizes, returns
+            ways = {method: returns[:, 1:].mean(1), f"{method}, one step": returns[:, 1]}
+            for name, by_size in ways.items():
+                step[name] = sizes[int(by_size.argmax())]
+                if step[name] in setting["tested"]:
+                    walks[name] = _at(measured, setting["tested"].index(step[name]))
     rl2 = load(RL2, budget)
     return Evidence(
         walks,

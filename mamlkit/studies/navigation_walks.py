@@ -23,9 +23,6 @@ from mamlkit.train import Step
 from mamlkit.trees import Params
 
 UPDATES = 4  # Figure 4 shows three, the text says up to four
-GRID = (0.05, 0.1, 0.2, 0.5, 1.0, 2.0)  # first step sizes that are tried on validation goals
-# a context policy tries more: it was trained with 1, and nothing says that this is its best
-CONTEXT_GRID = (0.005, 0.01, 0.02, *GRID, 5.0)
 COUNTED = ("begun", "finished", "first")  # see `mean_return`
 LOST = -150.0  # what a walk counts that met a number that is not finite: less than any other
 # Seeds of generators: an own one for each thing that is measured.
@@ -116,37 +113,27 @@ def summary(played: list[Trajectories], goals: Tensor) -> dict[str, Tensor]:
     }
 
 
-def step_sizes(setting: Setting) -> tuple[float, ...]:
-    """The first step sizes at which a policy is measured: its training's own, or all of a grid
-    where one is chosen on validation goals."""
-    grids = {"pretrained": GRID, "random": GRID, "context": CONTEXT_GRID}
-    # what the larger batch's policy is best with after one step on validation goals
-    grids |= {"pretrained-100": (0.2,)}
-    return grids.get(setting["method"], (setting["alpha"],))
-
-
 def measure(setting: Setting, step: Step) -> tuple[Params, dict[str, Tensor]]:
     """The snapshot that did best on validation goals, and what it does on the authors' goals.
 
-    "step sizes": (sizes,). "begun", "finished", "first", "end", "walks": what `summary` gives of
-    the test goals for each step size, (sizes, goals, updates + 1). "validation": the return on
-    validation goals, every walk counted, (sizes, goals, updates + 1), where there are several
-    sizes. The oracle takes no update. MAML's policies are asked more: see `_asked_of_maml`.
+    "begun", "finished", "first", "end", "walks": what `summary` gives of the test goals for each
+    first step size that is tested, (tested, goals, updates + 1). "validation": the return on
+    validation goals for each that is tried, every walk counted, (tried, goals, updates + 1). The
+    oracle takes no update. MAML's policies are asked more: see `_asked_of_maml`.
     """
-    theta, sizes = step.best, step_sizes(setting)
+    theta = step.best
     updates = 0 if setting["method"] == "oracle" else UPDATES
 
     def at(alpha, goals, walks):
         alphas = sampling(setting, alpha, updates)
         return summary(walked(setting, theta, goals, alphas, walks, AT_TEST)[1], goals)
 
-    test = [at(a, authors_goals(setting["goals"]), setting["walks"]) for a in sizes]
+    test = [at(a, authors_goals(setting["goals"]), setting["walks"]) for a in setting["tested"]]
     found = {k: torch.stack([one[k] for one in test]) for k in test[0]}
-    found |= {"step sizes": torch.tensor(sizes)}
-    if len(sizes) > 1:
+    if setting["tried"]:
         number = setting["validation"]
-        tuned = [at(a, validation_goals(number), number)["begun"] for a in sizes]
-        found |= {"validation": torch.stack(tuned)}
+        tried = [at(a, validation_goals(number), number)["begun"] for a in setting["tried"]]
+        found |= {"validation": torch.stack(tried)}
     if setting["method"] == "maml" and setting["alpha"] == 0.1 and setting["every"] == 10:
         found |= _asked_of_maml(setting, theta)
     history = {k: step.optimizer[k] for k in ("returns", "accepted") if k in step.optimizer}
