@@ -143,7 +143,8 @@ def repeats(losses: Tensor, setting: Setting) -> str:
             f"this run is not the beginning of the banked one: over updates {EXACT + 1} to "
             f"{len(losses)} its mean loss is {now:.4g}, kept {then:.4g}"
         )
-    return f"{said} Over updates {EXACT + 1} to {len(losses)} its mean loss is {now:.2f}, kept {then:.2f}."
+    later = f"updates {EXACT + 1} to {len(losses)}"
+    return f"{said} Over {later} the mean return is {-now:.2f}, kept {-then:.2f}."
 
 
 def cost(setting: Setting) -> float:
