@@ -6,6 +6,7 @@ from typing import NamedTuple
 import torch
 from torch import Tensor
 
+from mamlkit.bank.experiment import load
 from mamlkit.inner import inner_step
 from mamlkit.knobs.base import Knobs, headline, one_thread, present, slider, table
 from mamlkit.machine import seeded
@@ -15,6 +16,7 @@ from mamlkit.rl.objectives import reinforce
 from mamlkit.rl.policy import gaussian
 from mamlkit.rl.rollout import Trajectories, mean_return, rollout
 from mamlkit.show.plots import GROUND, INK, LOOKS, QUIET, style
+from mamlkit.studies.navigation import NAVIGATION
 from mamlkit.trees import Params, tree_map
 
 UPDATES = 3  # the most there can be
@@ -47,6 +49,16 @@ def walk_knobs(
     draws the actions. Raises ValueError for values out of range.
     """
     present(lambda: WalkKnobs(models, alphas=alphas, goal=goal, walks=walks, seed=seed))
+
+
+def banked_policies() -> dict:
+    """The first banked policies of MAML and of joint training, and the step sizes of their tests:
+    what `walk_knobs` takes."""
+    cells = {m: load(NAVIGATION)[f"{m}-0"] for m in ("maml", "pretrained")}
+    return {
+        "models": {m: cell.params for m, cell in cells.items()},
+        "alphas": {m: cell.setting["tested"][0] for m, cell in cells.items()},
+    }
 
 
 class WalkKnobs(Knobs):
