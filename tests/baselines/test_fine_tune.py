@@ -110,7 +110,7 @@ def test_a_fresh_head_has_the_new_ways_and_knows_nothing(net):
         "layer4.bias"
     ].shape == (4,)
     assert all((fresh[k] == 0).all() for k in HEAD)
-    with pytest.raises(ValueError, match="ways is 1: 2 or more classes are needed"):
+    with pytest.raises(ValueError, match="ways is 1: it must be 2 or more"):
         fresh_head(theta, 1)
 
 
