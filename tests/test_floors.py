@@ -10,11 +10,12 @@ from mamlkit.machine import ROOT
 
 # The whole house. A folder stands for every file in it.
 FLOOR = {
-    **dict.fromkeys(["boundary", "trees", "task", "machine", "memory"], 0),
+    **dict.fromkeys(["boundary", "files", "trees", "task", "machine", "memory"], 0),
     **dict.fromkeys(
         [
             "inner",
             "layers",
+            "modules",
             "learner",
             "nets",
             "sequence",
@@ -170,8 +171,8 @@ def test_imports_are_seen():
             "learner.py (floor 1) imports evaluate.py of floor 3 above it",
         ),
         (
-            {"losses": "from . import checkpoint"},
-            "losses.py (floor 1) imports checkpoint.py of floor 3 above it",
+            {"losses": "from .bank import checkpoint"},
+            "losses.py (floor 1) imports bank/checkpoint.py of floor 4 above it",
         ),
         (
             {"variants/fomaml": "from mamlkit.variants.maml import maml"},
@@ -198,13 +199,13 @@ def test_imports_are_seen():
             "train.py imports variants/maml.py: it receives learners",
         ),
         (
-            {"checkpoint": "from mamlkit.families import sinusoid"},
-            "checkpoint.py imports families/sinusoid.py: it receives learners",
+            {"bank/checkpoint": "from mamlkit.families import sinusoid"},
+            "bank/checkpoint.py imports families/sinusoid.py: it receives learners",
         ),
         (
             {
                 "evaluate": "from mamlkit.audit.claims import x",
-                "claims": "from mamlkit.evaluate import y",
+                "audit/claims": "from mamlkit.evaluate import y",
             },
             "a circle of imports: ",
         ),
@@ -219,7 +220,10 @@ def test_imports_are_seen():
         ),
         ({"wizards/merlin": ""}, 'wizards/merlin.py is on no floor: place "wizards" in FLOOR'),
         ({"train": "import matplotlib.pyplot as plt"}, "train.py imports matplotlib at its top"),
-        ({"plots": "from IPython.display import display"}, "plots.py imports IPython at its top"),
+        (
+            {"show/plots": "from IPython.display import display"},
+            "show/plots.py imports IPython at its top",
+        ),
     ],
     ids=lambda value: "" if isinstance(value, str) else next(iter(value)),
 )
@@ -233,7 +237,7 @@ def test_whoever_breaks_a_law_is_told_which(change, words):
         {"families/sinusoid": "from mamlkit.task import Data\nfrom mamlkit import trees"},
         {"rl/rollout": "from mamlkit.rl.env import Env", "rl/env": "import torch"},
         {"variants/imaml": "from mamlkit.solve import cg", "solve": "import torch"},
-        {"plots": "def draw():\n    import matplotlib.pyplot as plt"},
+        {"show/plots": "def draw():\n    import matplotlib.pyplot as plt"},
     ],
     ids=lambda value: next(iter(value)),
 )

@@ -341,8 +341,8 @@ def test_the_trap_is_real_torchs_batch_norm_under_vmap_inside_a_gradient_is_wron
         wrong[name] = gap(inside, outermost) / norm(outermost)
     assert wrong["composed"] < 1e-12, "composed from mean and variance it is exact either way"
     assert wrong["native"] > 1e-2, (
-        f"torch {torch.__version__} differentiates its batch norm under grad(vmap(grad)) correctly, "
-        "which 2.13 did not: the docstring of nets.batch_norm and the workbook's warning must change"
+        f"torch {torch.__version__} differentiates its batch norm under grad(vmap(grad)) "
+        "correctly, which 2.13 did not: the docstring of layers.batch_norm must change"
     )
 
 

@@ -152,7 +152,7 @@ def test_a_net_computes_what_its_module_does(name, float64):
 @pytest.mark.parametrize("make", [nn.RNN, nn.GRU, nn.LSTM])
 def test_a_composed_recurrent_layer_is_torchs(make, alone, state, float64):
     """Outputs and last states, also with a state given and of one sequence without a batch."""
-    from mamlkit.layers import unfuse
+    from mamlkit.modules import unfuse
 
     torchs = make(4, 5, 2, bidirectional=True)
     x = torch.randn((7, 4) if alone else (7, 3, 4), generator=seeded(0))
@@ -268,11 +268,11 @@ def test_a_frozen_layer_stays_as_it_is():
 
 
 def test_a_module_is_tried_once_and_leaves_the_global_generator_alone(monkeypatch):
-    import mamlkit.layers as layers
+    import mamlkit.modules as modules
 
     tries, state = [], torch.get_rng_state()
-    honest = layers._try
-    monkeypatch.setattr(layers, "_try", lambda *args: tries.append(1) or honest(*args))
+    honest = modules._try
+    monkeypatch.setattr(modules, "_try", lambda *args: tries.append(1) or honest(*args))
     net = from_module(lambda: nn.Linear(4, 3))
     params = net.init(seeded(0))
     for _ in range(3):
