@@ -135,3 +135,19 @@ def test_source_key_changes_with_code_and_not_with_words(source):
     assert source_key(inner_step) == before
     (source / "mamlkit" / "variants" / "new.py").write_text("a = 1\n")
     assert source_key(inner_step) == before, "a file that the run does not use does not count"
+
+
+@pytest.mark.parametrize("seed", [2**64, -(2**63) - 1, 1.5, "1", None, True])
+def test_what_is_no_seed_is_refused(seed):
+    with pytest.raises(ValueError, match="^seed is .*: it must be"):
+        seeded(seed)
+
+
+def test_a_generator_goes_on_where_it_was_and_refuses_what_is_no_state():
+    generator = seeded(3)
+    state = generator.get_state()
+    first = torch.rand(5, generator=generator)
+    machine.restored(generator, state)
+    assert torch.equal(torch.rand(5, generator=generator), first)
+    with pytest.raises(ValueError, match="the generator's state is a tensor of torch.float32"):
+        machine.restored(generator, torch.zeros(3))

@@ -444,3 +444,17 @@ def test_what_a_context_cannot_move_is_refused():
             ".'layer0.bias', 'layer1.bias'.",
         ):
             with_context(mlp(2, 4, 3), 5, shift=shift).init(seeded(0))
+
+
+@pytest.mark.parametrize(
+    "net, shape", [(strided_convnet(5), (2, 3, 28, 28)), (pooled_convnet(5), (2, 1, 84, 84))]
+)
+def test_images_of_another_number_of_channels_are_refused_naming_both(net, shape):
+    with pytest.raises(ValueError, match=r"takes images \(examples, [13], height, width\), got .*"):
+        net.forward(net.init(seeded(0)), torch.zeros(shape))
+
+
+@pytest.mark.parametrize("net, shape", [(mlp(2, 3), (4, 2)), (strided_convnet(5), (4, 1, 28, 28))])
+def test_inputs_of_another_type_are_refused_with_the_remedy(net, shape):
+    with pytest.raises(ValueError, match=r"the inputs are torch.float16 and .* e.g. x.float\(\)"):
+        net.forward(net.init(seeded(0)), torch.zeros(shape, dtype=torch.float16))
