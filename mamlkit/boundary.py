@@ -138,6 +138,8 @@ def made_of(name: str, value: Any, functions: tuple[str, ...], remedy: str) -> N
 
     name: how the value is called where it comes in. remedy: what makes a value that has them.
     """
+    if isinstance(value, type):
+        raise ValueError(f"{name} is {said(value)}, which makes one and is none: {remedy}")
     if lacking := [f for f in functions if not callable(getattr(value, f, None))]:
         raise ValueError(
             f"{name} is {said(value)}, which has no function {' and no '.join(lacking)}: {remedy}"

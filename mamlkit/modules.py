@@ -9,7 +9,7 @@ one has no second derivative, and every module is held against finite difference
 import warnings
 from collections.abc import Callable, Iterator
 from contextlib import nullcontext
-from functools import lru_cache, partial
+from functools import partial
 
 import torch
 from torch import Tensor, nn
@@ -50,15 +50,16 @@ def pure(
     unfuse(module)
     name = type(module).__name__
     frozen = [k for k, p in module.named_parameters() if not p.requires_grad]
-    attention: Callable = nullcontext
+    kept, attention = {}, nullcontext
     on_trial = unfuse(made().double()) if derivatives else None
 
-    @lru_cache(maxsize=4)
     def constants(device, dtype):
-        return {
-            k: b.to(device, dtype) if b.is_floating_point() else b.to(device)
-            for k, b in module.named_buffers()
-        }
+        if (device, dtype) not in kept:
+            kept[device, dtype] = {
+                k: b.to(device, dtype) if b.is_floating_point() else b.to(device)
+                for k, b in module.named_buffers()
+            }
+        return kept[device, dtype]
 
     def run(params, x):
         held = {k: params[k].detach() for k in frozen}

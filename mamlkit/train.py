@@ -121,6 +121,10 @@ def train(
     def meta_batch(chunk):
         return _meta_batch(learner, family, unravel, None if chunk == tasks else chunk)
 
+    if compiled:  # what is wrong with model or data is said in their words, not the compiler's
+        with torch.no_grad():
+            learner.meta_grad(unravel(vector), task)
+
     @lru_cache(maxsize=1)  # of another chunk nothing is kept: it may hold the memory that ran out
     def runner(chunk):
         advance, on_gpu = _advance(meta_batch(chunk), optimizer), vector.device.type == "cuda"

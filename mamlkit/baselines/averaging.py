@@ -88,9 +88,9 @@ def average(
     step = step_ = vmap(update, (0, 0, 0, None))
     if compiled:
         step = or_else(lambda: torch.compile(step_, fullgraph=True, dynamic=False), step_)
-    mean, losses = ravel(inits(generator))[0] * 0, torch.empty(0)
+    mean, losses = torch.zeros_like(ravel(inits(generator))[0]), torch.empty(0)
     for group in range(models // at_once):
-        vectors = torch.stack([ravel(inits(generator))[0] for _ in range(at_once)])
+        vectors = torch.stack([ravel(inits(generator))[0].detach() for _ in range(at_once)])
         state, assigned = vmap(optimizer.init)(vectors), family.noise(generator, at_once)
         for _ in range(iterations):
             fresh = same_task(assigned, family.noise(generator, at_once))
