@@ -1,47 +1,99 @@
 """How well a learner adapts: a metric after 0, 1, ... K steps on many tasks."""
 
 from collections.abc import Callable, Iterable, Iterator
+from typing import Any
 
 import torch
-from torch import Tensor
+from torch import Generator, Tensor
 from torch.func import vmap
 
-from mamlkit.learner import Learner
+from mamlkit.boundary import made_of, parameters, random_numbers, whole
+from mamlkit.learner import Learner, begun
+from mamlkit.losses import Loss
 from mamlkit.memory import fitting
-from mamlkit.task import Task
+from mamlkit.task import Family, Task
 from mamlkit.train import Step
-from mamlkit.trees import Params, tree_flatten
+from mamlkit.trees import Params, tree_flatten, tree_map
+
+Metric = Callable[[Params, Task], Tensor]
+HELD = 2**24  # bytes of tasks in memory at once: the activations that they lead to are far larger
 
 
 def evaluate(
     learner: Learner,
     meta: Params,
-    tasks: Task,
-    metric: Callable[[Params, Task], Tensor],
+    tasks: Task | Family,
+    metric: Metric,
     *,
-    chunk: int = 1000,
+    number: int | None = None,
+    generator: Generator | None = None,
+    chunk: int | None = None,
 ) -> Tensor:
     """The metric of the adapted parameters on every task after every step: (tasks, steps + 1), step
     0 first.
 
-    tasks: a batch of tasks, every tensor with a leading tasks axis. metric: (params, one task) ->
-    scalar. chunk: how many tasks are held in memory at once; it is halved where memory runs out,
-    and a warning says so. Nothing carries over from one task to another.
-    """
+    meta: meta-parameters, or the model's parameters, from which `learner.init` makes them. tasks: a
+    batch of tasks, every tensor with a leading tasks axis; or a family, of which `number` tasks are
+    drawn with `generator`: the tasks that `sample` draws, made a chunk at a time, so that memory
+    does not grow with their number. metric: (params, one task) -> scalar, e.g.
+    `on_query(mse(net.forward))`. chunk: how many tasks are held in memory at once (None: as many as
+    are made of HELD bytes, at most 1000); it is halved where memory runs out, and a warning says
+    so. Nothing carries over from one task to another. Raises ValueError for values that these
+    cannot be.
 
-    def one(task):
+    >>> from mamlkit.families.sinusoid import sinusoid
+    >>> from mamlkit.losses import mse
+    >>> from mamlkit.machine import seeded
+    >>> from mamlkit.nets import mlp
+    >>> from mamlkit.variants.maml import maml
+    >>> net = mlp(1, 40, 40, 1)
+    >>> loss = mse(net.forward)
+    >>> learner, theta = maml(loss, alpha=0.01, steps=3), net.init(seeded(0))
+    >>> error = evaluate(
+    ...     learner, theta, sinusoid(), on_query(loss), number=600, generator=seeded(1)
+    ... )
+    >>> error.shape
+    torch.Size([600, 4])
+    """
+    made_of("learner", learner, ("adapt",), "maml(loss, alpha=0.01, steps=1) is one")
+    drawn, make = _drawn(tasks, number, generator)
+    count = len(tree_flatten(drawn)[0][0])
+    first = make(tree_map(lambda t: t[0], drawn))
+    meta = begun(learner, parameters(meta), first.support, exact=False)
+    if chunk is None:
+        size = sum(t.numel() * t.element_size() for t in tree_flatten(first)[0])
+        chunk = max(1, min(1000, HELD // size))
+
+    def one(drawn):
+        task = make(drawn)
         return torch.stack([metric(params, task) for params in learner.adapt(meta, task.support)])
 
-    held = min(chunk, len(tree_flatten(tasks)[0][0]))
-    return fitting(lambda chunk: vmap(one, chunk_size=chunk)(tasks), held)[0]
+    def each(chunk):
+        with torch.no_grad():
+            return vmap(one, chunk_size=chunk)(drawn)
+
+    return fitting(each, min(whole("chunk", chunk), count))[0]
 
 
-def on_query(loss: Callable) -> Callable[[Params, Task], Tensor]:
+def _drawn(tasks, number, generator) -> tuple[Any, Callable[[Any], Task]]:
+    """What is random in the tasks, with a leading tasks axis, and how one task is made of it."""
+    if isinstance(tasks, Task):
+        if number is not None or generator is not None:
+            raise ValueError("number and generator draw from a family: a batch of tasks has both")
+        return tasks, lambda task: task
+    made_of("tasks", tasks, ("noise", "make"), "a batch of tasks or a family is needed")
+    if number is None or generator is None:
+        raise ValueError("of a family, number=... tasks are drawn with generator=...")
+    random_numbers(generator)
+    return tasks.noise(generator, whole("number", number)), tasks.make
+
+
+def on_query(loss: Loss) -> Metric:
     """The metric that is `loss` on the query set: how well the adapted model generalises."""
     return lambda params, task: loss(params, task.query)
 
 
-def on_support(loss: Callable) -> Callable[[Params, Task], Tensor]:
+def on_support(loss: Loss) -> Metric:
     """The metric that is `loss` on the support set itself: how well the adapted model fits what it
     has seen."""
     return lambda params, task: loss(params, task.support)
@@ -58,14 +110,32 @@ def validated(
     so far, and all `scores`.
 
     score: meta-parameters -> scalar on validation tasks, higher is better; asked at Steps whose
-    iteration is a multiple of `every`. resume: the Step from which the run goes on; its `best` and
+    iteration is a multiple of `every`. A score of NaN is kept among `scores` and is never the best:
+    where there is no other, `best` is empty. resume: the Step from which the run goes on; its `best` and
     `scores` are gone on from too. Source: the authors stop early by validation tasks
     (cbfinn/maml#8).
     """
+    whole("every", every)
     best, scores = ({}, torch.empty(0, 2)) if resume is None else (resume.best, resume.scores)
     for step in steps:
         if step.iteration % every == 0 and step.iteration not in scores[:, 0]:
-            found = torch.tensor([[step.iteration, float(score(step.meta))]])
-            best = best if len(scores) and found[0, 1] <= scores[:, 1].max() else step.meta
+            value = torch.as_tensor(score(step.meta))
+            if value.numel() != 1:
+                raise ValueError(
+                    f"the score has shape {tuple(value.shape)}: it must be one number, e.g. a mean"
+                )
+            found = torch.tensor([[step.iteration, float(value)]])
+            best = step.meta if better(found[0, 1], scores[:, 1]) else best
             scores = torch.cat([scores, found])
         yield step._replace(best=best, scores=scores)
+
+
+def better(score: Tensor, others: Tensor) -> bool:
+    """Is a score higher than all the others? NaN never is, and nothing is compared with NaN.
+
+    >>> better(torch.tensor(0.5), torch.tensor([torch.nan, 0.4]))
+    True
+    >>> better(torch.tensor(torch.nan), torch.tensor([0.4]))
+    False
+    """
+    return not score.isnan() and bool((score > others[~others.isnan()]).all())

@@ -2,12 +2,14 @@
 call this."""
 
 from collections.abc import Callable, Sequence
-from math import isfinite
 from typing import Any
 
+import torch
 from torch import Tensor
 from torch.func import grad
 
+from mamlkit.boundary import inner_steps, step_size
+from mamlkit.losses import Loss
 from mamlkit.optimizer import Optimizer
 from mamlkit.trees import Params, partition, ravel
 
@@ -19,16 +21,14 @@ def step_sizes(params: Params, alpha: Alpha) -> dict[str, float | Tensor]:
     """An alpha in full: the step size of each parameter that adapts, by name, in the order of
     `params`.
 
-    Raises ValueError for an unknown name and for a number that is negative or not finite; a tensor
-    may be meta-learned, and is not checked.
+    Raises ValueError for an unknown name, for a number that is negative or not finite, and for a
+    tensor that is not real or does not fit its parameter. A tensor may be meta-learned: its sign is
+    free, and whether it is finite is asked only outside of `grad` and `vmap`.
     """
     alphas = alpha if isinstance(alpha, dict) else dict.fromkeys(params, alpha)
-    for a in alphas.values():
-        if isinstance(a, (int, float)) and not (isfinite(a) and a >= 0):
-            raise ValueError(
-                f"alpha is {a}: a step size must be a finite number that is not negative"
-            )
     adapted, _ = partition(params, alphas)
+    for name, p in adapted.items():
+        step_size(alphas[name], p)
     return {name: alphas[name] for name in adapted}
 
 
@@ -44,6 +44,10 @@ def inner_step(
     differentiated (section 5.2, last paragraph). Returns new parameters; `params` is not changed.
     Raises ValueError for a negative alpha or an unknown name. Source: equation in section 2.2,
     Algorithm 1 line 6.
+
+    >>> theta = {"w": torch.tensor(3.0)}
+    >>> inner_step(theta, lambda p: p["w"] ** 2, 0.1)
+    {'w': tensor(2.4000)}
     """
     alphas = step_sizes(params, alpha)
     adapted, fixed = partition(params, alphas)
@@ -66,10 +70,16 @@ def adapt(
     where every step sees the same data. Raises ValueError if their numbers differ. Source:
     Algorithm 1 lines 5-6, section 2.2 ("using multiple gradient updates is a straightforward
     extension").
+
+    >>> squared = lambda p: p["w"] ** 2
+    >>> path = adapt({"w": torch.tensor(3.0)}, [squared] * 2, [0.1] * 2)
+    >>> [round(p["w"].item(), 4) for p in path]
+    [3.0, 2.4, 1.92]
     """
     if len(objectives) != len(alphas):
         raise ValueError(
-            f"adapt needs one alpha per step, got {len(objectives)} objectives and {len(alphas)} alphas"
+            f"adapt needs one alpha per step, got {len(objectives)} objectives and "
+            f"{len(alphas)} alphas"
         )
     path = [params]
     for objective, alpha in zip(objectives, alphas):
@@ -101,20 +111,18 @@ def adapt_with(
     return path
 
 
-def repeated(loss: Callable[[Params, Any], Tensor], support: Any, steps: int) -> list[Objective]:
+def repeated(loss: Loss, support: Any, steps: int) -> list[Objective]:
     """The objectives of `steps` inner steps on one support set.
 
     A plain tuple as `support` holds one batch per step (Algorithm 3 samples anew after each
     update); anything else is used at every step. Raises ValueError if `steps` is no whole number or
     below 0, or a tuple has another length.
     """
-    if not (isinstance(steps, int) and steps >= 0):
-        raise ValueError(
-            f"steps is {steps}: the number of inner steps must be a whole number, 0 or more"
-        )
+    inner_steps(steps)
     if type(support) is tuple and len(support) != steps:
         raise ValueError(
-            f"the support holds {len(support)} batches for {steps} inner steps: one batch per step is needed"
+            f"the support holds {len(support)} batches for {steps} inner steps: one batch per step "
+            "is needed; inputs and outputs of one support set are Data(x, y)"
         )
     batches = support if type(support) is tuple else (support,) * steps
     return [lambda params, batch=batch: loss(params, batch) for batch in batches]

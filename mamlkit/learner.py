@@ -6,6 +6,7 @@ from typing import Any, NamedTuple
 from torch import Tensor
 from torch.func import grad
 
+from mamlkit.losses import Loss
 from mamlkit.task import Task
 from mamlkit.trees import Params
 
@@ -26,7 +27,7 @@ class Learner(NamedTuple):
 
 
 def unrolled(
-    loss: Callable[[Params, Any], Tensor],
+    loss: Loss,
     adapt: Callable[[Params, Any], list[Params]],
     init: Callable[[Params], Params] = dict,
 ) -> Learner:
@@ -41,3 +42,42 @@ def unrolled(
         return value, {"loss": value}
 
     return Learner(init, adapt, grad(meta_objective, has_aux=True))
+
+
+def begun(learner: Learner, meta: Params, support: Any, *, exact: bool = True) -> Params:
+    """The learner's meta-parameters, whether `meta` is them already or the model's parameters only.
+
+    A learner with meta-parameters of its own, e.g. learned step sizes, would train without them and
+    never say so. They are recognised by what they lead to: `adapt` starts at the model's
+    parameters, and `init` of those has the names and shapes of `meta`. support: of one task. exact:
+    the shapes must agree, not only how many axes there are (MAML++ may take more steps at test time
+    than in training). Raises ValueError for parameters that are neither.
+    """
+
+    def fits(a, b):
+        return a.keys() == b.keys() and all(
+            a[k].shape == b[k].shape if exact else a[k].ndim == b[k].ndim for k in a
+        )
+
+    def start(meta):
+        """The model's parameters that adaptation starts from; none where it fails."""
+        try:
+            return learner.adapt(meta, support)[0]
+        except Exception:
+            return {}
+
+    def initialised(params):
+        try:
+            return learner.init(params)
+        except Exception:
+            return {}
+
+    whole = initialised(meta)
+    if fits(whole, meta) or fits(initialised(start(meta)), meta):
+        return meta
+    if fits(start(whole), meta):
+        return whole
+    raise ValueError(
+        f"these parameters, {', '.join(meta)}, are not this learner's: give it learner.init(params)"
+        ", params being the model's"
+    )

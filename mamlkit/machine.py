@@ -3,10 +3,13 @@ is."""
 
 import ast
 import hashlib
+import warnings
 from collections.abc import Callable
 from pathlib import Path
 
 import torch
+
+from mamlkit.boundary import said, whole
 
 ROOT = Path(__file__).resolve().parent.parent
 
@@ -26,7 +29,8 @@ def choose_device(name: str = "auto") -> torch.device:
     kind, _, index = name.partition(":")
     if kind == "cuda" and (not index or index.isdigit()):
         raise ValueError(
-            f'device "{name}" is not here: this machine has {count or "no"} CUDA device{"s" * (count != 1)}; "auto" or "cpu" work'
+            f'device "{name}" is not here: this machine has {count or "no"} CUDA '
+            f'device{"s" * (count != 1)}; "auto" or "cpu" work'
         )
     raise ValueError(
         f'device "{name}" is unknown; allowed are "auto", "cpu", "cuda" and "cuda:0", "cuda:1", ...'
@@ -34,8 +38,36 @@ def choose_device(name: str = "auto") -> torch.device:
 
 
 def seeded(seed: int, device: torch.device | str = "cpu") -> torch.Generator:
-    """A generator on `device` that starts from `seed`: the only source of randomness in mamlkit."""
-    return torch.Generator(device).manual_seed(seed)
+    """A generator on `device` that starts from `seed`: the only source of randomness in mamlkit.
+
+    seed: a whole number of 64 bits. Raises ValueError for another.
+
+    >>> torch.rand(2, generator=seeded(0)).equal(torch.rand(2, generator=seeded(0)))
+    True
+    """
+    return torch.Generator(device).manual_seed(whole("seed", seed, -(2**63), 2**64 - 1))
+
+
+def restored(generator: torch.Generator, state: torch.Tensor) -> None:
+    """Sets a generator to a state that was kept.
+
+    A state of another kind of device (a run begun on a GPU goes on on a CPU) cannot be set: the
+    generator starts from a seed made of it, and a warning says so.
+    """
+    if state.dtype != torch.uint8 or state.ndim != 1:
+        raise ValueError(
+            f"the generator's state is {said(state)}: it must be what get_state() gives"
+        )
+    if len(state) == len(generator.get_state()):
+        generator.set_state(state.cpu())
+        return
+    digest = hashlib.sha256(bytes(state.tolist())).digest()
+    generator.manual_seed(int.from_bytes(digest[:7], "big"))
+    warnings.warn(
+        f"this run began on another kind of device than {generator.device}: from here on it draws "
+        "other tasks than it would have drawn there",
+        stacklevel=3,
+    )
 
 
 def source_key(*used: Callable | tuple[Callable, ...]) -> str:

@@ -7,9 +7,12 @@ from typing import NamedTuple
 
 import torch
 from torch import Generator, Tensor, nn
-from torch.func import functional_call
 from torch.nn import functional as F
 
+from mamlkit.boundary import whole
+from mamlkit.layers import batch_norm, strided_conv
+from mamlkit.losses import Forward
+from mamlkit.modules import pure
 from mamlkit.trees import Params
 
 
@@ -22,7 +25,7 @@ class Net(NamedTuple):
     """
 
     init: Callable[[Generator], Params]
-    forward: Callable[[Params, Tensor], Tensor]
+    forward: Forward
 
 
 Filler = Callable[[Generator, tuple[int, ...]], Tensor]
@@ -59,6 +62,14 @@ def xavier(generator: Generator, shape: tuple[int, ...]) -> Tensor:
     return bound * (2 * torch.rand(shape, generator=generator, device=generator.device) - 1)
 
 
+def _same_type(params, x):
+    kind = next(iter(params.values())).dtype
+    if x.dtype != kind:
+        raise ValueError(
+            f"the inputs are {x.dtype} and the parameters {kind}: convert one, e.g. x.float()"
+        )
+
+
 def _fan_in(shape):
     return torch.Size(shape[1:]).numel()
 
@@ -87,17 +98,23 @@ def mlp(
     how weights start; biases start at 0. norm: batch normalisation before each activation, see
     `batch_norm`. forward: (examples, ...) -> (examples, sizes[-1]). Raises ValueError for fewer
     than two sizes or a size below 1.
+
+    >>> net = mlp(1, 40, 40, 1)
+    >>> count(net.init(torch.Generator().manual_seed(0)))
+    1761
     """
-    if len(sizes) < 2 or min(sizes) < 1:
+    if len(sizes) < 2 or not all(isinstance(n, int) and n >= 1 for n in sizes):
         raise ValueError(f"an mlp needs two or more layer sizes of 1 or more, got {sizes}")
     shapes = [(m, n) for n, m in zip(sizes, sizes[1:])]
     last = len(shapes) - 1
 
     def forward(params, x, reference=None):
+        _same_type(params, x)
         x = x.flatten(1)
         if x.shape[1] != sizes[0]:
             raise ValueError(
-                f"this net takes {sizes[0]} numbers an example, got inputs of shape {tuple(x.shape)}"
+                f"this net takes {sizes[0]} numbers an example, got inputs of shape "
+                f"{tuple(x.shape)}"
             )
         for i in range(last):
             x = F.linear(x, params[f"layer{i}.weight"], params[f"layer{i}.bias"])
@@ -110,29 +127,6 @@ def mlp(
         ),
         forward,
     )
-
-
-def batch_norm(
-    x: Tensor, beta: Tensor, scale: Tensor | None = None, *, reference: int | None = None
-) -> Tensor:
-    """Batch normalisation by the statistics of the batch itself, shift `beta`, no scale: the
-    authors' code.
-
-    x: (examples, channels, ...). scale: (channels,), see `scaled`. reference: the statistics are
-    those of the first so many examples (None: of all), 1 or more: how queries are normalised by a
-    support set that stands before them. Composed from mean and variance because the derivative of
-    the native operator is wrong at second order when `vmap` stands inside a gradient and a scale is
-    learned (pytorch/functorch#534).
-    """
-    if reference is not None and not 1 <= reference <= len(x):
-        raise ValueError(
-            f"reference is {reference}: it must be from 1 to {len(x)}, the number of examples"
-        )
-    axes = [0, *range(2, x.ndim)]
-    variance, mean = torch.var_mean(x[:reference], axes, correction=0, keepdim=True)
-    shape = [1, -1] + [1] * (x.ndim - 2)
-    x = (x - mean) * torch.rsqrt(variance + 1e-3)
-    return (x if scale is None else x * scale.view(shape)) + beta.view(shape)
 
 
 def _norm(params, i):
@@ -206,36 +200,6 @@ def strided_body(
     return _body(filters, channels, block, lambda x: x.mean((2, 3)))
 
 
-def strided_conv(x: Tensor, weight: Tensor, bias: Tensor) -> Tensor:
-    """The 3x3 convolution of stride 2, padded by 1.
-
-    x: (examples, in, height, width). weight: (out, in, 3, 3). bias: (out,). Compiled for a CPU it
-    is one matrix product, (positions, 9 in) by (9 in, out).
-    """
-    # Adapted weights differ by task, which makes F.conv2d a grouped convolution. On small maps a
-    # compiled matrix product
-    # is a quarter faster; at stride 2 the patches are 9/4 of the map (at stride 1 nine times: too
-    # much to copy and keep).
-    # Uncompiled, the patches cost more than they save; on CUDA F.conv2d is cuDNN's.
-    if x.is_cuda or not torch.compiler.is_compiling():
-        return F.conv2d(x, weight, bias, stride=2, padding=1)
-    examples, channels, height, width = x.shape
-    rows, columns = (height + 1) // 2, (width + 1) // 2
-    x = F.pad(x.permute(0, 2, 3, 1), (0, 0, 1, 2 * columns + 1 - width, 1, 2 * rows + 1 - height))
-    pairs = x.reshape(
-        examples, rows + 1, 2, columns + 1, 2, channels
-    )  # row i of a patch is row i % 2 of a pair
-    patches = torch.cat(
-        [
-            pairs[:, i // 2 : i // 2 + rows, i % 2, j // 2 : j // 2 + columns, j % 2]
-            for i in range(3)
-            for j in range(3)
-        ],
-        -1,
-    )
-    return (patches @ weight.permute(2, 3, 1, 0).flatten(0, 2) + bias).permute(0, 3, 1, 2)
-
-
 def pooled_convnet(
     ways: int,
     *,
@@ -273,9 +237,17 @@ def pooled_body(
 
 
 def _body(filters, channels, block, pool):
+    whole("filters", filters)
+    whole("channels", channels)
     shapes = [(filters, channels, 3, 3), *[(filters, filters, 3, 3)] * 3]
 
     def forward(params, x, reference=None):
+        _same_type(params, x)
+        if x.shape[1:2] != shapes[0][1:2] or x.ndim != 4:
+            raise ValueError(
+                f"this net takes images (examples, {shapes[0][1]}, height, width), got inputs of "
+                f"shape {tuple(x.shape)}"
+            )
         for i in range(4):
             norm = partial(batch_norm, **_norm(params, i), reference=reference)
             x = block(x, params[f"layer{i}.weight"], params[f"layer{i}.bias"], norm)
@@ -285,6 +257,8 @@ def _body(filters, channels, block, pool):
 
 
 def _with_head(body, features, ways):
+    whole("ways", ways)
+
     def init(generator):
         params = body.init(generator)
         weight = normal(1.0)(generator, (ways, features))
@@ -301,28 +275,32 @@ def _with_head(body, features, ways):
     return Net(init, forward)
 
 
-def from_module(build: Callable[[], nn.Module]) -> Net:
+def from_module(build: Callable[[], nn.Module], *, derivatives: int = 2) -> Net:
     """Any `torch.nn.Module` as a net: `build()` makes it, its parameters become the dict.
 
-    Modules with buffers that change (running statistics) are refused: state hidden in a module
-    cannot be differentiated through. The module's own initialisation is used, seeded from the
-    generator.
+    The module's own initialisation is used, seeded from the generator. A frozen layer stays as it
+    is, buffers hold constants, and RNN, LSTM, GRU and attention layers work. derivatives: how often
+    it will be differentiated, 2, or 1 by first-order methods only: so often it is held against
+    finite differences, once; 0 asks nothing. Raises ValueError, with the remedy, for a module with
+    running statistics or dropout, and for one that torch differentiates wrongly or not at all.
+
+    >>> net = from_module(lambda: nn.Sequential(nn.Linear(2, 8), nn.Tanh(), nn.Linear(8, 1)))
+    >>> params = net.init(torch.Generator().manual_seed(0))
+    >>> net.forward(params, torch.zeros(5, 2)).shape
+    torch.Size([5, 1])
     """
-    module = build()
-    if buffers := [name for name, _ in module.named_buffers()]:
-        raise ValueError(
-            f"{type(module).__name__} keeps state in the buffers {buffers}: use a module without running statistics"
-        )
+    module, forward = pure(build, derivatives)
+    names = [name for name, _ in module.named_parameters()]
 
     def init(generator):
         with torch.random.fork_rng():
             torch.manual_seed(
                 int(torch.randint(2**62, (), generator=generator, device=generator.device))
             )
-            fresh = build()
-        return {name: p.detach().to(generator.device) for name, p in fresh.named_parameters()}
+            fresh = dict(build().named_parameters())
+        return {name: fresh[name].detach().to(generator.device) for name in names}
 
-    return Net(init, partial(functional_call, module))
+    return Net(init, forward)
 
 
 def with_context(net: Net, size: int, *, shift: str) -> Net:
@@ -337,8 +315,7 @@ def with_context(net: Net, size: int, *, shift: str) -> Net:
     1 / size. Raises ValueError for a size below 1; `init` raises one if `shift` is no parameter of
     that form.
     """
-    if size < 1:
-        raise ValueError(f"size is {size}: a context holds 1 number or more")
+    whole("size", size)
 
     def init(generator):
         params = net.init(generator)

@@ -8,6 +8,8 @@ from typing import Any, NamedTuple
 import torch
 from torch import Tensor
 
+from mamlkit.boundary import finite, positive, said, whole
+
 
 class Optimizer(NamedTuple):
     """init: parameters -> state. update: (gradient, state, parameters) -> (parameters, state).
@@ -22,10 +24,22 @@ class Optimizer(NamedTuple):
 
 def adam(beta: float, *, decay: tuple[float, float] = (0.9, 0.999), eps: float = 1e-8) -> Optimizer:
     """Adam, as `torch.optim.Adam` computes it. beta: the meta step size of Algorithm 1, line 8,
-    above 0."""
-    if not beta > 0:
-        raise ValueError(f"beta is {beta}: the meta step size must be above 0")
+    above 0. decay: of the two averages, 0 or more and below 1. eps: 0 or more. Raises ValueError
+    for numbers out of range.
+
+    >>> rule = adam(0.1)
+    >>> x = torch.tensor([1.0, 2.0])
+    >>> moved, state = rule.update(torch.tensor([3.0, -3.0]), rule.init(x), x)
+    >>> moved
+    tensor([0.9000, 2.1000])
+    """
+    positive("beta", beta, "the meta step size")
     d1, d2 = decay
+    if not all(finite(d) and 0 <= d < 1 for d in decay) or not (finite(eps) and eps >= 0):
+        raise ValueError(
+            f"decay is {decay} and eps is {eps}: Adam's averages decay by two numbers from 0 to "
+            "below 1, and eps is 0 or more"
+        )
 
     def init(x):
         return {
@@ -48,8 +62,7 @@ def adam(beta: float, *, decay: tuple[float, float] = (0.9, 0.999), eps: float =
 def sgd(beta: float) -> Optimizer:
     """Plain gradient descent: Algorithm 1, line 8, as it is written. beta: the step size, above
     0."""
-    if not beta > 0:
-        raise ValueError(f"beta is {beta}: the meta step size must be above 0")
+    positive("beta", beta, "the meta step size")
     return Optimizer(lambda x: {}, lambda g, state, x: (x - beta * g, state))
 
 
@@ -79,10 +92,18 @@ def cosine(iterations: int, end: float = 0.0) -> Callable[[Tensor], Tensor]:
     MAML++ anneals its Adam from 1e-3 to 1e-5 so, end = 0.01 (Loshchilov & Hutter 2017, without
     restarts).
     """
+    _falls(iterations, end)
     return lambda i: end + (1 - end) * (1 + torch.cos(pi * (i / iterations).clamp(max=1))) / 2
 
 
 def linear(iterations: int, end: float = 0.0) -> Callable[[Tensor], Tensor]:
     """A schedule that falls from 1 to `end` in `iterations` meta-updates, along a line, and stays
     there (Reptile's)."""
+    _falls(iterations, end)
     return lambda i: 1 + (end - 1) * (i / iterations).clamp(max=1)
+
+
+def _falls(iterations, end):
+    whole("iterations", iterations)
+    if not (finite(end) and 0 <= end <= 1):
+        raise ValueError(f"end is {said(end)}: a schedule falls from 1 to a number from 0 to 1")

@@ -30,13 +30,13 @@ def compiled_loop(advance) -> Callable:
     """For a CPU: the loop is inside the graph. An update of section 5.1 takes 0.4 ms; to call each
     from Python would add more than half of that."""
 
-    def loop(place, noise, n):
-        return torch.while_loop(lambda i, *_: i < n, lambda *place: advance(place, noise), place)
+    def loop(place, noise, end):
+        return torch.while_loop(lambda i, *_: i < end, lambda *place: advance(place, noise), place)
 
     loop = torch.compile(
         _renewed(loop), fullgraph=True, dynamic=False, options={"cpp_wrapper": True}
     )
-    return lambda place, noise, n: loop(place, noise, torch.tensor(n))
+    return lambda place, noise, n: loop(place, noise, place[0] + n)
 
 
 def captured(advance) -> Callable:
@@ -85,27 +85,31 @@ def _renewed(function):
     return function
 
 
-def or_in_python(run, advance) -> Callable:
-    """`run`, or a call for each update, with a warning, if its first call fails. Both are pure: no
-    update is lost."""
+def or_else(make: Callable[[], Callable], plain: Callable) -> Callable:
+    """`make()`, or `plain`, with a warning, if making it or its first call fails. All are pure: no
+    update is lost, and an error that `plain` meets as well goes up alone."""
     chosen = None
 
     def either(*args):
         nonlocal chosen
         if chosen is None:
             try:
-                result = run(*args)
-                chosen = run
+                fast = make()
+                result = fast(*args)
+                chosen = fast
                 return result
             except Exception as error:
                 if out_of_memory(error):
                     raise
-                chosen = in_python(advance)
-                reason = next(iter(str(error).splitlines()), "")
-                warnings.warn(
-                    f"compiling failed ({type(error).__name__}: {reason}): training runs uncompiled, many times slower",
-                    stacklevel=5,
-                )
+                failed, reason = type(error).__name__, next(iter(str(error).splitlines()), "")
+            result = plain(*args)
+            chosen = plain
+            warnings.warn(
+                f"compiling failed ({failed}: {reason}): training runs uncompiled, many times "
+                "slower",
+                stacklevel=5,
+            )
+            return result
         return chosen(*args)
 
     return either

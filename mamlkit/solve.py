@@ -5,6 +5,7 @@ from collections.abc import Callable
 import torch
 from torch import Tensor
 
+from mamlkit.boundary import whole
 from mamlkit.trees import Params, ravel
 
 Vector = Tensor | Params
@@ -23,8 +24,7 @@ def conjugate_gradient(
     curvature, where A is not what the method needs. A value that is not finite is handed on, never
     hidden. Raises ValueError for fewer than 1 iteration.
     """
-    if iterations < 1:
-        raise ValueError(f"iterations is {iterations}: conjugate gradient takes 1 or more")
+    whole("iterations", iterations)
     if isinstance(b, dict):
         vector, unravel = ravel(b)
 

@@ -7,6 +7,7 @@ import torch
 from torch import Generator, Tensor
 from torch.func import vmap
 
+from mamlkit.boundary import made_of, random_numbers, said, whole
 from mamlkit.trees import tree_flatten
 
 
@@ -45,38 +46,55 @@ class Family(NamedTuple):
 
 def sample(family: Family, generator: Generator, tasks: int) -> Task:
     """Draws a batch of `tasks` tasks T_i ~ p(T) (Algorithm 1, line 3); every tensor has a leading
-    tasks axis."""
-    if tasks < 1:
-        raise ValueError(f"tasks is {tasks}: at least 1 task must be drawn")
-    return vmap(family.make)(family.noise(generator, tasks))
+    tasks axis.
+
+    >>> from mamlkit.families.sinusoid import sinusoid
+    >>> from mamlkit.machine import seeded
+    >>> sample(sinusoid(shots=5), seeded(0), tasks=25).support.x.shape
+    torch.Size([25, 5, 1])
+    """
+    made_of("family", family, ("noise", "make"), "sinusoid() is one, sinusoid is none")
+    random_numbers(generator)
+    return vmap(family.make)(family.noise(generator, whole("tasks", tasks)))
 
 
 def validate(task: Task) -> Task:
     """Returns one task (no tasks axis) unchanged if it is well formed.
 
     Raises ValueError, naming both shapes, when inputs and outputs differ in number or when support
-    and query hold examples of different shapes; and naming the part when it is empty or not finite.
+    and query hold examples of different shapes or types; and naming the part when it is empty, not
+    finite, or not made of tensors.
     """
+    if not isinstance(task, Task):
+        raise ValueError(f"a family makes {said(task)}: it must make a Task(support, query)")
     support, query = task
     parts = [support] if type(support) is not tuple else list(support)
     for name, part in [("support", part) for part in parts] + [("query", query)]:
         leaves, _ = tree_flatten(part)
         for leaf in leaves:
+            if not isinstance(leaf, Tensor):
+                raise ValueError(
+                    f"the {name} set holds {said(leaf)}: it must hold tensors, torch.as_tensor(...)"
+                )
             if leaf.numel() == 0:
                 raise ValueError(f"the {name} set is empty: a tensor of shape {tuple(leaf.shape)}")
-            if leaf.is_floating_point() and not torch.isfinite(leaf).all():
+            if not torch.isfinite(leaf).all():
                 raise ValueError(f"the {name} set holds a value that is not finite")
         if isinstance(part, Data) and part.x.shape[:1] != part.y.shape[:1]:
             raise ValueError(
-                f"{name} x {tuple(part.x.shape)} and y {tuple(part.y.shape)} differ in their number of examples"
+                f"{name} x {tuple(part.x.shape)} and y {tuple(part.y.shape)} differ in their "
+                "number of examples"
             )
     for part in parts:
-        if (
-            isinstance(part, Data)
-            and isinstance(query, Data)
-            and part.x.shape[1:] != query.x.shape[1:]
-        ):
+        if not (isinstance(part, Data) and isinstance(query, Data)):
+            continue
+        if part.x.shape[1:] != query.x.shape[1:]:
             raise ValueError(
-                f"support x {tuple(part.x.shape)} and query x {tuple(query.x.shape)} hold inputs of different shapes"
+                f"support x {tuple(part.x.shape)} and query x {tuple(query.x.shape)} hold inputs "
+                "of different shapes"
             )
+        for name in ("x", "y"):
+            one, other = getattr(part, name).dtype, getattr(query, name).dtype
+            if one != other:
+                raise ValueError(f"support {name} is {one} and query {name} is {other}")
     return task

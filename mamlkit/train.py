@@ -2,32 +2,34 @@
 
 from collections.abc import Callable, Iterator
 from functools import lru_cache
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import torch
 from torch import Generator, Tensor
 from torch.func import vmap
+from torch.utils._pytree import tree_flatten_with_path
 
-from mamlkit.learner import Learner
+from mamlkit.boundary import made_of, parameters, random_numbers, said, whole
+from mamlkit.learner import Learner, begun
+from mamlkit.machine import restored
 from mamlkit.memory import fitting
 from mamlkit.optimizer import Optimizer
-from mamlkit.runners import captured, compiled_loop, in_python, or_in_python
+from mamlkit.runners import captured, compiled_loop, in_python, or_else
 from mamlkit.task import Family, validate
-from mamlkit.trees import Params, ravel, tree_map
+from mamlkit.trees import Params, ravel, tree_flatten, tree_map
 
-COMPILE_FROM = {
-    "cpu": 2_000,
-    "cuda": 20,
-}  # iterations: below this, compiling or capturing costs more time than it saves
+# iterations: below this, compiling or capturing costs more time than it saves
+COMPILE_FROM = {"cpu": 2_000, "cuda": 20}
 
 
 class Step(NamedTuple):
     """Everything that training needs to go on: this tuple is what is checkpointed and resumed.
 
     iteration: meta-updates done. meta: the meta-parameters. optimizer: its state. generator: its
-    state, which draws the next tasks. losses: the meta-batch's mean query loss at each iteration so
-    far, on the CPU. best, scores: what `evaluate.validated` keeps, the meta-parameters that did
-    best on validation tasks and all (iteration, score) so far.
+    state, which draws the tasks of the next block, or of this one where it is not done. losses: the
+    meta-batch's mean query loss at each iteration so far, on the CPU. best, scores: what
+    `evaluate.validated` keeps, the meta-parameters that did best on validation tasks and all
+    (iteration, score) so far.
     """
 
     iteration: int
@@ -56,7 +58,8 @@ def train(
     """Meta-trains (Algorithm 1), yielding a `Step` after every `block` meta-updates and after the
     last.
 
-    meta: meta-parameters, `learner.init(params)`. family: p(T). generator: draws the tasks; it
+    meta: the model's parameters, or `learner.init` of them, which is the same where a learner has
+    no meta-parameters of its own. family: p(T). generator: draws the tasks; it
     decides the device. tasks: the meta-batch size. iterations: meta-updates in all. block: how many
     are made between two yields; the noise of a block is drawn at once, so runs that should have the
     same numbers need the same block. chunk: how many tasks are held in memory at once (None: all);
@@ -64,69 +67,138 @@ def train(
     compile when the run is long enough to gain from it; on a GPU an update is captured as one CUDA
     graph instead; where that fails, the run goes on without and a warning says so. On a CPU chunks
     run uncompiled: each would be one more copy of the update in the graph. resume: go on from this
-    Step instead of from `meta`.
+    Step of a run with the same settings instead of from `meta`; with more `iterations` the run is
+    lengthened, also where it ended inside a block.
 
-    Raises ValueError for settings out of range and for malformed tasks, FloatingPointError naming
-    the iteration and the parameters when a meta-gradient is not finite; the parameters are not
-    updated with it.
+    Raises ValueError for settings out of range, for malformed tasks and for a Step of another
+    model or optimizer, FloatingPointError naming the iteration and the parameters when a
+    meta-gradient is not finite; the parameters are not updated with it.
+
+    >>> from mamlkit.families.sinusoid import sinusoid
+    >>> from mamlkit.losses import mse
+    >>> from mamlkit.machine import seeded
+    >>> from mamlkit.nets import mlp
+    >>> from mamlkit.optimizer import adam
+    >>> from mamlkit.variants.maml import maml
+    >>> net, generator = mlp(1, 40, 40, 1), seeded(0)
+    >>> learner = maml(mse(net.forward), alpha=0.01, steps=1)
+    >>> meta = net.init(generator)
+    >>> size = dict(generator=generator, tasks=25, iterations=20, block=10)
+    >>> for step in train(learner, meta, sinusoid(), adam(0.001), **size):
+    ...     print(step.iteration, len(step.losses))
+    10 10
+    20 20
     """
-    for name, value in {
-        "tasks": tasks,
-        "iterations": iterations,
-        "block": block,
-        "chunk": 1 if chunk is None else chunk,
-    }.items():
-        if value < 1:
-            raise ValueError(f"{name} is {value}: it must be 1 or more")
-    if resume is not None and resume.iteration % block and resume.iteration < iterations:
+    for name, value in {"tasks": tasks, "iterations": iterations, "block": block}.items():
+        whole(name, value)
+    chunk = tasks if chunk is None else min(whole("chunk", chunk), tasks)
+    if compiled not in (None, True, False):
+        raise ValueError(f"compiled is {said(compiled)}: it must be True, False or None")
+    made_of("learner", learner, ("init", "meta_grad"), "maml(loss, alpha=0.01, steps=1) is one")
+    made_of("family", family, ("noise", "make"), "sinusoid() is one")
+    made_of("optimizer", optimizer, ("init", "update"), "mamlkit.optimizer's adam(0.001) is one")
+    random_numbers(generator)
+    meta, start = parameters(meta), generator.get_state()
+    task = validate(family.make(tree_map(lambda n: n[0], family.noise(generator, 1))))
+    generator.set_state(start)
+    meta = begun(learner, meta, task.support)
+    if not meta:
+        raise ValueError("the parameters are empty: there is nothing to train")
+    vector, unravel = ravel(meta)
+    state, done, history = optimizer.init(vector), 0, torch.empty(0)
+    if generator.device.type != vector.device.type:
         raise ValueError(
-            f"a run that ended at iteration {resume.iteration}, inside a block of {block}, cannot be made longer: "
-            "what was left of the block's tasks is gone"
+            f"the generator is on {generator.device} and the parameters are on {vector.device}: "
+            "both must be on one device"
         )
-    start = generator.get_state()
-    validate(family.make(tree_map(lambda n: n[0], family.noise(generator, 1))))
-    generator.set_state(start if resume is None else resume.generator)
-
-    vector, unravel = ravel(meta if resume is None else resume.meta)
-    state = optimizer.init(vector) if resume is None else resume.optimizer
-    done, history = (0, torch.empty(0)) if resume is None else (resume.iteration, resume.losses)
+    if resume is not None:
+        vector, state = _resumed(resume, meta, state)
+        done, history = resume.iteration, resume.losses
+        restored(generator, resume.generator)
 
     compiled = iterations >= COMPILE_FROM[vector.device.type] if compiled is None else compiled
-    chunk = min(chunk or tasks, tasks)
 
     def meta_batch(chunk):
         return _meta_batch(learner, family, unravel, None if chunk == tasks else chunk)
+
+    if compiled:  # what is wrong with model or data is said in their words, not the compiler's
+        with torch.no_grad():
+            learner.meta_grad(unravel(vector), task)
 
     @lru_cache(maxsize=1)  # of another chunk nothing is kept: it may hold the memory that ran out
     def runner(chunk):
         advance, on_gpu = _advance(meta_batch(chunk), optimizer), vector.device.type == "cuda"
         if not compiled or chunk < tasks and not on_gpu:
             return in_python(advance)
-        return or_in_python((captured if on_gpu else compiled_loop)(advance), advance)
+        fast = captured if on_gpu else compiled_loop
+        return or_else(lambda: fast(advance), in_python(advance))
 
     while done < iterations:
+        start, first = generator.get_state(), done % block  # what of the block is made already
         noise = tree_map(
-            lambda n: n.unflatten(0, (block, tasks)), family.noise(generator, block * tasks)
+            lambda n: n.unflatten(0, (block, tasks)),
+            _full(family.noise(generator, block * tasks), block * tasks),
         )
-        n = min(block, iterations - done)
-        place = _start(vector, state, block)
-        (_, made, vector, state, losses), chunk = fitting(
-            lambda chunk: runner(chunk)(place, noise, n), chunk
-        )
-        if made < n:
-            bad = int(made)
-            _stop(
-                done + bad, unravel(meta_batch(chunk)(vector, tree_map(lambda n: n[bad], noise))[0])
+        n = min(block - first, iterations - done)
+        place = _start(vector, state, block, first)
+        with torch.no_grad():
+            (_, made, vector, state, losses), chunk = fitting(
+                lambda chunk: runner(chunk)(place, noise, n), chunk
             )
+            if made < first + n:
+                bad = int(made)
+                there = tree_map(lambda n: n[bad], noise)
+                _stop(done + bad - first, unravel(meta_batch(chunk)(vector, there)[0]))
         done += n
-        history = torch.cat([history, losses[:n].cpu()])
+        history = torch.cat([history, losses[first : first + n].cpu()])
         yield Step(
             done,
             {k: p.clone() for k, p in unravel(vector).items()},
             state,
-            generator.get_state(),
+            generator.get_state() if done % block == 0 else start,
             history,
         )
+
+
+def _full(noise, tasks):
+    """The noise itself. Raises ValueError unless it is the noise of so many tasks."""
+    for leaf in tree_flatten(noise)[0]:
+        if leaf.shape[:1] != (tasks,):
+            raise ValueError(
+                f"the family's noise of {tasks} tasks has shape {tuple(leaf.shape)}: every tensor "
+                "must have a leading tasks axis"
+            )
+    return noise
+
+
+def _resumed(resume: Step, meta: Params, state) -> tuple[Tensor, Any]:
+    """The meta vector and the optimizer's state that a Step goes on with. Raises ValueError if they
+    are another model's or another optimizer's."""
+    if not isinstance(resume, Step):
+        raise ValueError(f"resume is {said(resume)}: it must be a Step")
+    described = lambda tree: {path: (t.shape, t.dtype) for path, t in _named(tree)}
+    for what, kept, fresh in (
+        ("the parameters of another model", resume.meta, meta),
+        ("the state of another optimizer", resume.optimizer, state),
+    ):
+        if described(kept) != described(fresh):
+            raise ValueError(
+                f"the Step to resume from holds {what}: {_shapes(kept)}, and this run has "
+                f"{_shapes(fresh)}"
+            )
+    device = next(iter(meta.values())).device
+    kept = tree_map(lambda t: t.detach().to(device), (resume.meta, resume.optimizer))
+    return ravel({name: kept[0][name] for name in meta})[0], kept[1]
+
+
+def _named(tree):
+    return [(str(path), leaf) for path, leaf in tree_flatten_with_path(tree)[0]]
+
+
+def _shapes(tree):
+    return (
+        ", ".join(f"{path.strip('[]')} {tuple(t.shape)}" for path, t in _named(tree)) or "nothing"
+    )
 
 
 def _meta_batch(learner: Learner, family: Family, unravel, chunk) -> Callable:
@@ -144,13 +216,13 @@ def _meta_batch(learner: Learner, family: Family, unravel, chunk) -> Callable:
     return meta_batch
 
 
-def _start(vector, state, block):
+def _start(vector, state, block, first):
     """Where a block starts: (its iteration i, updates made, meta vector, optimizer state, losses of
     the block)."""
-    zero = torch.zeros((), dtype=torch.int64, device=vector.device)
+    begin = torch.full((), first, dtype=torch.int64, device=vector.device)
     return (
-        zero,
-        zero.clone(),
+        begin,
+        begin.clone(),
         vector,
         state,
         torch.zeros(block, dtype=torch.float32, device=vector.device),
@@ -189,6 +261,6 @@ def _stop(iteration, gradient):
         "every parameter (its loss)"
     ]
     raise FloatingPointError(
-        f"the meta-gradient of {', '.join(names)} is not finite at iteration {iteration}; the parameters were left as "
-        "they were before it. A smaller alpha or beta usually helps."
+        f"the meta-gradient of {', '.join(names)} is not finite at iteration {iteration}; the "
+        "parameters were left as they were before it. A smaller alpha or beta usually helps."
     )

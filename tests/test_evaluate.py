@@ -2,15 +2,22 @@ import pytest
 import torch
 
 from mamlkit.evaluate import evaluate, on_query, on_support, validated
+from mamlkit.families.sinusoid import sinusoid
+from mamlkit.learner import Learner
 from mamlkit.losses import accuracy, mse
-from mamlkit.nets import strided_convnet
+from mamlkit.machine import seeded
+from mamlkit.nets import he, mlp, strided_convnet
+from mamlkit.task import Data, Family, Task, sample
 from mamlkit.train import Step
 from mamlkit.trees import tree_map
 from mamlkit.variants.maml import maml
+from mamlkit.variants.mamlpp import mamlpp
+from mamlkit.variants.meta_sgd import meta_sgd
 from tests.oracles import TASKS, copied, each, problem, same
 
 pytestmark = pytest.mark.usefixtures("float64")
 STEPS = 4
+NAN, INF = float("nan"), float("inf")
 
 
 @pytest.fixture(params=["tanh mlp", "strided convnet"])
@@ -158,3 +165,110 @@ def test_what_a_run_itself_scored_is_not_mixed_in():
 
 def test_the_first_of_equals_is_the_best():
     assert list(validated(run_of(60), lambda meta: torch.tensor(0.5), every=20))[-1].best["p"] == 20
+
+
+@pytest.mark.parametrize(
+    "scores, best",
+    [
+        ([0.9, NAN, 0.5, 0.4], 20),
+        ([NAN, 0.5, 0.4, NAN], 40),
+        ([NAN, NAN, NAN, 0.1], 80),
+        ([0.1, NAN, 0.3, 0.3], 60),
+        ([-INF, NAN, -INF, NAN], 20),
+    ],
+)
+def test_a_score_that_is_no_number_is_never_the_best(scores, best):
+    given = iter(scores)
+    steps = list(validated(run_of(90), lambda meta: torch.tensor(next(given)), every=20))
+    assert steps[-1].best["p"] == best
+    assert torch.equal(steps[-1].scores[:, 1].isnan(), torch.tensor(scores).isnan())
+
+
+def test_where_no_score_is_a_number_there_is_no_best():
+    assert list(validated(run_of(90), lambda meta: NAN, every=20))[-1].best == {}
+
+
+@pytest.mark.parametrize("every", [0, -1, 2.5, NAN])
+def test_how_often_to_validate_is_a_whole_number(every):
+    with pytest.raises(ValueError, match=f"every is {every}: it must be"):
+        next(validated(run_of(90), lambda meta: 1.0, every=every))
+    with pytest.raises(ValueError, match=r"the score has shape \(2,\): it must be one number"):
+        list(validated(run_of(90), lambda meta: torch.ones(2), every=20))
+
+
+@pytest.mark.parametrize("chunk", [None, 1, 4, 1000])
+def test_a_family_is_drawn_as_it_goes_with_the_numbers_of_all_at_once(chunk):
+    net, family = mlp(1, 4, 8, 1, weight=he), sinusoid(shots=6, queries=7)
+    loss = mse(net.forward)
+    learner, theta = maml(loss, alpha=0.1, steps=2), net.init(seeded(0))
+    drawn = evaluate(
+        learner, theta, family, on_query(loss), number=11, generator=seeded(3), chunk=chunk
+    )
+    whole = evaluate(learner, theta, sample(family, seeded(3), 11), on_query(loss))
+    assert drawn.shape == (11, 3) and (drawn - whole).abs().max() < 1e-12
+
+
+def test_the_memory_of_an_evaluation_does_not_grow_with_the_number_of_tasks():
+    """Tasks of 8 MB: two are held at once, of 8 or of 40."""
+    live, most, made = set(), [], []
+
+    def make(seed):
+        x = seed * torch.ones(1, dtype=torch.float64).expand(2**19).clone()
+        return Task(Data(x[:, None], x[:, None]), Data(x[:, None], x[:, None]))
+
+    def metric(params, task):
+        size = torch._C._functorch.get_unwrapped(task.query.x).numel() * 8
+        made.append(size)
+        return params["w"] + task.query.x.mean()
+
+    family = Family(lambda generator, n: torch.rand(n, generator=generator), make)
+    learner = Learner(dict, lambda meta, support: [meta], None)
+    peaks = []
+    for number in (8, 40):
+        made.clear()
+        table = evaluate(
+            learner, {"w": torch.ones(())}, family, metric, number=number, generator=seeded(0)
+        )
+        assert table.shape == (number, 1) and len(made) >= number / 4
+        peaks.append(max(made))
+    assert peaks[0] == peaks[1] <= 2**24, (live, most)
+
+
+@pytest.mark.parametrize(
+    "settings, words",
+    [
+        ({"number": 0}, "number is 0: it must be 1 or more"),
+        ({"number": 2.5}, "number is 2.5: it must be a whole number"),
+        ({"chunk": 0}, "chunk is 0: it must be 1 or more"),
+        ({"generator": 1}, "generator is 1: it must be a torch.Generator"),
+        ({"generator": None}, "number=... tasks are drawn with generator=..."),
+    ],
+)
+def test_what_cannot_be_an_evaluation_is_refused(settings, words):
+    net = mlp(1, 4, 1)
+    loss = mse(net.forward)
+    given = (maml(loss, alpha=0.1, steps=1), net.init(seeded(0)))
+    size = {"number": 3, "generator": seeded(0)}
+    with pytest.raises(ValueError, match=words):
+        evaluate(*given, sinusoid(), on_query(loss), **size | settings)
+    with pytest.raises(ValueError, match="tasks is the function sinusoid, which has no function"):
+        evaluate(*given, sinusoid, on_query(loss), **size)
+    with pytest.raises(ValueError, match="a loss reads Data, got a Task: on_query"):
+        evaluate(*given, sinusoid(), loss, **size)
+    with pytest.raises(ValueError, match="draw from a family"):
+        evaluate(*given, sample(sinusoid(), seeded(0), 2), on_query(loss), **size)
+
+
+def test_meta_parameters_are_made_where_they_are_missing_and_no_graph_is_kept():
+    net = mlp(1, 4, 1, weight=he)
+    loss = mse(net.forward)
+    learner, theta = meta_sgd(loss, alpha=0.1, steps=2), net.init(seeded(0))
+    tasks = sample(sinusoid(shots=6, queries=7), seeded(1), 3)
+    table = evaluate(
+        learner, {k: p.requires_grad_() for k, p in theta.items()}, tasks, on_query(loss)
+    )
+    assert not table.requires_grad and (table[:, 0] != table[:, 2]).all()
+    assert torch.equal(table, evaluate(learner, learner.init(theta), tasks, on_query(loss)))
+    more = mamlpp(loss, alpha=0.1, steps=5)
+    meta = mamlpp(loss, alpha=0.1, steps=2).init(theta)
+    assert evaluate(more, meta, tasks, on_query(loss)).shape == (3, 6), "more steps than trained"

@@ -10,11 +10,9 @@ from mamlkit.machine import ROOT
 
 # The whole house. A folder stands for every file in it.
 FLOOR = {
-    **dict.fromkeys(["trees", "task", "machine", "memory", "files"], 0),
-    **dict.fromkeys(
-        ["inner", "learner", "nets", "sequence", "losses", "optimizer", "runners", "solve"], 1
-    ),
-    "probes": 1,
+    **dict.fromkeys(["boundary", "files", "trees", "task", "machine", "memory"], 0),
+    **dict.fromkeys(["inner", "layers", "learner", "modules", "nets", "sequence"], 1),
+    **dict.fromkeys(["losses", "optimizer", "runners", "solve", "probes"], 1),
     **dict.fromkeys(["variants", "families", "baselines"], 2),
     **dict.fromkeys(["train", "evaluate", "rl"], 3),
     **dict.fromkeys(["bank", "show"], 4),

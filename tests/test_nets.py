@@ -341,8 +341,8 @@ def test_the_trap_is_real_torchs_batch_norm_under_vmap_inside_a_gradient_is_wron
         wrong[name] = gap(inside, outermost) / norm(outermost)
     assert wrong["composed"] < 1e-12, "composed from mean and variance it is exact either way"
     assert wrong["native"] > 1e-2, (
-        f"torch {torch.__version__} differentiates its batch norm under grad(vmap(grad)) correctly, which 2.13 did not: "
-        "the docstring of nets.batch_norm and the workbook's warning must change"
+        f"torch {torch.__version__} differentiates its batch norm under grad(vmap(grad)) "
+        "correctly, which 2.13 did not: the docstring of layers.batch_norm must change"
     )
 
 
@@ -373,7 +373,8 @@ def test_two_nets_of_one_module_do_not_share_parameters():
 def test_a_module_with_state_in_buffers_is_refused_naming_it():
     with pytest.raises(
         ValueError,
-        match=r"BatchNorm1d keeps state in the buffers \['running_mean', 'running_var', 'num_batches_tracked'\]",
+        match=r"BatchNorm1d keeps state in the buffers \['running_mean', 'running_var', "
+        r"'num_batches_tracked'\]: use batch statistics, .*track_running_stats=False",
     ):
         from_module(lambda: nn.BatchNorm1d(4))
     assert from_module(lambda: nn.BatchNorm1d(4, track_running_stats=False)).init(
@@ -434,11 +435,26 @@ def test_the_contexts_weight_has_variance_1_over_its_size():
 
 
 def test_what_a_context_cannot_move_is_refused():
-    with pytest.raises(ValueError, match="size is 0: a context holds 1 number or more"):
+    with pytest.raises(ValueError, match="size is 0: it must be 1 or more"):
         with_context(mlp(2, 4, 3), 0, shift="layer0.bias")
     for shift in ("layer7.bias", "layer0.weight"):
         with pytest.raises(
             ValueError,
-            match=f"\"{shift}\" is nothing that a context can move in this net; these are: .'layer0.bias', 'layer1.bias'.",
+            match=f'"{shift}" is nothing that a context can move in this net; these are: '
+            ".'layer0.bias', 'layer1.bias'.",
         ):
             with_context(mlp(2, 4, 3), 5, shift=shift).init(seeded(0))
+
+
+@pytest.mark.parametrize(
+    "net, shape", [(strided_convnet(5), (2, 3, 28, 28)), (pooled_convnet(5), (2, 1, 84, 84))]
+)
+def test_images_of_another_number_of_channels_are_refused_naming_both(net, shape):
+    with pytest.raises(ValueError, match=r"takes images \(examples, [13], height, width\), got .*"):
+        net.forward(net.init(seeded(0)), torch.zeros(shape))
+
+
+@pytest.mark.parametrize("net, shape", [(mlp(2, 3), (4, 2)), (strided_convnet(5), (4, 1, 28, 28))])
+def test_inputs_of_another_type_are_refused_with_the_remedy(net, shape):
+    with pytest.raises(ValueError, match=r"the inputs are torch.float16 and .* e.g. x.float\(\)"):
+        net.forward(net.init(seeded(0)), torch.zeros(shape, dtype=torch.float16))

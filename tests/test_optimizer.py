@@ -103,3 +103,30 @@ def test_annealed_is_torchs_schedule(make, theirs, schedule, end):
 def test_after_its_iterations_a_schedule_stays_at_its_end(schedule):
     at = schedule(20, 0.25)(torch.tensor([0.0, 10.0, 20.0, 21.0, 500.0]))
     assert (at - torch.tensor([1, 0.625, 0.25, 0.25, 0.25])).abs().max() < 1e-12
+
+
+@pytest.mark.parametrize("beta", [float("inf"), 1j, "0.1", None, True, torch.tensor(float("nan"))])
+@pytest.mark.parametrize("make", [adam, sgd])
+def test_what_is_no_meta_step_size_is_refused(make, beta):
+    with pytest.raises(ValueError, match="^beta is .*: the meta step size must be above 0 and fin"):
+        make(beta)
+
+
+@pytest.mark.parametrize(
+    "settings",
+    [{"decay": (0.9, 1.0)}, {"decay": (-0.1, 0.9)}, {"eps": -1.0}, {"eps": float("nan")}],
+    ids=str,
+)
+def test_averages_that_never_forget_are_refused(settings):
+    with pytest.raises(ValueError, match="^decay is .* and eps is .*"):
+        adam(0.1, **settings)
+
+
+@pytest.mark.parametrize("schedule", [cosine, linear])
+def test_what_is_no_schedule_is_refused(schedule):
+    for iterations in (0, float("nan"), 2.5):
+        with pytest.raises(ValueError, match=f"iterations is {iterations}: it must be"):
+            schedule(iterations)
+    for end in (-0.1, 1.5, float("nan")):
+        with pytest.raises(ValueError, match=f"end is {end}: a schedule falls from 1"):
+            schedule(20, end)

@@ -13,7 +13,7 @@ from mamlkit.losses import mse
 from mamlkit.machine import seeded
 from mamlkit.nets import he, mlp
 from mamlkit.optimizer import adam, sgd
-from mamlkit.runners import captured, in_python, or_in_python
+from mamlkit.runners import captured, in_python, or_else
 from mamlkit.task import Family
 from mamlkit.train import train
 from mamlkit.trees import tree_flatten, tree_map
@@ -163,7 +163,7 @@ def test_a_runner_that_fails_at_its_first_call_is_given_up_with_a_warning():
     def fails(*_):
         raise RuntimeError("no compiler here\nand more lines")
 
-    run = or_in_python(fails, advance)
+    run = or_else(lambda: fails, in_python(advance))
     with pytest.warns(
         UserWarning, match=r"compiling failed \(RuntimeError: no compiler here\)"
     ) as said:
@@ -175,6 +175,27 @@ def test_a_runner_that_fails_at_its_first_call_is_given_up_with_a_warning():
     )
 
 
+def test_a_runner_that_cannot_be_made_is_given_up_with_a_warning():
+    """As where the compile cache cannot be written: torch.compile fails before any call."""
+
+    def make():
+        raise PermissionError("the cache is read-only")
+
+    run = or_else(make, in_python(advance))
+    with pytest.warns(UserWarning, match=r"PermissionError: the cache is read-only\): .* uncompiled"):
+        first = run(*block(), 4)
+    assert alike(first, in_python(advance)(*block(), 4)) and alike(run(*block(), 4), first)
+
+
+@pytest.mark.filterwarnings("error")
+def test_what_fails_uncompiled_as_well_is_no_failure_of_compiling():
+    def broken(*_):
+        raise ValueError("a label lies outside")
+
+    with pytest.raises(ValueError, match="a label lies outside"):
+        or_else(lambda: broken, broken)(*block(), 4)
+
+
 def test_a_runner_without_memory_is_not_given_up():
     """With fewer tasks it may fit: `fitting` decides."""
 
@@ -182,7 +203,7 @@ def test_a_runner_without_memory_is_not_given_up():
         raise torch.OutOfMemoryError("CUDA out of memory")
 
     with pytest.raises(torch.OutOfMemoryError):
-        or_in_python(fails, advance)(*block(), 4)
+        or_else(lambda: fails, in_python(advance))(*block(), 4)
 
 
 def trained(name, device, compiled, **settings):

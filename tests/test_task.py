@@ -61,7 +61,7 @@ def test_the_generator_alone_decides_what_is_sampled():
 
 @pytest.mark.parametrize("tasks", [0, -2])
 def test_sampling_no_task_is_refused(tasks):
-    with pytest.raises(ValueError, match=f"tasks is {tasks}: at least 1 task"):
+    with pytest.raises(ValueError, match=f"tasks is {tasks}: it must be 1 or more"):
         sample(FAMILY, seeded(0), tasks)
 
 

@@ -2,6 +2,7 @@
 
 import re
 import shutil
+from functools import partial
 
 import pytest
 import torch
@@ -16,6 +17,8 @@ from mamlkit.task import Data, Family, Task, sample
 from mamlkit.train import Step, train
 from mamlkit.variants.fomaml import fomaml
 from mamlkit.variants.maml import maml
+from mamlkit.variants.mamlpp import mamlpp
+from mamlkit.variants.meta_sgd import meta_sgd
 from tests.oracles import (
     TASKS,
     after_adaptation,
@@ -510,22 +513,132 @@ def test_a_learner_whose_gradient_has_its_names_in_another_order_trains_the_same
     assert all(torch.equal(ends[0][name], ends[1][name]) for name in ends[0])
 
 
-def test_a_run_that_ended_inside_a_block_cannot_be_made_longer():
-    net = mlp(1, 4, 3, 1)
-    learner, g = maml(mse(net.forward), alpha=0.05, steps=1), seeded(5)
-    meta, size = net.init(g), dict(generator=g, tasks=3, block=4)
-    *_, last = train(learner, meta, sinusoid(shots=6, queries=7), adam(0.01), iterations=6, **size)
-    with pytest.raises(
-        ValueError, match="ended at iteration 6, inside a block of 4, cannot be made longer"
+@pytest.mark.parametrize("stops", [(6, 12), (1, 2, 7, 12), (3, 9, 11, 12)], ids=str)
+@pytest.mark.parametrize("compiled", [False, pytest.param(True, marks=pytest.mark.compiled)])
+def test_a_run_that_ended_inside_a_block_is_made_longer_bit_for_bit(stops, compiled):
+    if compiled and stops != (6, 12):
+        pytest.skip("compiling takes long")
+    unbroken, step = run(iterations=12, compiled=compiled)[-1], None
+    for stop in stops:
+        step = run(iterations=stop, resume=step, seed=1 if step is None else 9, compiled=compiled)[
+            -1
+        ]
+        assert step.iteration == stop == len(step.losses)
+    assert alike(step, unbroken)
+
+
+def test_a_run_that_breaks_in_a_block_that_was_begun_before_names_its_iteration():
+    learner, meta = breaking(float("nan"))
+    size = {"learner": learner, "optimizer": sgd(1.0), "block": 8}
+    step = run(meta=meta, iterations=3, **size)[-1]
+    with pytest.raises(FloatingPointError, match=r"poor is not finite at iteration 4\b"):
+        run(meta=meta, iterations=30, resume=step, **size)
+
+
+@pytest.mark.parametrize("size", [16, 5056 + 8])
+def test_a_run_begun_on_another_device_goes_on_with_other_tasks_and_says_so(size):
+    """A generator's state on a GPU has 16 bytes, on a CPU 5,056."""
+    step = run(iterations=4)[-1]._replace(generator=torch.arange(size).to(torch.uint8))
+    with pytest.warns(
+        UserWarning, match="began on another kind of device than cpu: .* other tasks"
     ):
+        first = run(iterations=8, resume=step)[-1]
+    with pytest.warns(UserWarning):
+        assert alike(run(iterations=8, resume=step)[-1], first), "the same ones each time"
+    assert first.iteration == 8 and gap(first.meta, run(iterations=8)[-1].meta) > 1e-6
+
+
+# What comes in
+
+
+def test_parameters_that_require_grad_give_the_same_numbers_and_no_graph():
+    theta = {k: p.requires_grad_() for k, p in start().items()}
+    alpha = torch.tensor(0.05, requires_grad=True)
+    learner = maml(mse(NET.forward), alpha=alpha, steps=2)
+    steps = run(meta=theta, learner=learner)
+    assert all(alike(a, b) for a, b in zip(steps, run(), strict=True))
+    for step in steps:
+        tensors = [*step.meta.values(), *step.optimizer.values(), step.losses]
+        assert not any(t.requires_grad or t.grad_fn is not None for t in tensors)
+
+
+@pytest.mark.parametrize(
+    "learner",
+    [meta_sgd, mamlpp, partial(mamlpp, per_step=lambda name: name.startswith("layer0"))],
+    ids=["meta_sgd", "mamlpp", "mamlpp, values for each step"],
+)
+def test_a_learners_own_meta_parameters_are_made_where_they_are_missing(learner):
+    learner = learner(mse(NET.forward), alpha=0.05, steps=2)
+    given, made = (run(learner=learner, meta=meta)[-1] for meta in (learner.init(start()), start()))
+    assert alike(given, made)
+    moved = [k for k in made.meta if k.startswith("alpha/") and (made.meta[k] != 0.05).any()]
+    assert moved
+
+
+def test_meta_parameters_of_another_learner_are_refused():
+    learner = meta_sgd(mse(NET.forward), alpha=0.05, steps=2)
+    meta = meta_sgd(mse(NET.forward), alpha={"layer0.bias": 0.05}, steps=2).init(start())
+    with pytest.raises(ValueError, match=r"are not this learner's: give it learner.init\(params\)"):
+        run(learner=learner, meta=meta)
+
+
+@pytest.mark.parametrize(
+    "settings, words",
+    [
+        ({"iterations": float("nan")}, "iterations is nan: it must be a whole number, 1 or more"),
+        ({"tasks": 2.5}, "tasks is 2.5: it must be a whole number"),
+        ({"block": True}, "block is True: it must be a whole number"),
+        ({"chunk": "all"}, 'chunk is "all": it must be a whole number'),
+        ({"compiled": "yes"}, 'compiled is "yes": it must be True, False or None'),
+        ({"learner": maml}, "learner is the function maml, which has no function init"),
+        ({"family": sinusoid}, "family is the function sinusoid, which has no function noise"),
+        ({"optimizer": adam}, "optimizer is the function adam, which has no function init"),
+        ({"meta": {"w": torch.tensor(float("nan"))}}, '"w" holds a value that is not finite'),
+        ({"resume": {}}, "resume is a dict: it must be a Step"),
+    ],
+    ids=str,
+)
+def test_what_cannot_be_a_run_is_refused_in_one_sentence(settings, words):
+    with pytest.raises(ValueError, match=words):
+        run(**settings)
+    with pytest.raises(ValueError, match="generator is 0: it must be a torch.Generator"):
         next(
             train(
-                learner,
-                meta,
-                sinusoid(shots=6, queries=7),
-                adam(0.01),
-                iterations=12,
-                resume=last,
-                **size,
+                *(maml(mse(NET.forward), alpha=0.1, steps=1), start(), FAMILY, adam(0.1)),
+                generator=0,
+                tasks=3,
+                iterations=1,
             )
         )
+
+
+def test_a_step_of_another_net_or_optimizer_is_refused_naming_both():
+    other = mlp(1, 4, 7, 1)
+    step = run(learner=maml(mse(other.forward), alpha=0.05, steps=2), meta=other.init(seeded(0)))[0]
+    with pytest.raises(ValueError, match=r"of another model: .*\(7, 4\).*this run has .*\(8, 4\)"):
+        run(resume=step)
+    with pytest.raises(ValueError, match="holds the state of another optimizer: .* has nothing"):
+        run(resume=run(iterations=4)[-1], optimizer=sgd(0.1))
+
+
+def test_noise_of_another_number_of_tasks_is_refused():
+    family = Family(lambda generator, n: FAMILY.noise(generator, 3), FAMILY.make)
+    with pytest.raises(ValueError, match=r"noise of 12 tasks has shape \(3,.*leading tasks axis"):
+        run(family=family)
+
+
+@pytest.mark.parametrize(
+    "task, words",
+    [
+        (lambda x: (Data(x, x), Data(x, x)), "a family makes a tuple: it must make a Task"),
+        (lambda x: Task(Data(x, x), (x, x)), r"a loss reads Data, got a tuple: .* Data\(x, y\)"),
+        (lambda x: Task((x, x), Data(x, x)), "a loss reads Data, got a tensor"),
+        (lambda x: Task(Data(x.float(), x), Data(x.float(), x)), "inputs are torch.float32 and"),
+        (lambda x: Task(Data(x, x.float()), Data(x, x)), "support y is torch.float32 and query y"),
+    ],
+)
+def test_a_task_that_the_model_cannot_take_is_refused_in_one_sentence(task, words):
+    family = Family(lambda generator, n: torch.rand(n, 6, 1, generator=generator), task)
+    with pytest.raises(ValueError, match=words) as refusal:
+        run(family=family, compiled=False)
+    assert "\n" not in str(refusal.value)

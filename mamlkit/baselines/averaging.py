@@ -7,7 +7,10 @@ import torch
 from torch import Generator, Tensor
 from torch.func import grad_and_value, vmap
 
+from mamlkit.boundary import made_of, not_negative, random_numbers, whole
+from mamlkit.losses import Loss
 from mamlkit.optimizer import Optimizer
+from mamlkit.runners import or_else
 from mamlkit.task import Family
 from mamlkit.trees import Params, ravel
 
@@ -28,18 +31,21 @@ def none(vector: Tensor, mean: Tensor) -> Tensor:
 
 
 def l2(weight: float) -> Penalty:
-    """Weight decay: weight * |theta|^2."""
+    """Weight decay: weight * |theta|^2. weight: 0 or more."""
+    not_negative("weight", weight, "a penalty's weight")
     return lambda vector, mean: weight * (vector * vector).sum()
 
 
 def to_mean(weight: float) -> Penalty:
-    """Decay towards the mean of the regressors trained so far: weight * |theta - mean|^2."""
+    """Decay towards the mean of the regressors trained so far: weight * |theta - mean|^2. weight: 0 or
+    more."""
+    not_negative("weight", weight, "a penalty's weight")
     return lambda vector, mean: weight * ((vector - mean) ** 2).sum()
 
 
 def average(
     inits: Callable[[Generator], Params],
-    loss,
+    loss: Loss,
     family: Family,
     same_task: Callable[[Any, Any], Any],
     optimizer: Optimizer,
@@ -60,10 +66,15 @@ def average(
     size are trained side by side, and "the mean thus far" is the mean of the groups before. Source:
     appendix C.1.
     """
-    if min(models, at_once, iterations) < 1 or models % at_once:
+    for name, value in {"models": models, "at_once": at_once, "iterations": iterations}.items():
+        whole(name, value)
+    if models % at_once:
         raise ValueError(
-            f"models is {models}, at_once {at_once}, iterations {iterations}: all must be 1 or more, and models a multiple of at_once"
+            f"models is {models} and at_once {at_once}: models must be a multiple of at_once"
         )
+    made_of("optimizer", optimizer, ("init", "update"), "adam(0.001) is one")
+    made_of("family", family, ("noise", "make"), "sinusoid() is one")
+    random_numbers(generator)
     _, unravel = ravel(inits(generator))
 
     def update(vector, state, noise, mean):
@@ -74,16 +85,17 @@ def average(
         gradient, (_, error) = grad_and_value(objective, has_aux=True)(vector)
         return *optimizer.update(gradient, state, vector), error
 
-    step = vmap(update, (0, 0, 0, None))
-    step = torch.compile(step, fullgraph=True, dynamic=False) if compiled else step
-    mean, losses = ravel(inits(generator))[0] * 0, torch.empty(0)
+    step = step_ = vmap(update, (0, 0, 0, None))
+    if compiled:
+        step = or_else(lambda: torch.compile(step_, fullgraph=True, dynamic=False), step_)
+    mean, losses = torch.zeros_like(ravel(inits(generator))[0]), torch.empty(0)
     for group in range(models // at_once):
-        vectors = torch.stack([ravel(inits(generator))[0] for _ in range(at_once)])
+        vectors = torch.stack([ravel(inits(generator))[0].detach() for _ in range(at_once)])
         state, assigned = vmap(optimizer.init)(vectors), family.noise(generator, at_once)
         for _ in range(iterations):
-            vectors, state, error = step(
-                vectors, state, same_task(assigned, family.noise(generator, at_once)), mean
-            )
+            fresh = same_task(assigned, family.noise(generator, at_once))
+            with torch.no_grad():
+                vectors, state, error = step(vectors, state, fresh, mean)
         mean = mean + (vectors.mean(0) - mean) / (group + 1)
         losses = torch.cat([losses, error.cpu()])
         yield Average(unravel(mean), losses)

@@ -1,22 +1,32 @@
 """Fine-tuning with Adam, a stronger opponent than the paper's: section 5.1's pretrained net, Table
 1's classifier."""
 
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
+from typing import Any
 
+from mamlkit.boundary import inner_loop, positive, whole
 from mamlkit.inner import adapt_with, repeated
+from mamlkit.losses import Loss
 from mamlkit.optimizer import adam
 from mamlkit.trees import Params, partition
 
 HEAD = ("layer4.weight", "layer4.bias")  # the last layer of every net of Table 1
 
 
-def fine_tune(loss, *, alpha: float, steps: int, names: Iterable[str] | None = None):
+def fine_tune(
+    loss: Loss, *, alpha: float, steps: int, names: Iterable[str] | None = None
+) -> Callable[[Params, Any], list[Params]]:
     """An `adapt` function that takes `steps` Adam steps of size `alpha` on the support: (theta,
     support) -> path.
 
     names: the parameters that are tuned (None: all); `HEAD` tunes the last layer only. alpha and
-    steps decide what this baseline is worth: choose them on validation tasks.
+    steps decide what this baseline is worth: choose them on validation tasks. Raises ValueError for
+    names that are none, also where the path is taken.
     """
+    inner_loop(loss, positive("alpha", alpha, "Adam's step size"), steps)
+    names = None if names is None else [names] if isinstance(names, str) else list(names)
+    if names is not None and not (names and all(isinstance(name, str) for name in names)):
+        raise ValueError(f"names is {names}: it must name the parameters that are tuned")
 
     def path(theta, support):
         tuned, fixed = partition(theta, theta if names is None else names)
@@ -32,6 +42,5 @@ def fresh_head(params: Params, ways: int) -> Params:
 
     At 0 all classes are equally likely and no order of the labels is favoured. ways: 2 or more.
     """
-    if ways < 2:
-        raise ValueError(f"ways is {ways}: 2 or more classes are needed")
+    whole("ways", ways, 2)
     return params | {name: params[name].new_zeros(ways, *params[name].shape[1:]) for name in HEAD}

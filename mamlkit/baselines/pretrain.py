@@ -5,12 +5,14 @@ import torch
 from torch import Tensor
 from torch.func import grad
 
-from mamlkit.inner import adapt, repeated
+from mamlkit.boundary import inner_loop, whole
+from mamlkit.inner import Alpha, adapt, repeated
 from mamlkit.learner import Learner
+from mamlkit.losses import Loss
 from mamlkit.task import Data, Family, Task
 
 
-def pretrain(loss, *, alpha, steps) -> Learner:
+def pretrain(loss: Loss, *, alpha: Alpha, steps: int) -> Learner:
     """Joint training as a learner: the gradient of the plain loss on each task's support, no
     adaptation inside.
 
@@ -18,6 +20,7 @@ def pretrain(loss, *, alpha, steps) -> Learner:
     "pretraining on all of the tasks"; the authors' code trains it on the K = 10 support points
     only.
     """
+    inner_loop(loss, alpha, steps)
 
     def gradient(theta, task):
         value = loss(theta, task.support)
@@ -44,8 +47,7 @@ def all_classes(images: Tensor, *, examples: int) -> Family:
             f"the images are {images.dtype} of shape {tuple(images.shape)}: "
             "torch.uint8 (classes, drawings, channels, height, width) is needed"
         )
-    if examples < 1:
-        raise ValueError(f"examples is {examples}: a batch needs 1 or more")
+    whole("examples", examples)
     classes, drawings = images.shape[:2]
 
     def noise(generator, tasks):

@@ -6,6 +6,7 @@ from typing import NamedTuple
 import torch
 from torch import Generator, Tensor
 
+from mamlkit.boundary import whole
 from mamlkit.task import Data, Family, Task
 
 AMPLITUDE = (0.1, 5.0)
@@ -42,8 +43,14 @@ def sinusoid(
     `support_range`. noise: standard deviation added to the support's y. Tasks of the same seed have
     the same wave whatever the other settings are, so that methods and shots are compared on the
     same waves. Raises ValueError for values outside these ranges.
+
+    >>> from mamlkit.machine import seeded
+    >>> from mamlkit.task import sample
+    >>> task = sample(sinusoid(shots=5, queries=100), seeded(0), tasks=3)
+    >>> task.support.x.shape, task.query.y.shape
+    (torch.Size([3, 5, 1]), torch.Size([3, 100, 1]))
     """
-    if not all(isinstance(n, int) and n >= 1 for n in (shots, queries)):
+    if not all(isinstance(n, int) and n is not True and n >= 1 for n in (shots, queries)):
         raise ValueError(
             f"shots is {shots} and queries is {queries}: both must be whole numbers of 1 or more"
         )
@@ -118,8 +125,7 @@ def walked(family: Family, length: int = 5) -> Family:
     Inputs (examples, length, 1): to know x the net must sum over time (not in the paper: claim
     C007). length: 1 or more.
     """
-    if length < 1:
-        raise ValueError(f"length is {length}: a sequence needs 1 or more increments")
+    whole("length", length)
 
     def noise(generator, tasks):
         wave = family.noise(generator, tasks)

@@ -38,6 +38,5 @@ def finite_difference_gap(learner: Learner, meta: Params, task: Task, direction:
     gradient = learner.meta_grad(meta, task)[0]
     along = dot({k: gradient[k] for k in direction}, direction)
     norm = dot(gradient, gradient).sqrt()
-    return min(
-        abs((loss(e) - loss(-e)) / (2 * e) - along).item() / norm.item() for e in (1e-4, 1e-5, 1e-6)
-    )
+    gaps = [abs((loss(e) - loss(-e)) / (2 * e) - along) / norm for e in (1e-4, 1e-5, 1e-6)]
+    return torch.stack(gaps).nan_to_num(nan=torch.inf).min().item()  # NaN is no small gap

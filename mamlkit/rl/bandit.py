@@ -9,6 +9,7 @@ import torch
 from torch import Tensor
 from torch.func import grad, jacrev, vmap
 
+from mamlkit.boundary import whole
 from mamlkit.inner import inner_step
 from mamlkit.learner import unrolled
 from mamlkit.rl.objectives import Experience, reinforce, surrogate
@@ -73,8 +74,7 @@ def meta_gradient(
     inner: `by_log` or `by_ratio`. Raises ValueError for fewer than 1 sample. Source: oracles O9 and
     O11; Al-Shedivat et al. 2018 add the missing term, Foerster et al. 2018 mend the Hessian.
     """
-    if samples < 1:
-        raise ValueError(f"samples is {samples}: a history has 1 pull or more")
+    whole("samples", samples)
     theta, number = {"logits": theta}, len(reward)
     counts = torch.tensor(
         [c for c in product(range(samples + 1), repeat=number) if sum(c) == samples],

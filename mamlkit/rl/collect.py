@@ -6,6 +6,7 @@ from collections.abc import Callable
 from torch import Generator, Tensor
 from torch.func import vmap
 
+from mamlkit.boundary import inner_steps
 from mamlkit.inner import adapt, repeated
 from mamlkit.learner import Learner, unrolled
 from mamlkit.rl.baseline import experience
@@ -37,8 +38,7 @@ def collect(
     (tasks, lanes, time, ...) after 0, 1, ... `steps` steps. Source: Algorithm 3, lines 4 to 8;
     section 3.2, "requires new samples from the current policy".
     """
-    if steps < 0:
-        raise ValueError(f"steps is {steps}: the number of inner steps must be 0 or more")
+    inner_steps(steps)
     played, batches = [], []
     for k in range(steps + 1):
         params = vmap(lambda goal, support: learner(k).adapt(theta, support)[-1])(

@@ -1,5 +1,6 @@
 """A policy that is told its task by a vector, which alone adapts: appendix C.2, Table 4."""
 
+from mamlkit.boundary import whole
 from mamlkit.nets import normal
 from mamlkit.rl.policy import Policy
 
@@ -13,8 +14,7 @@ def in_context(policy: Policy, size: int) -> Policy:
     size: 5 in the authors' code; 1 or more. "context.weight" (units, size) starts normal, its
     variance 1 / size. Raises ValueError for a size below 1.
     """
-    if size < 1:
-        raise ValueError(f"size is {size}: a context holds 1 number or more")
+    whole("size", size)
 
     def init(generator):
         params = policy.init(generator)

@@ -5,6 +5,7 @@ import numpy as np
 import torch
 from torch import Generator, Tensor
 
+from mamlkit.boundary import whole
 from mamlkit.rl import bodies
 from mamlkit.rl.env import State
 
@@ -73,10 +74,8 @@ class Locomotion:
             )
         if variant not in ("paper", "gym"):
             raise ValueError(f'variant is "{variant}": it must be "paper" or "gym"')
-        if threads < 1:
-            raise ValueError(f"threads is {threads}: simulating takes 1 or more")
-        if horizon < 1:
-            raise ValueError(f"horizon is {horizon}: an episode takes 1 step or more")
+        whole("threads", threads)
+        whole("horizon", horizon)
         self.name, self.task, self.even, self.horizon = robot, task, even, horizon
         self.bonus = BONUS if (robot, task, variant) == ("ant", "velocity", "paper") else 0.0
         self.robot = ROBOTS[robot, variant](threads)

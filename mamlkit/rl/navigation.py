@@ -3,6 +3,7 @@
 import torch
 from torch import Generator, Tensor
 
+from mamlkit.boundary import whole
 from mamlkit.rl.env import State
 
 SPEED = 0.1  # the most a coordinate changes in one step
@@ -29,8 +30,7 @@ class Navigation:
             raise ValueError(f'reward is "{reward}": it must be "distance" or "squared"')
         if done not in ("box", "radius"):
             raise ValueError(f'done is "{done}": it must be "box" or "radius"')
-        if horizon < 1:
-            raise ValueError(f"horizon is {horizon}: an episode takes 1 step or more")
+        whole("horizon", horizon)
         self.reward, self.done, self.horizon = reward, done, horizon
 
     def sample_goals(self, generator: Generator, tasks: int) -> Tensor:

@@ -8,6 +8,7 @@ import torch
 from torch import Generator, Tensor
 from torch.nn import functional as F
 
+from mamlkit.boundary import whole
 from mamlkit.learner import unrolled
 from mamlkit.nets import he, xavier
 from mamlkit.rl.baseline import advantages, linear_baseline, standardised
@@ -54,8 +55,7 @@ def rl2(
     than 1 episode or unit. Source: Duan et al. 2016, "RL^2".
     """
     for name, value in {"episodes": episodes, "units": units}.items():
-        if value < 1:
-            raise ValueError(f"{name} is {value}: it must be 1 or more")
+        whole(name, value)
     inputs, head = env.observations + env.actions + 2, gaussian(units, env.actions, hidden=())
 
     def init(generator):

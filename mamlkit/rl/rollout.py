@@ -7,6 +7,7 @@ import torch
 from torch import Generator, Tensor
 from torch.func import vmap
 
+from mamlkit.boundary import whole
 from mamlkit.rl.env import Env
 from mamlkit.rl.policy import Policy
 from mamlkit.trees import Params, tree_flatten, tree_map
@@ -48,8 +49,7 @@ def rollout(
     would look good. Raises ValueError for fewer than 1 lane.
     Source: Algorithm 3, lines 5 and 8.
     """
-    if lanes < 1:
-        raise ValueError(f"lanes is {lanes}: at least 1 must be sampled")
+    whole("lanes", lanes)
     tasks, batch = len(goals), len(goals) * lanes
     goals = goals.repeat_interleave(lanes, 0)
     state = env.reset(goals, generator)

@@ -6,7 +6,10 @@ from collections.abc import Callable, Iterator
 import torch
 from torch import Generator, Tensor
 
+from mamlkit.boundary import inner_steps, made_of, parameters, random_numbers, said, whole
+from mamlkit.evaluate import better
 from mamlkit.learner import Learner
+from mamlkit.machine import restored
 from mamlkit.rl.collect import collect
 from mamlkit.rl.env import Env
 from mamlkit.rl.policy import Policy
@@ -49,15 +52,21 @@ def train_policy(
     `mean_return`); "broken", how many episodes met a number that was not finite (the first time a
     warning says so too); and TRPO's before, after, kl, tries and accepted. `Step.best` is where the
     mean return of WINDOW iterations was highest, `Step.scores` those means (appendix A.2: "the
-    model with the best average return during training was used").
+    model with the best average return during training was used"); a mean of NaN is never the best.
     Raises ValueError for settings out of range, FloatingPointError if a meta-gradient is not
     finite. Source: section 5.3, Algorithm 3.
     """
     for name, value in {"tasks": tasks, "rollouts": rollouts, "iterations": iterations}.items():
-        if value < 1:
-            raise ValueError(f"{name} is {value}: it must be 1 or more")
+        whole(name, value)
+    inner_steps(steps)
+    made_of("env", env, ("sample_goals", "reset", "step"), "Navigation() is one")
+    made_of("policy", policy, ("init", "forward", "draw"), "gaussian(2, 2) is one")
+    made_of("learner", learner, ("__call__",), "lambda k: maml(loss, alpha=0.1, steps=k) is one")
+    random_numbers(generator)
+    theta = parameters(theta)
     done, history, best, scores = 0, _history(steps), {}, torch.empty(0, 2)
     if resume is not None:
+        _same_run(resume, theta, history)
         done, theta, history, best, scores = (
             resume.iteration,
             resume.meta,
@@ -65,7 +74,7 @@ def train_policy(
             resume.best,
             resume.scores,
         )
-        generator.set_state(resume.generator)
+        restored(generator, resume.generator)
     while done < iterations:
         goals = env.sample_goals(generator, tasks)
         batch, played = collect(
@@ -95,8 +104,8 @@ def train_policy(
         news = {"returns": returns, "broken": torch.tensor(broken), **outcome._asdict()}
         history = {k: torch.cat([h, news[k].to(h)[None]]) for k, h in history.items()}
         if done % WINDOW == 0:
-            score = history["returns"][-WINDOW:, -1].mean().nan_to_num(nan=-torch.inf)
-            best = theta if not len(scores) or score > scores[:, 1].max() else best
+            score = history["returns"][-WINDOW:, -1].mean()
+            best = theta if better(score, scores[:, 1]) else best
             scores = torch.cat([scores, torch.tensor([[done, score]])])
         yield Step(
             done, theta, history, generator.get_state(), -history["returns"][:, -1], best, scores
@@ -134,6 +143,24 @@ def returns_after(
         generator=generator,
     )
     return torch.stack([mean_return(t, env.horizon, counted) for t in played], 1).cpu()
+
+
+def _same_run(resume, theta, history):
+    """Raises ValueError unless a Step belongs to a run with these parameters and steps."""
+    if not isinstance(resume, Step):
+        raise ValueError(f"resume is {said(resume)}: it must be a Step")
+    shapes = lambda params: {name: tuple(p.shape) for name, p in params.items()}
+    if shapes(resume.meta) != shapes(theta):
+        raise ValueError(
+            f"the Step to resume from holds the parameters of another policy: "
+            f"{shapes(resume.meta)}, and this run has {shapes(theta)}"
+        )
+    kept = {name: tuple(h.shape[1:]) for name, h in resume.optimizer.items()}
+    if kept != {name: tuple(h.shape[1:]) for name, h in history.items()}:
+        raise ValueError(
+            f"the Step to resume from is of a run with another number of steps or another kind of "
+            f"update: its history holds {kept}"
+        )
 
 
 def _history(steps):

@@ -8,6 +8,7 @@ import torch
 from torch import Tensor
 from torch.func import grad, vjp, vmap
 
+from mamlkit.boundary import not_negative, positive, whole
 from mamlkit.learner import Learner
 from mamlkit.rl.objectives import divergence, surrogate
 from mamlkit.rl.policy import Policy
@@ -55,14 +56,12 @@ def trpo_step(
     a GPU. Defaults: the authors'. Raises ValueError for settings out of range, FloatingPointError
     if the gradient is not finite. Source: section 5.3, Schulman et al. 2015; cbfinn/maml_rl.
     """
-    for name, value in {
-        "radius": radius,
-        "cg_iterations": cg_iterations,
-        "tries": tries,
-        "every": every,
-    }.items():
-        if not value > 0:
-            raise ValueError(f"{name} is {value}: it must be above 0")
+    for name, value in {"cg_iterations": cg_iterations, "tries": tries, "every": every}.items():
+        whole(name, value)
+    if chunk is not None:
+        whole("chunk", chunk)
+    positive("radius", radius, "it")
+    not_negative("damping", damping, "it")
     if not 0 < backtrack < 1:
         raise ValueError(f"backtrack is {backtrack}: it must be between 0 and 1")
     vector, unravel = ravel(theta)
@@ -95,7 +94,8 @@ def trpo_step(
     if not torch.isfinite(gradient).all():
         names = [name for name, g in unravel(gradient).items() if not torch.isfinite(g).all()]
         raise FloatingPointError(
-            f"the surrogate's gradient of {', '.join(names)} is not finite: the parameters were left as they were"
+            f"the surrogate's gradient of {', '.join(names)} is not finite: the parameters were "
+            "left as they were"
         )
 
     direction = conjugate_gradient(

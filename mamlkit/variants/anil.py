@@ -1,10 +1,12 @@
 """ANIL: Raghu, Raghu, Bengio & Vinyals 2020, "Rapid Learning or Feature Reuse?"."""
 
-from mamlkit.inner import adapt, repeated
+from mamlkit.boundary import inner_loop
+from mamlkit.inner import Alpha, adapt, repeated
 from mamlkit.learner import Learner, unrolled
+from mamlkit.losses import Loss
 
 
-def anil(loss, *, alpha, steps) -> Learner:
+def anil(loss: Loss, *, alpha: Alpha, steps: int) -> Learner:
     """MAML with almost no inner loop: only the head adapts; the body below it is meta-learned and
     stays as it is.
 
@@ -13,6 +15,7 @@ def anil(loss, *, alpha, steps) -> Learner:
     and "layer4.bias" of our convolutional nets (a policy's "log_std" is no layer, and neither is a
     "norm"). A dict that names what adapts chooses another head. Source: section 4 there.
     """
+    inner_loop(loss, alpha, steps)
 
     def inner(theta, support):
         alphas = alpha if isinstance(alpha, dict) else dict.fromkeys(_last_layer(theta), alpha)

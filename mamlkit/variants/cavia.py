@@ -2,12 +2,15 @@
 Meta-Learning"."""
 
 import torch
+from torch import Tensor
 
+from mamlkit.boundary import inner_loop
 from mamlkit.inner import adapt, repeated
 from mamlkit.learner import Learner, unrolled
+from mamlkit.losses import Loss
 
 
-def cavia(loss, *, alpha, steps) -> Learner:
+def cavia(loss: Loss, *, alpha: float | Tensor, steps: int) -> Learner:
     """Only a context vector adapts, from 0 on every task; all else is shared by the tasks, and
     meta-learned.
 
@@ -18,13 +21,16 @@ def cavia(loss, *, alpha, steps) -> Learner:
     """
     if isinstance(alpha, dict):
         raise ValueError(
-            f"alpha names {list(alpha)}: in CAVIA only the context adapts, so its alpha is one number or tensor"
+            f"alpha names {list(alpha)}: in CAVIA only the context adapts, so its alpha is one "
+            "number or tensor"
         )
+    inner_loop(loss, alpha, steps)
 
     def inner(theta, support):
         if "context" not in theta:
             raise ValueError(
-                "CAVIA adapts the parameter called context and this model has none; nets.with_context gives it one"
+                "CAVIA adapts the parameter called context and this model has none; "
+                "nets.with_context gives it one"
             )
         start = theta | {"context": torch.zeros_like(theta["context"])}
         return adapt(start, repeated(loss, support, steps), [{"context": alpha}] * steps)

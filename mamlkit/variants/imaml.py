@@ -1,17 +1,19 @@
 """iMAML: Rajeswaran, Finn, Kakade & Levine 2019, "Meta-Learning with Implicit Gradients"."""
 
-from math import inf
-
 from torch import zeros_like
 from torch.func import grad, grad_and_value, vjp
 
-from mamlkit.inner import inner_step, repeated, step_sizes
+from mamlkit.boundary import finite, inner_loop, said, whole
+from mamlkit.inner import Alpha, inner_step, repeated, step_sizes
 from mamlkit.learner import Learner
+from mamlkit.losses import Loss
 from mamlkit.solve import conjugate_gradient
 from mamlkit.trees import partition
 
 
-def imaml(loss, *, alpha, steps, strength=2.0, cg_steps=5) -> Learner:
+def imaml(
+    loss: Loss, *, alpha: Alpha, steps: int, strength: float = 2.0, cg_steps: int = 5
+) -> Learner:
     """The inner problem has a solution, phi = argmin L(phi) + strength/2 |phi - theta|^2, and so an
     implicit derivative.
 
@@ -24,19 +26,18 @@ def imaml(loss, *, alpha, steps, strength=2.0, cg_steps=5) -> Learner:
     paper. A plain tuple as support is refused with ValueError. Source: section 3 there, Lemma 1,
     Algorithms 1 and 2.
     """
-    if not 0 < strength < inf:
+    if not (finite(strength) and strength > 0):
         raise ValueError(
-            f"strength is {strength}: the pull towards theta must be finite and above 0"
+            f"strength is {said(strength)}: the pull towards theta must be finite and above 0"
         )
-    if not (isinstance(cg_steps, int) and cg_steps >= 1):
-        raise ValueError(
-            f"cg_steps is {cg_steps}: conjugate gradient takes a whole number of products, 1 or more"
-        )
+    whole("cg_steps", cg_steps)
+    inner_loop(loss, alpha, steps)
 
     def descend(theta, support):
         if type(support) is tuple:
             raise ValueError(
-                "iMAML differentiates the solution of one inner problem: it takes one support set, not a batch for each step"
+                "iMAML differentiates the solution of one inner problem: it takes one support set, "
+                "not a batch for each step"
             )
         phi = theta
         for objective in repeated(loss, support, steps):

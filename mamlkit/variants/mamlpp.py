@@ -1,10 +1,14 @@
 """MAML++: Antoniou, Edwards & Storkey 2019, "How to train your MAML"."""
 
+from collections.abc import Callable
+
 import torch
 from torch.func import grad
 
-from mamlkit.inner import inner_step, repeated, step_sizes
+from mamlkit.boundary import finite, inner_loop, said
+from mamlkit.inner import Alpha, inner_step, repeated, step_sizes
 from mamlkit.learner import Learner
+from mamlkit.losses import Loss
 
 
 def _every(name):
@@ -16,7 +20,14 @@ def _normalises(name):
 
 
 def mamlpp(
-    loss, *, alpha, steps, annealing=0.0, update=inner_step, learned=_every, per_step=_normalises
+    loss: Loss,
+    *,
+    alpha: Alpha,
+    steps: int,
+    annealing: float = 0.0,
+    update: Callable = inner_step,
+    learned: Callable[[str], bool] = _every,
+    per_step: Callable[[str], bool] = _normalises,
 ) -> Learner:
     """MAML made stable by six remedies; each is a part with a value that leaves it out.
 
@@ -40,10 +51,9 @@ def mamlpp(
     use the last one's. With 0 steps nothing adapts, and the first step's values are used. Raises
     ValueError for fewer and for an annealing outside 0 to 1. Source: section 4 there.
     """
-    if not (isinstance(steps, int) and steps >= 0 and 0 <= annealing <= 1):
-        raise ValueError(
-            f"steps is {steps} and annealing {annealing}: MAML++ takes a whole number of steps, 0 or more, and an annealing from 0 to 1"
-        )
+    inner_loop(loss, alpha, steps)
+    if not (finite(annealing) and 0 <= annealing <= 1):
+        raise ValueError(f"annealing is {said(annealing)}: it must be a number from 0 to 1")
 
     def init(params):
         def rows(value, like):

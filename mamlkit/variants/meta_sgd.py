@@ -3,11 +3,13 @@ Learning"."""
 
 import torch
 
-from mamlkit.inner import adapt, repeated, step_sizes
+from mamlkit.boundary import inner_loop
+from mamlkit.inner import Alpha, adapt, repeated, step_sizes
 from mamlkit.learner import Learner, unrolled
+from mamlkit.losses import Loss
 
 
-def meta_sgd(loss, *, alpha, steps) -> Learner:
+def meta_sgd(loss: Loss, *, alpha: Alpha, steps: int) -> Learner:
     """MAML with a meta-learned step size for every single number: theta' = theta - alpha * grad
     L(theta), elementwise.
 
@@ -17,6 +19,7 @@ def meta_sgd(loss, *, alpha, steps) -> Learner:
     adapts, in its shape, under "alpha/<name>". Source: section 3 there, Algorithm 1; MAML's section
     2.2: alpha "may be fixed as a hyperparameter or meta-learned".
     """
+    inner_loop(loss, alpha, steps)
 
     def init(params):
         return params | {

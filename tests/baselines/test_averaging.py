@@ -224,3 +224,30 @@ def test_all_regressors_asked_for_are_trained_or_the_number_is_refused(models, a
         assert str(models) in str(refusal) and str(at_once) in str(refusal)
     else:
         assert got and len(got[-1].losses) == models
+
+
+@pytest.mark.parametrize("penalty", [l2, to_mean])
+@pytest.mark.parametrize("weight", [-1, float("nan"), float("inf"), "1"])
+def test_a_penalty_that_rewards_is_refused(penalty, weight):
+    with pytest.raises(
+        ValueError, match="^weight is .*: a penalty's weight must be a finite number"
+    ):
+        penalty(weight)
+
+
+def test_where_compiling_fails_the_same_numbers_are_made_uncompiled(monkeypatch):
+    def fails(*_, **__):
+        raise PermissionError("the cache is read-only")
+
+    monkeypatch.setattr(torch, "compile", fails)
+    with pytest.warns(UserWarning, match="read-only.*uncompiled"):
+        found = averages(compiled=True)
+    for a, b in zip(found, averages(), strict=True):
+        assert gap(a.params, b.params) == 0 and torch.equal(a.losses, b.losses)
+
+
+def test_parameters_that_require_grad_leave_no_graph():
+    inits = lambda g: {k: p.requires_grad_() for k, p in NET.init(g).items()}
+    for a, b in zip(averages(inits=inits), averages(), strict=True):
+        assert gap(a.params, b.params) == 0 and a.losses.grad_fn is None
+        assert not any(p.requires_grad for p in a.params.values())

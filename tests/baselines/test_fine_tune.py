@@ -110,7 +110,7 @@ def test_a_fresh_head_has_the_new_ways_and_knows_nothing(net):
         "layer4.bias"
     ].shape == (4,)
     assert all((fresh[k] == 0).all() for k in HEAD)
-    with pytest.raises(ValueError, match="ways is 1: 2 or more classes are needed"):
+    with pytest.raises(ValueError, match="ways is 1: it must be 2 or more"):
         fresh_head(theta, 1)
 
 
@@ -153,3 +153,31 @@ def test_a_pretrained_classifier_with_a_fresh_head_learns_new_classes_and_shuffl
     )
     assert told.shape == (21,) and told[0] == 1 / ways, "a head of zeros calls everything class 0"
     assert told[-1] > 0.8 and abs(blind[-1] - 1 / ways) < 0.15
+
+
+@pytest.mark.parametrize(
+    "settings, words",
+    [
+        ({"names": []}, r"names is \[\]: it must name the parameters"),
+        ({"names": [1]}, r"names is \[1\]: it must name the parameters"),
+        ({"alpha": float("nan")}, "alpha is nan: Adam's step size must be above 0"),
+        ({"alpha": 0}, "alpha is 0: Adam's step size must be above 0"),
+        ({"steps": 1.5}, "steps is 1.5: the number of inner steps"),
+    ],
+    ids=str,
+)
+def test_settings_that_cannot_be_are_refused_before_anything_is_tuned(settings, words):
+    with pytest.raises(ValueError, match=words):
+        fine_tune(mse(mlp(1, 2, 1).forward), **{"alpha": 0.1, "steps": 2} | settings)
+
+
+def test_names_may_be_one_name_or_an_iterator_and_are_used_on_every_task():
+    net = mlp(1, 4, 1, weight=he)
+    theta, tasks = net.init(seeded(0)), sample(sinusoid(), seeded(1), 2)
+    adapt = fine_tune(mse(net.forward), alpha=0.1, steps=1, names=(n for n in ["layer1.bias"]))
+    for i in range(2):
+        moved = adapt(theta, tree_map(lambda t: t[i], tasks.support))[-1]
+        assert [k for k in theta if not torch.equal(moved[k], theta[k])] == ["layer1.bias"]
+    assert fine_tune(mse(net.forward), alpha=0.1, steps=1, names="layer1.bias")
+    with pytest.raises(ValueError, match="no parameter is called .*nope"):
+        fine_tune(mse(net.forward), alpha=0.1, steps=1, names=["nope"])(theta, tasks.support)

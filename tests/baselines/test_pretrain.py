@@ -133,7 +133,7 @@ def test_batches_of_all_classes_are_images_with_their_class():
         (
             torch.zeros(3, 2, 1, 4, 5, dtype=torch.uint8),
             0,
-            "examples is 0: a batch needs 1 or more",
+            "examples is 0: it must be 1 or more",
         ),
     ],
     ids=["not bytes", "no channels", "empty", "no examples"],

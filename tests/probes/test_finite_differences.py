@@ -129,3 +129,15 @@ def test_double_keeps_structure_and_integers():
         torch.double,
         torch.bool,
     ]
+
+
+def test_a_loss_that_is_no_number_at_one_step_size_is_no_small_gap():
+    learner, params, task = case("tanh mlp")
+
+    def broken(meta, task):
+        gradient, aux = learner.meta_grad(meta, task)
+        return gradient, {"loss": aux["loss"] * torch.nan}
+
+    direction = random_direction(params, seeded(0))
+    found = finite_difference_gap(learner._replace(meta_grad=broken), params, task, direction)
+    assert found == float("inf")

@@ -94,5 +94,5 @@ def test_only_the_ratio_has_the_right_hessian():
 
 
 def test_a_history_of_nothing_is_refused():
-    with pytest.raises(ValueError, match="samples is 0: a history has 1 pull or more"):
+    with pytest.raises(ValueError, match="samples is 0: it must be 1 or more"):
         meta_gradient(R, THETA, alpha=ALPHA, samples=0)

@@ -41,5 +41,5 @@ def test_at_first_it_says_nothing_and_then_it_alone_moves():
 
 
 def test_a_context_of_nothing_is_refused():
-    with pytest.raises(ValueError, match="size is 0: a context holds 1 number or more"):
+    with pytest.raises(ValueError, match="size is 0: it must be 1 or more"):
         in_context(small(), 0)

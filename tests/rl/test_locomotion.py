@@ -337,8 +337,9 @@ def test_a_goal_that_is_none_is_refused(make, goals, words):
     "settings, words",
     [
         ({"variant": "fast"}, 'variant is "fast": it must be "paper" or "gym"'),
-        ({"threads": 0}, "threads is 0: simulating takes 1 or more"),
-        ({"horizon": 0}, "horizon is 0: an episode takes 1 step or more"),
+        ({"threads": 0}, "threads is 0: it must be 1 or more"),
+        ({"horizon": 0}, "horizon is 0: it must be 1 or more"),
+        ({"horizon": float("nan")}, "horizon is nan: it must be a whole number, 1 or more"),
     ],
     ids=str,
 )

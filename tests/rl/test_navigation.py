@@ -103,7 +103,8 @@ def test_an_episode_ends_near_the_goal_in_a_box_or_in_a_disc():
     [
         ({"reward": "cubed"}, 'reward is "cubed": it must be "distance" or "squared"'),
         ({"done": "never"}, 'done is "never": it must be "box" or "radius"'),
-        ({"horizon": 0}, "horizon is 0: an episode takes 1 step or more"),
+        ({"horizon": 0}, "horizon is 0: it must be 1 or more"),
+        ({"horizon": float("nan")}, "horizon is nan: it must be a whole number, 1 or more"),
     ],
     ids=str,
 )

@@ -194,7 +194,7 @@ def test_an_episode_that_broke_is_left_out_of_means_so_that_breaking_never_pays(
 
 
 def test_what_is_out_of_range_is_refused():
-    with pytest.raises(ValueError, match="lanes is 0: at least 1 must be sampled"):
+    with pytest.raises(ValueError, match="lanes is 0: it must be 1 or more"):
         play(lanes=0)
     with pytest.raises(
         ValueError, match='counted is "all": it must be "begun", "first" or "finished"'

@@ -181,3 +181,50 @@ def test_returns_after_each_step_are_those_of_the_trajectories_it_learns_from():
 def test_what_is_out_of_range_is_refused(settings, words):
     with pytest.raises(ValueError, match=words):
         next(run(**settings))
+
+
+def test_a_mean_return_that_is_no_number_is_never_the_best(monkeypatch):
+    from mamlkit.rl import train as module
+
+    honest, calls = module.mean_return, []
+
+    def spoilt(*args):
+        calls.append(1)
+        return honest(*args) * (torch.nan if len(calls) <= 2 * WINDOW else 1)
+
+    monkeypatch.setattr(module, "mean_return", spoilt)
+    steps = list(run(iterations=2 * WINDOW))
+    assert steps[WINDOW - 1].best == {} and steps[-1].scores[0, 1].isnan()
+    assert same(steps[-1].best, steps[-1].meta)
+
+
+def test_a_step_of_another_policy_or_of_another_number_of_steps_is_refused():
+    step = next(run())
+    with pytest.raises(ValueError, match="the parameters of another policy"):
+        next(run(policy=gaussian(2, 2, hidden=(7,)), resume=step))
+    with pytest.raises(ValueError, match="another number of steps"):
+        next(run(steps=2, resume=step))
+
+
+@pytest.mark.parametrize(
+    "settings, words",
+    [
+        ({"iterations": float("nan")}, "iterations is nan: it must be a whole number"),
+        ({"tasks": 1.5}, "tasks is 1.5: it must be a whole number"),
+        ({"steps": -1}, "steps is -1: the number of inner steps must be a whole number"),
+        ({"env": Navigation}, "env is the class Navigation"),
+        ({"radius": float("nan")}, "radius is nan: it must be above 0"),
+        ({"every": 1.5}, "every is 1.5: it must be a whole number"),
+    ],
+    ids=str,
+)
+def test_what_cannot_be_a_run_is_refused_in_one_sentence(settings, words):
+    with pytest.raises(ValueError, match=words):
+        next(run(**settings))
+
+
+def test_parameters_that_require_grad_give_the_same_numbers():
+    theta = {k: p.requires_grad_() for k, p in POLICY.init(seeded(0)).items()}
+    policy = POLICY._replace(init=lambda generator: POLICY.init(generator) and theta)
+    a, b = (list(run(policy=p))[-1] for p in (policy, POLICY))
+    assert same(a.meta, b.meta) and not any(p.requires_grad for p in a.meta.values())

@@ -210,9 +210,9 @@ def test_a_gradient_that_is_not_finite_is_refused_by_name(problem):
     "settings, words",
     [
         ({"radius": 0.0}, "radius is 0.0: it must be above 0"),
-        ({"cg_iterations": 0}, "cg_iterations is 0: it must be above 0"),
-        ({"tries": 0}, "tries is 0: it must be above 0"),
-        ({"every": 0}, "every is 0: it must be above 0"),
+        ({"cg_iterations": 0}, "cg_iterations is 0: it must be 1 or more"),
+        ({"tries": 0}, "tries is 0: it must be 1 or more"),
+        ({"every": 0}, "every is 0: it must be 1 or more"),
         ({"backtrack": 1.0}, "backtrack is 1.0: it must be between 0 and 1"),
     ],
     ids=str,

@@ -111,3 +111,11 @@ def test_the_published_inner_loop_is_torchs_adam_without_momentum_anew_on_each_t
         assert gap({k: gradient[k] for k in weights}, weights) < 1e-9
     batched = trained_gradient(learner, theta, tasks)
     assert gap({k: batched[k] for k in weights}, {k: mean(moved)[k] for k in weights}) < 1e-9
+
+
+def test_without_a_step_it_would_learn_nothing_and_refuses_to_train():
+    loss, theta, tasks, alpha = problem("tanh mlp")
+    learner = reptile(loss, alpha=alpha, steps=0)
+    assert len(learner.adapt(theta, one(tasks, 0).support)) == 1, "to measure the start is fine"
+    with pytest.raises(ValueError, match="steps is 0: .* 1 or more"):
+        trained_gradient(learner, theta, tasks)

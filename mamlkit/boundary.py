@@ -1,0 +1,181 @@
+"""What may come in: the one place that knows what a number, a step size, parameters and the parts
+of a run may be, and says it in one sentence with the remedy.
+
+Everything here is asked once, before a run or where a value is made, never at every step.
+"""
+
+from math import isfinite
+from numbers import Integral, Real
+from typing import Any
+
+import torch
+from torch import Generator, Tensor, nn
+
+from mamlkit.trees import Params
+
+
+def concrete() -> bool:
+    """Can the values of tensors be looked at here: is no compiler tracing, and no `grad` or `vmap`
+    around?"""
+    return (
+        not torch.compiler.is_compiling() and torch._C._functorch.peek_interpreter_stack() is None
+    )
+
+
+def said(value: Any) -> str:
+    """The value as a sentence names it: a number as it is, a function or a class by its name."""
+    if isinstance(value, (type, nn.Module)) or callable(value) and hasattr(value, "__name__"):
+        kind = "class" if isinstance(value, type) else "function"
+        if isinstance(value, nn.Module):
+            return f"a module {type(value).__name__}"
+        return f"the {kind} {value.__name__}"
+    if isinstance(value, (Real, complex, type(None))):
+        return str(value)
+    if isinstance(value, str):
+        return f'"{value}"'
+    if isinstance(value, Tensor):
+        return f"a tensor of {value.dtype} and shape {tuple(value.shape)}"
+    return f"a {type(value).__name__}"
+
+
+def whole(name: str, value: Any, least: int = 1, most: int | None = None) -> int:
+    """`value` as an int. Raises ValueError unless it is a whole number from `least` to `most`.
+
+    >>> whole("tasks", 25)
+    25
+    >>> whole("tasks", 2.5)
+    Traceback (most recent call last):
+    ...
+    ValueError: tasks is 2.5: it must be a whole number, 1 or more
+    """
+    range_ = f"{least} or more" if most is None else f"from {least} to {most}"
+    if isinstance(value, bool) or not isinstance(value, Integral):
+        raise ValueError(f"{name} is {said(value)}: it must be a whole number, {range_}")
+    if value < least or most is not None and value > most:
+        raise ValueError(f"{name} is {value}: it must be {range_}")
+    return int(value)
+
+
+def finite(value: Any) -> bool:
+    """Is it a real number, neither infinite nor NaN?
+
+    >>> finite(0.1), finite(1), finite(float("nan")), finite(1j), finite(True), finite("1")
+    (True, True, False, False, False, False)
+    """
+    return isinstance(value, Real) and not isinstance(value, bool) and isfinite(value)
+
+
+def positive(name: str, value: Any, what: str) -> Any:
+    """`value`, a finite number above 0. A scalar tensor is taken too: it may be learned."""
+    fine = (
+        value.ndim == 0 and value.is_floating_point() and not (concrete() and not 0 < value < 1e300)
+        if isinstance(value, Tensor)
+        else finite(value) and value > 0
+    )
+    if not fine:
+        raise ValueError(f"{name} is {said(value)}: {what} must be above 0 and finite")
+    return value
+
+
+def not_negative(name: str, value: Any, what: str) -> Any:
+    """`value`, a finite number that is 0 or more."""
+    if not (finite(value) and value >= 0):
+        raise ValueError(
+            f"{name} is {said(value)}: {what} must be a finite number that is not negative"
+        )
+    return value
+
+
+def step_size(alpha: Any, like: Tensor | None = None) -> None:
+    """Raises ValueError unless `alpha` may be the step size of one parameter.
+
+    A number must be finite and not negative. A tensor may be learned, so that any sign is taken; it
+    must be real and finite, and it must fit the parameter `like`: one number, or one for each of
+    its numbers.
+    """
+    if torch.compiler.is_compiling():
+        return
+    if not isinstance(alpha, Tensor):
+        not_negative("alpha", alpha, "a step size")
+    elif not alpha.is_floating_point():
+        raise ValueError(f"alpha is {said(alpha)}: a step size must be made of real numbers")
+    elif like is not None and alpha.ndim and not _fits(alpha.shape, like.shape):
+        raise ValueError(
+            f"alpha has shape {tuple(alpha.shape)} and its parameter {tuple(like.shape)}: "
+            "a step size is one number, or one for each number of its parameter"
+        )
+    elif concrete() and not torch.isfinite(alpha).all():
+        raise ValueError("alpha is a tensor that holds NaN or infinity: a step size must be finite")
+
+
+def _fits(shape, target):
+    return len(shape) <= len(target) and all(a in (1, b) for a, b in zip(shape[::-1], target[::-1]))
+
+
+def inner_loop(loss: Any, alpha: Any, steps: Any, *, least: int = 0) -> None:
+    """Raises ValueError unless these may be a learner's loss, step size and number of steps."""
+    for value in alpha.values() if isinstance(alpha, dict) else [alpha]:
+        step_size(value)
+    inner_steps(steps, least)
+    if not callable(loss):
+        raise ValueError(
+            f"loss is {said(loss)}: it must be a function (params, data) -> scalar, "
+            "e.g. mse(net.forward)"
+        )
+
+
+def inner_steps(steps: Any, least: int = 0) -> None:
+    """Raises ValueError unless it may be a number of inner steps."""
+    if isinstance(steps, bool) or not isinstance(steps, Integral) or steps < least:
+        raise ValueError(
+            f"steps is {said(steps)}: the number of inner steps must be a whole number, "
+            f"{least} or more"
+        )
+
+
+def made_of(name: str, value: Any, functions: tuple[str, ...], remedy: str) -> None:
+    """Raises ValueError unless `value` has these functions.
+
+    name: how the value is called where it comes in. remedy: what makes a value that has them.
+    """
+    if isinstance(value, type):
+        raise ValueError(f"{name} is {said(value)}, which makes one and is none: {remedy}")
+    if lacking := [f for f in functions if not callable(getattr(value, f, None))]:
+        raise ValueError(
+            f"{name} is {said(value)}, which has no function {' and no '.join(lacking)}: {remedy}"
+        )
+
+
+def random_numbers(generator: Any) -> None:
+    """Raises ValueError unless it is a generator."""
+    if not isinstance(generator, Generator):
+        raise ValueError(
+            f"generator is {said(generator)}: it must be a torch.Generator, e.g. seeded(0)"
+        )
+
+
+def parameters(params: Any) -> Params:
+    """The same parameters, cut off from any graph that they came with.
+
+    Raises ValueError unless they are a dict of named real tensors of one type, on one device, all
+    of them finite. The dict may be empty: a method need not have any.
+    """
+    if not isinstance(params, dict):
+        raise ValueError(
+            f"the parameters are {said(params)}: they must be a dict of named tensors, e.g. "
+            "net.init(generator)"
+        )
+    for name, p in params.items():
+        if not (isinstance(p, Tensor) and p.is_floating_point()):
+            raise ValueError(
+                f'the parameter "{name}" is {said(p)}: parameters are tensors of real numbers'
+            )
+    for what in ("dtype", "device"):
+        if len(found := {str(getattr(p, what)): name for name, p in params.items()}) > 1:
+            raise ValueError(
+                f"the parameters are of several {what}s, {', '.join(found)}: all must have one"
+            )
+    for name, p in params.items():
+        if concrete() and not torch.isfinite(p).all():
+            raise ValueError(f'the parameter "{name}" holds a value that is not finite')
+    return {name: p.detach() if p.requires_grad else p for name, p in params.items()}

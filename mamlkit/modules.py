@@ -1,0 +1,331 @@
+"""A torch module as a pure function that can be differentiated as often as meta-learning does it.
+
+torch's fused operators are a trap: the second derivative of some is wrong without a word
+(`weight_norm`), others have none (flash attention) or know no `vmap` (GRU, LSTM). So recurrent
+layers are composed of plain operations here, attention takes torch's plain kernel where the fast
+one has no second derivative, and every module is held against finite differences once.
+"""
+
+import warnings
+from collections.abc import Callable, Iterator
+from contextlib import nullcontext
+from functools import partial
+
+import torch
+from torch import Tensor, nn
+from torch.func import functional_call, grad, vmap
+from torch.nn import functional as F
+from torch.nn.attention import SDPBackend, sdpa_kernel
+from torch.nn.modules.batchnorm import _NormBase
+
+from mamlkit.boundary import said
+from mamlkit.trees import Params, dot
+
+EXAMPLES = 4  # in the batch that a module is tried with
+CLOSE = 1e-3  # of a derivative: finite differences in float64 are better, a wrong operator is not
+
+
+def pure(
+    build: Callable[[], nn.Module], derivatives: int
+) -> tuple[nn.Module, Callable[[Params, Tensor], Tensor]]:
+    """(the module, its forward as a pure function of parameters and inputs), see
+    `nets.from_module`."""
+    if isinstance(build, nn.Module) or not callable(build):
+        raise ValueError(
+            f"from_module takes a function that makes the module, got {said(build)}: write "
+            "from_module(lambda: ...)"
+        )
+    if isinstance(derivatives, bool) or derivatives not in (0, 1, 2):
+        raise ValueError(f"derivatives is {said(derivatives)}: it must be 0, 1 or 2")
+
+    def made():
+        with torch.random.fork_rng():
+            torch.manual_seed(0)  # what is random in a constant buffer is the same at every call
+            return build()
+
+    module = made()
+    if not isinstance(module, nn.Module):
+        raise ValueError(f"the function makes {said(module)}: it must make a torch.nn.Module")
+    _refuse_statistics(module)
+    unfuse(module)
+    name = type(module).__name__
+    frozen = [k for k, p in module.named_parameters() if not p.requires_grad]
+    kept, attention = {}, nullcontext
+    on_trial = unfuse(made().double()) if derivatives else None
+
+    def constants(device, dtype):
+        if (device, dtype) not in kept:
+            kept[device, dtype] = {
+                k: b.to(device, dtype) if b.is_floating_point() else b.to(device)
+                for k, b in module.named_buffers()
+            }
+        return kept[device, dtype]
+
+    def run(params, x):
+        held = {k: params[k].detach() for k in frozen}
+        like = next(iter(params.values()), x)
+        with attention():
+            return functional_call(
+                module, {**constants(like.device, like.dtype), **params, **held}, x
+            )
+
+    def check(x):
+        """Tries the module on inputs of this kind, and attention's plain kernel where the fast one
+        fails."""
+        nonlocal attention, on_trial
+        module, on_trial = on_trial, None
+        try:
+            with warnings.catch_warnings():  # batching the fast attention is slow, and tried first
+                warnings.simplefilter("ignore")
+                _try(module, x, derivatives)
+        except RuntimeError as error:
+            if "scaled_dot_product" not in str(error):
+                raise _refused(name, error) from None
+            attention = partial(sdpa_kernel, SDPBackend.MATH)
+            try:
+                with attention():
+                    _try(module, x, derivatives)
+            except RuntimeError as error:
+                raise _refused(name, error) from None
+
+    def forward(params: Params, x: Tensor) -> Tensor:
+        if on_trial and not torch.compiler.is_compiling():
+            check(_numbers(x.shape, 1.0) if x.is_floating_point() else torch.zeros_like(x))
+        try:
+            return run(params, x)
+        except (RuntimeError, TypeError, IndexError) as error:
+            if torch.compiler.is_compiling() or "memory" in str(error):
+                raise
+            reason = next(iter(str(error).splitlines()), "")
+            raise ValueError(f"{name} does not take {said(x)}: {reason}") from error
+
+    if on_trial and (x := _guessed(on_trial)) is not None:
+        check(x)
+    return module, forward
+
+
+def _refused(name, error):
+    reason = next(iter(str(error).splitlines()), "")
+    return ValueError(
+        f"{name} cannot be differentiated twice with tasks batched: {reason}; write the layer with "
+        "plain operations, see mamlkit.sequence for recurrent nets and attention"
+    )
+
+
+def _refuse_statistics(module):
+    found = [
+        f"{name}.{buffer}" if name else buffer
+        for name, child in module.named_modules()
+        if isinstance(child, _NormBase) and child.training and child.running_mean is not None
+        for buffer, _ in child.named_buffers(recurse=False)
+    ]
+    if found:
+        others = f" and {len(found) - 3} others" if len(found) > 3 else ""
+        raise ValueError(
+            f"{type(module).__name__} keeps state in the buffers {found[:3]}{others}: use "
+            "batch statistics, BatchNorm2d(..., track_running_stats=False), or GroupNorm; "
+            "torchvision's nets take either as norm_layer"
+        )
+
+
+# The check
+
+
+def _numbers(shape, start: float) -> Tensor:
+    """Numbers between -1 and 1 without any order, from no generator."""
+    count = torch.Size(shape).numel()
+    return torch.sin(12.9898 * torch.arange(1, count + 1, dtype=torch.float64) + start).view(shape)
+
+
+def _try(module: nn.Module, x: Tensor, derivatives: int) -> None:
+    """Raises ValueError, or torch's RuntimeError, unless the module is a function of parameters and
+    inputs alone, whose derivatives are those of finite differences."""
+    name = type(module).__name__
+    params = {k: p.detach() for k, p in module.named_parameters()}
+    before = {k: b.clone() for k, b in module.named_buffers()}
+    state = torch.get_rng_state()
+    with torch.no_grad():
+        out = module(x)
+    drawn = not torch.equal(state, torch.get_rng_state())
+    torch.set_rng_state(state)
+    if drawn:
+        culprits = sorted({type(m).__name__ for m in module.modules() if "rop" in type(m).__name__})
+        raise ValueError(
+            f"{name} draws random numbers that no generator here controls"
+            f"{' (' + ', '.join(culprits) + ')' if culprits else ''}: make it with dropout 0 or "
+            "call its .eval(), or draw the mask in the family's noise and give it as an input"
+        )
+    if not isinstance(out, Tensor):
+        raise ValueError(
+            f"{name} returns {said(out)}: its forward must return one tensor; wrap the module"
+        )
+    if moved := [k for k, b in module.named_buffers() if not torch.equal(b, before[k])]:
+        raise ValueError(
+            f"{name} changes its buffers {moved} when it runs: state hidden in a module cannot be "
+            "differentiated through; buffers may only hold constants"
+        )
+    adapted = {k: p.detach() for k, p in module.named_parameters() if p.requires_grad}
+    if not adapted or not out.is_floating_point():
+        return
+
+    def loss(p, x):
+        out = functional_call(module, {**params, **p}, x)
+        return (out - _numbers(out.shape, 2.0)).square().mean()
+
+    worst = torch.inf
+    for attempt in range(3):  # a kink may lie between the two points of a difference
+        at = {k: p + 0.05 * _numbers(p.shape, 3.0 + attempt) for k, p in adapted.items()}
+        worst = min(worst, _gap(loss, at, x, derivatives, 7.0 + attempt))
+        if worst < CLOSE:
+            return
+    times = "once" if derivatives == 1 else "twice"
+    raise ValueError(
+        f"torch differentiates {name} wrongly: {times} differentiated it is {worst:.0e} away from "
+        "finite differences; a fused operator in it (as weight_norm's) must be written with plain "
+        "operations"
+        + ("" if derivatives == 1 else ", or be used at first order only (derivatives=1)")
+    )
+
+
+def _gap(loss, at: Params, x: Tensor, derivatives: int, start: float) -> float:
+    """How far the last derivative is from central differences of the one before, relative to its
+    size; the tasks are batched, as in training."""
+    along = {k: _numbers(p.shape, start) for k, p in at.items()}
+    slope = lambda p, x: dot(grad(loss)(p, x), along)
+    once = lambda p: vmap(grad(loss), (None, 0))(p, x[None])
+    moved = lambda e: {k: p + e * along[k] for k, p in at.items()}
+    if derivatives == 1:
+        value = {"": dot({k: g[0] for k, g in once(at).items()}, along)}
+        difference = lambda e: {"": (loss(moved(e), x) - loss(moved(-e), x)) / (2 * e)}
+    else:
+        value = vmap(grad(slope), (None, 0))(at, x[None])
+
+        def difference(e):
+            high, low = once(moved(e)), once(moved(-e))
+            return {k: (high[k] - low[k]) / (2 * e) for k in at}
+
+    # Of each parameter: a wrong operator in one layer of many shows there.
+    size = 1e-3 + 1e-2 * torch.stack([v.norm() for v in value.values()]).norm()
+    gaps = torch.stack(
+        [
+            torch.stack([(d - value[k]).norm() / (value[k].norm() + size) for k, d in found]).max()
+            for found in (difference(e).items() for e in (1e-4, 1e-5, 1e-6))
+        ]
+    )
+    return gaps.nan_to_num(nan=torch.inf).min().item()
+
+
+def _guessed(module: nn.Module) -> Tensor | None:
+    """Inputs that the module takes, guessed from its layers; None where no guess works."""
+    for shape in _shapes(module):
+        for x in (_numbers(shape, 1.0), torch.zeros(shape, dtype=torch.int64)):
+            state = torch.get_rng_state()
+            try:
+                with torch.no_grad():
+                    out = module(x)
+            except Exception:
+                continue
+            finally:
+                torch.set_rng_state(state)
+            if not isinstance(out, Tensor) or out.shape[:1] == (EXAMPLES,):
+                return x
+    return None
+
+
+def _shapes(module: nn.Module) -> Iterator[tuple[int, ...]]:
+    for child in module.modules():
+        if isinstance(child, nn.modules.conv._ConvNd):
+            axes = len(child.kernel_size)
+            for side in (8, 16, 28, 32, 64, 84, 224):
+                yield (EXAMPLES, child.in_channels, *[side] * axes)
+        for name in ("in_features", "input_size", "embed_dim", "num_features", "num_channels"):
+            size = getattr(child, name, None)
+            if isinstance(size, int):
+                yield (EXAMPLES, size)
+                yield (EXAMPLES, 6, size)
+                yield (EXAMPLES, size, 8, 8)
+        if isinstance(child, nn.LayerNorm):
+            yield (EXAMPLES, *child.normalized_shape)
+        if isinstance(child, nn.Embedding):
+            yield (EXAMPLES, 6)
+            yield (EXAMPLES,)
+
+
+# Recurrent layers of plain operations: torch's are fused, and know no `vmap`
+
+
+def unfuse(module: nn.Module) -> nn.Module:
+    """The module, whose recurrent layers compute with plain operations from here on; parameters and
+    numbers are the same."""
+    for child in module.modules():
+        if isinstance(child, (nn.RNNBase, nn.RNNCellBase)):
+            composed = _layer if isinstance(child, nn.RNNBase) else _cell
+            child.forward = partial(composed, child)
+    return module
+
+
+def _step(layer, told: Tensor, state: tuple[Tensor, ...], suffix: str) -> tuple[Tensor, ...]:
+    """One step of a recurrent layer. told: the input times its weights. state: (h,) or (h, c)."""
+    weight, bias = (getattr(layer, f"{k}_hh{suffix}", None) for k in ("weight", "bias"))
+    h, recalled = state[0], F.linear(state[0], weight, bias)
+    if isinstance(layer, (nn.LSTM, nn.LSTMCell)):
+        write, forget, new, show = (told + recalled).chunk(4, -1)
+        c = torch.sigmoid(forget) * state[1] + torch.sigmoid(write) * torch.tanh(new)
+        h = torch.sigmoid(show) * torch.tanh(c)
+        project = getattr(layer, f"weight_hr{suffix}", None)
+        return (h if project is None else h @ project.T), c
+    if isinstance(layer, (nn.GRU, nn.GRUCell)):
+        reset, keep, new = told.chunk(3, -1)
+        from_reset, from_keep, from_new = recalled.chunk(3, -1)
+        new = torch.tanh(new + torch.sigmoid(reset + from_reset) * from_new)
+        return (new + torch.sigmoid(keep + from_keep) * (h - new),)
+    return ((torch.relu if layer.nonlinearity == "relu" else torch.tanh)(told + recalled),)
+
+
+def _told(layer, x, suffix):
+    weight, bias = (getattr(layer, f"{k}_ih{suffix}", None) for k in ("weight", "bias"))
+    return F.linear(x, weight, bias)
+
+
+def _layer(layer: nn.RNNBase, x: Tensor, state=None):
+    """nn.RNN, nn.GRU and nn.LSTM: (outputs, last state), as torch's own."""
+    if not isinstance(x, Tensor):
+        raise ValueError("a packed sequence is refused here: give a padded tensor")
+    alone, double = x.ndim == 2, isinstance(layer, nn.LSTM)
+    x = x.unsqueeze(1) if alone else x.transpose(0, 1) if layer.batch_first else x
+    directions = 2 if layer.bidirectional else 1
+    if state is None:
+        sizes = (layer.proj_size or layer.hidden_size, layer.hidden_size)[: 1 + double]
+        rows = layer.num_layers * directions
+        state = tuple(x.new_zeros(rows, x.shape[1], size) for size in sizes)
+    else:
+        state = state if double else (state,)
+        state = tuple(s.unsqueeze(1) for s in state) if alone else state
+    ends = []
+    for i in range(layer.num_layers):
+        sides = []
+        for back in range(directions):
+            suffix = f"_l{i}{'_reverse' * back}"
+            now, seen = tuple(s[i * directions + back] for s in state), []
+            for told in _told(layer, x.flip(0) if back else x, suffix).unbind():
+                now = _step(layer, told, now, suffix)
+                seen.append(now[0])
+            sides.append(torch.stack(seen[::-1] if back else seen))
+            ends.append(now)
+        x = torch.cat(sides, -1)
+        if i < layer.num_layers - 1 and layer.dropout:
+            x = F.dropout(x, layer.dropout, layer.training)
+    last = tuple(torch.stack(parts) for parts in zip(*ends))
+    last = tuple(s.squeeze(1) for s in last) if alone else last
+    out = x.squeeze(1) if alone else x.transpose(0, 1) if layer.batch_first else x
+    return out, last if double else last[0]
+
+
+def _cell(cell: nn.RNNCellBase, x: Tensor, state=None):
+    """nn.RNNCell, nn.GRUCell and nn.LSTMCell: the next state."""
+    double = isinstance(cell, nn.LSTMCell)
+    if state is None:
+        zeros = x.new_zeros(*x.shape[:-1], cell.hidden_size)
+        state = (zeros, zeros) if double else zeros
+    after = _step(cell, _told(cell, x, ""), state if double else (state,), "")
+    return after if double else after[0]

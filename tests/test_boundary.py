@@ -1,0 +1,96 @@
+"""What may come in, and the sentences that refuse the rest."""
+
+import pytest
+import torch
+from torch import nn
+from torch.func import grad, vmap
+
+from mamlkit.boundary import concrete, inner_loop, made_of, parameters, positive, step_size, whole
+from mamlkit.optimizer import adam
+
+NAN, INF = float("nan"), float("inf")
+
+
+@pytest.mark.parametrize("value", [0, -3, 2.5, NAN, INF, True, "5", None, 1j, torch.tensor(2.0)])
+def test_what_is_no_whole_number_of_1_or_more_is_refused_naming_it(value):
+    with pytest.raises(ValueError, match=r"^tasks is .*: it must be .*1 or more$"):
+        whole("tasks", value)
+
+
+def test_whole_numbers_of_other_libraries_are_whole_numbers():
+    import numpy
+
+    assert whole("n", numpy.int64(3)) == 3 and type(whole("n", numpy.int64(3))) is int
+    assert whole("n", 0, 0) == 0 and whole("n", 5, 1, 5) == 5
+    with pytest.raises(ValueError, match="n is 6: it must be from 1 to 5"):
+        whole("n", 6, 1, 5)
+
+
+@pytest.mark.parametrize(
+    "alpha",
+    [-1, NAN, INF, 1j, True, "0.1", None, torch.tensor(NAN), torch.tensor([0.1, INF])]
+    + [torch.tensor(1), torch.tensor(1j)],
+)
+def test_what_is_no_step_size_is_refused(alpha):
+    with pytest.raises(ValueError, match="^alpha (is|holds)") as refusal:
+        step_size(alpha)
+    assert "\n" not in str(refusal.value)
+    with pytest.raises(ValueError, match="^alpha"):
+        inner_loop(print, {"w": alpha}, 1)
+
+
+@pytest.mark.parametrize("shape, fits", [((), True), ((3,), True), ((2, 3), True), ((2, 1), True)])
+def test_a_step_size_of_the_parameters_shape_fits(shape, fits):
+    step_size(torch.ones(shape), torch.zeros(2, 3))
+
+
+@pytest.mark.parametrize("shape", [(2,), (3, 2), (1, 2, 3), (2, 2, 3)])
+def test_a_step_size_that_would_change_the_parameters_shape_is_refused(shape):
+    with pytest.raises(ValueError, match=r"alpha has shape .* and its parameter \(2, 3\)"):
+        step_size(torch.ones(shape), torch.zeros(2, 3))
+
+
+def test_values_are_looked_at_only_where_they_can_be():
+    seen = []
+    assert concrete()
+    vmap(lambda x: seen.append(concrete()) or x)(torch.ones(2))
+    grad(lambda x: seen.append(concrete()) or x)(torch.ones(()))
+    assert seen == [False, False]
+    vmap(lambda a: positive("beta", a, "it") * 1)(torch.ones(2))
+
+
+@pytest.mark.parametrize(
+    "params, words",
+    [
+        (nn.Linear(2, 1), "the parameters are a module Linear: they must be a dict"),
+        ({"w": [1.0]}, 'the parameter "w" is a list'),
+        ({"w": torch.ones(2, dtype=torch.int64)}, 'the parameter "w" is a tensor of torch.int64'),
+        ({"w": torch.ones(2, dtype=torch.complex64)}, "parameters are tensors of real numbers"),
+        ({"w": torch.ones(1), "b": torch.ones(1).double()}, "of several dtypes, torch.float32, to"),
+        ({"w": torch.tensor([1.0, NAN])}, 'the parameter "w" holds a value that is not finite'),
+    ],
+)
+def test_what_are_no_parameters_is_refused(params, words):
+    with pytest.raises(ValueError, match=words):
+        parameters(params)
+
+
+def test_parameters_are_cut_off_from_their_graph():
+    held = parameters(dict(nn.Linear(2, 1).named_parameters()))
+    assert list(held) == ["weight", "bias"] and not any(p.requires_grad for p in held.values())
+
+
+@pytest.mark.parametrize(
+    "value, words",
+    [
+        (
+            torch.optim.Adam([torch.zeros(1, requires_grad=True)]),
+            "is a Adam, which has no function",
+        ),
+        (adam, "is the function adam, which has no function init and no update: adam"),
+        (0.001, "is 0.001, which has no function init"),
+    ],
+)
+def test_what_is_no_optimizer_is_refused_with_the_remedy(value, words):
+    with pytest.raises(ValueError, match=words):
+        made_of("optimizer", value, ("init", "update"), "adam(0.001) is one")
