@@ -36,11 +36,15 @@ FLOOR = {
 RECEIVES = {"train", "evaluate", "bank"}  # learners, families and experiments are handed to these
 BY_THEMSELVES = {"variants", "families", "baselines"}  # one file, one method
 # What a room's other files are made with.
-SHARED = {"families/archive", "families/few_shot", "families/minibatches", "baselines/episodic"}
+SHARED = {
+    *("families/archive", "families/pictures", "families/few_shot", "families/minibatches"),
+    "baselines/episodic",
+}
 # What trains does without these:
 ONLY_WHERE_USED = {
     *("IPython", "ipywidgets", "ipympl", "anywidget", "traitlets", "ipykernel", "matplotlib"),
     *("papermill", "nbformat", "nbconvert", "nbclient", "jupytext", "gymnasium", "mujoco", "PIL"),
+    "pooch",
 }
 PUBLISHING = {"book", "__main__"}  # these only run where Jupyter is
 

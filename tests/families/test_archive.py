@@ -1,15 +1,18 @@
 """Archives: what is damaged or points outside is refused by name, and nothing half-written
 stays."""
 
+import hashlib
+import os
 import stat
 import time
+import warnings
 import zipfile
 
 import pytest
 import torch
 
 from mamlkit.families import archive
-from tests.archives import elsewhere, image, left_behind, server, unpacked, zipped
+from tests.archives import elsewhere, left_behind, server, unpacked, zipped
 
 FILES = {"a/one.png": b"1", "a/b/Two.PNG": b"22", "c/three.png": b"333"}
 
@@ -85,46 +88,42 @@ def test_a_link_in_a_zip_is_refused(tmp_path):
         read(tmp_path / "z.zip")
 
 
+def test_backslashes_are_slashes(tmp_path):
+    """As some tools on Windows write them."""
+    path = tmp_path / "z.zip"
+    with zipfile.ZipFile(path, "w") as file:
+        for name in FILES:
+            entry = zipfile.ZipInfo("x")
+            entry.filename = name.replace("/", "\\")
+            file.writestr(entry, FILES[name])
+    assert read(path) == {f"z/{name}": data for name, data in FILES.items()}
+
+
+def test_what_is_far_too_large_is_refused_before_it_is_read(tmp_path, monkeypatch):
+    with zipfile.ZipFile(tmp_path / "z.zip", "w", zipfile.ZIP_DEFLATED) as file:
+        file.writestr("a/bomb.png", bytes(3 * 2**20))
+    monkeypatch.setattr(archive, "LIMIT", 2**20)
+    monkeypatch.setattr(zipfile.ZipFile, "read", lambda *_: pytest.fail("it is read"))
+    with pytest.raises(ValueError, match=r"z\.zip/a/bomb\.png is refused: it has 3,145,728 bytes"):
+        read(tmp_path / "z.zip")
+    unpacked(tmp_path / "folder", {"bomb.png": bytes(2**20 + 1)})
+    with pytest.raises(ValueError, match=r"bomb\.png is refused: it has 1,048,577 bytes"):
+        read(tmp_path / "folder")
+
+
+def test_zips_of_any_case_count_and_folders_called_so_do_not(tmp_path):
+    zipped(tmp_path / "A.ZIP", FILES)
+    unpacked(tmp_path / "folder.zip", {"four.png": b"4"})
+    unpacked(tmp_path, {"._A.zip": b"what a Mac adds"})
+    assert sorted(read(tmp_path)) == [
+        *(f"A/{name}" for name in sorted(FILES)),
+        "folder.zip/four.png",
+    ]
+
+
 def test_names_with_dots_are_fine(tmp_path):
     files = {"a..b/one..png": b"1", "..a/.../c.png": b"2"}
     assert len(read(zipped(tmp_path / "z.zip", files))) == 2
-
-
-def test_a_picture_is_whole_and_of_its_size():
-    data = image(9, 9, "L")
-    assert archive.picture(data, "x.png", 9).size == (9, 9)
-    for bad in (b"", b"no image", data[: len(data) // 2], data[:-30]):
-        with pytest.raises(ValueError, match=r"a/x\.png is not an image that can be read"):
-            archive.picture(bad, "a/x.png", 9)
-    with pytest.raises(ValueError, match=r"a/x\.png is 7 x 9 pixels: 9 x 9 is needed"):
-        archive.picture(image(7, 9, "L"), "a/x.png", 9)
-
-
-def test_decoded_images_are_where_they_belong_and_progress_is_told():
-    told = []
-
-    def progress(items, total, label, *, done):
-        for item in items:
-            told.append((label, done(item), total))
-            yield item
-
-    groups = [
-        [(f"{i}{j}", lambda i=i, j=j: bytes([10 * i + j])) for j in range(3)] for i in range(2)
-    ]
-    images = archive.decode(
-        groups,
-        lambda data, name: data[0] + (name != f"{data[0]:02}"),
-        (1, 4, 5),
-        label="decoding",
-        progress=progress,
-    )
-    assert images.shape == (2, 3, 1, 4, 5) and images.dtype == torch.uint8
-    assert (
-        images[:, :, 0, 3, 4].tolist()
-        == images[:, :, 0, 0, 0].tolist()
-        == [[0, 1, 2], [10, 11, 12]]
-    )
-    assert told == [("decoding", 3, 6), ("decoding", 6, 6)]
 
 
 @pytest.fixture
@@ -149,7 +148,7 @@ def test_where_images_are_looked_for(toy, monkeypatch):
     (folder / "cache" / "toy").mkdir()
     load()
     monkeypatch.setenv("MAMLKIT_DATA", str(folder / "data"))
-    (folder / "data" / "toy").mkdir(parents=True)
+    unpacked(folder / "data" / "toy", {"one.png": b"1"})
     load()
     (folder / "own").mkdir()
     load(root=folder / "own")
@@ -163,13 +162,13 @@ def test_where_images_are_looked_for(toy, monkeypatch):
 
 def test_what_was_decoded_is_kept_for_its_place_and_for_a_machine_without_any(toy, monkeypatch):
     load, asked, folder = toy
-    (folder / "cache" / "toy").mkdir(parents=True)
+    unpacked(folder / "cache" / "toy", {"one.png": b"1"})
     first = load(value=7)
     assert torch.equal(load(value=8), first) and len(asked) == 1
     (folder / "cache" / "toy").rename(folder / "gone")
     assert torch.equal(load(value=8), first) and len(asked) == 1, "the decoded file is enough"
     monkeypatch.setenv("MAMLKIT_DATA", str(folder / "data"))
-    (folder / "data" / "toy").mkdir(parents=True)
+    unpacked(folder / "data" / "toy", {"one.png": b"2"})
     assert (load(value=9) == 9).all() and len(asked) == 2, "another copy is another"
     assert (
         (load(root=folder / "gone", value=10) == 10).all()
@@ -209,6 +208,92 @@ def test_a_decoded_file_of_other_classes_or_shape_is_not_used(toy):
         assert load(shape=(3, 1, 5, 4)).shape == (2, 3, 1, 5, 4)
 
 
+def test_every_flipped_byte_of_a_decoded_file_is_noticed(toy):
+    load, asked, folder = toy
+    first = load()
+    path = folder / "cache" / "decoded" / "toy-train.safetensors"
+    whole = path.read_bytes()
+    for place in range(0, len(whole), 7):
+        path.write_bytes(whole[:place] + bytes([whole[place] ^ 4]) + whole[place + 1 :])
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")
+            assert torch.equal(load(), first), place
+
+
+def test_other_files_in_the_same_place_are_decoded_anew(toy):
+    """A zip by its bytes, also where size and time are the same; a loose file by size and time."""
+    load, asked, folder = toy
+    place = unpacked(folder / "cache" / "toy", {"a.zip": b"one", "b/one.png": b"1"})
+    assert (load(value=1) == 1).all() and (load(value=2) == 1).all()
+    before = (place / "a.zip").stat()
+    (place / "a.zip").write_bytes(b"two")
+    os.utime(place / "a.zip", ns=(before.st_atime_ns, before.st_mtime_ns))
+    assert (load(value=2) == 2).all() and (load(value=3) == 2).all()
+    (place / "b" / "one.png").write_bytes(b"2")
+    assert (load(value=3) == 3).all() and len(asked) == 3
+
+
+def test_files_that_change_while_they_are_decoded_are_decoded_again(toy):
+    load, asked, folder = toy
+    place = unpacked(folder / "cache" / "toy", {"a.zip": b"one"})
+
+    def reading(_, classes):
+        (place / "a.zip").write_bytes(b"two")
+        return torch.zeros(len(classes), 3, 1, 4, 5, dtype=torch.uint8)
+
+    archive.load("toy", "train", (3, 1, 4, 5), reading, root=None, device="cpu")
+    assert (load(value=5) == 5).all()
+
+
+def test_a_kill_while_images_are_kept_is_tidied(toy):
+    load, asked, folder = toy
+    unpacked(folder / "cache" / "decoded", {".toy-train.safetensors.999999999.tmp": b"half"})
+    load()
+    assert [p.name for p in (folder / "cache" / "decoded").iterdir()] == ["toy-train.safetensors"]
+
+
+@pytest.mark.parametrize(
+    "value, words",
+    [
+        ("{folder}/nowhere", "nowhere, which is no folder: it must hold toy/"),
+        ("~nobody/data", "~nobody/data, which is no folder"),
+        ("{folder}/splits/toy.json", r"toy\.json, which is no folder"),
+        ("{folder}/splits", "splits, which does not hold toy/"),
+    ],
+)
+def test_a_wrong_MAMLKIT_DATA_is_refused(toy, monkeypatch, value, words):
+    load, _, folder = toy
+    load()
+    monkeypatch.setenv("MAMLKIT_DATA", value.format(folder=folder))
+    with pytest.raises(ValueError, match=f"^MAMLKIT_DATA is .*{words}"):
+        load()
+
+
+def test_a_home_is_expanded(toy, monkeypatch):
+    load, asked, folder = toy
+    monkeypatch.setenv("HOME", str(folder))
+    monkeypatch.setenv("MAMLKIT_DATA", "~/data")
+    (folder / "data" / "toy").mkdir(parents=True)
+    load()
+    load(root="~/data")
+    assert [place for place, _ in asked] == [folder / "data" / "toy", folder / "data"]
+
+
+@pytest.mark.parametrize("content", [b"", b"{", b"[]", b'{"splits": 3}', b"\xff\xfe", b'{"a": 1}'])
+def test_a_damaged_list_of_classes_is_named(toy, content):
+    load, _, folder = toy
+    unpacked(folder / "splits", {"toy.json": content})
+    with pytest.raises(ValueError, match=r"toy\.json is damaged") as refusal:
+        load()
+    assert type(refusal.value) is ValueError
+
+
+def test_a_device_that_is_not_here_is_refused_before_anything_is_read(toy):
+    _, asked, _ = toy
+    with pytest.raises(ValueError, match='device "gpu" is unknown'):
+        archive.load("toy", "train", (1,), pytest.fail, root=None, device="gpu")
+
+
 def test_images_that_cannot_be_kept_are_there_all_the_same(toy):
     load, asked, folder = toy
     unpacked(folder / "cache", {"decoded": b"a file where a folder should be"})
@@ -228,21 +313,18 @@ def test_unknown_splits_and_roots_are_refused(toy):
 
 
 DATA = bytes(range(256)) * 1000
+SHA256 = hashlib.sha256(DATA).hexdigest()
 
 
 @pytest.fixture
 def fetch(tmp_path, monkeypatch):
-    def accept(path):
-        if path.read_bytes() != DATA:
-            raise ValueError("what came is no zip")
-
     with server(monkeypatch, {"z.zip": DATA}) as (url, asked):
 
         def fetch(how, **settings):
             archive.download(
                 f"{url}{how}/z.zip",
                 tmp_path / "deep" / "z.zip",
-                check=accept,
+                sha256=SHA256,
                 instead="set MAMLKIT_DATA",
                 timeout=0.4,
                 **settings,
@@ -270,18 +352,18 @@ def test_a_download_is_the_whole_file(fetch, how):
 @pytest.mark.parametrize(
     "how, why",
     [
-        ("short", "128,000 of 256,000 bytes came"),
+        ("short", ".*128000 bytes read, 128000 more expected.*"),
         ("stalled", r"nothing came for 0\.4 s"),
         ("silent", r"nothing came for 0\.4 s"),
-        ("absent", "HTTP Error 404: Not Found"),
-        ("page", "what came is no zip"),
+        ("absent", "404 Client Error: Not Found .*"),
+        ("page", f"what came has the SHA-256 [0-9a-f]{{64}}, not {SHA256}"),
     ],
 )
 def test_a_download_that_fails_says_what_to_do_and_leaves_nothing(fetch, how, why):
     begin = time.monotonic()
     with pytest.raises(
         ConnectionError,
-        match=rf"http://127\.0\.0\.1:\d+/{how}/z\.zip could not be downloaded \({why}\): set MAMLKIT_DATA",
+        match=rf"http://127\.0\.0\.1:\d+/{how}/z\.zip could not be downloaded \({why}\): set MAM",
     ):
         fetch[0](how)
     assert time.monotonic() - begin < 10 and list(fetch[1].parent.iterdir()) == []
@@ -301,15 +383,14 @@ def test_a_server_that_is_not_there(tmp_path, monkeypatch):
         ConnectionError, match=r"z\.zip could not be downloaded \(.*refused.*\): do that"
     ):
         archive.download(
-            f"{url}whole/z.zip", tmp_path / "z.zip", check=print, instead="do that", timeout=5
+            f"{url}whole/z.zip", tmp_path / "z.zip", sha256=SHA256, instead="do that", timeout=5
         )
     assert list(tmp_path.iterdir()) == []
 
 
 def test_an_interrupted_download_leaves_nothing(fetch):
     def progress(items, total, label, *, done):
-        for item in items:
-            raise KeyboardInterrupt
+        raise KeyboardInterrupt
 
     with pytest.raises(KeyboardInterrupt):
         fetch[0]("whole", progress=progress)
