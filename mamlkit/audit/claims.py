@@ -18,6 +18,7 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 from mamlkit.audit.intervals import Interval
+from mamlkit.audit.records import believed, entries
 from mamlkit.bank.provenance import commit, describe
 from mamlkit.machine import ROOT
 
@@ -64,7 +65,7 @@ def results() -> Path:
 
 def ledger() -> dict[str, dict]:
     """Every claim in the book so far, by id, in the paper's order."""
-    return {entry["id"]: entry for entry in json.loads((BANK / "ledger.json").read_text())}
+    return entries(BANK / "ledger.json")
 
 
 def verdict(entry: Mapping, checks: Mapping[str, bool], *, profile: str, seeds: int) -> str:
@@ -174,9 +175,16 @@ def _command(entry, run) -> str:
 
 
 def read(profile: str, folder: Path | None = None) -> dict[str, dict]:
-    """The records of one profile in a results folder (the bank by default), by claim id."""
-    found = sorted(((folder or BANK) / "claims").glob(f"*.{profile}.json"))
-    return {path.name.split(".")[0]: json.loads(path.read_text()) for path in found}
+    """The records of one profile in a results folder (the bank by default), by claim id. Raises
+    ValueError naming the file for one that cannot be believed (`believed`)."""
+    found, known = sorted(((folder or BANK) / "claims").glob(f"*.{profile}.json")), ledger()
+    read = (believed(path, profile, known, _again) for path in found)
+    return {record["id"]: record for record in read}
+
+
+def _again(entry, record) -> str:
+    seeds = len(record["provenance"]["seeds"])
+    return verdict(entry, record["checks"], profile=record["profile"], seeds=seeds)
 
 
 def standing(records: Mapping[str, dict]) -> list[dict]:
