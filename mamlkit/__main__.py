@@ -244,8 +244,9 @@ def _lab(options, rest, command) -> NoReturn:
     settings = ROOT / "data" / "cache" / "lab"
     files.write(settings / "overrides.json", LAB_SETTINGS)
     for sentence in book.lend(book.notebooks(), LAB):
-        print(sentence)
-    print(f"{LAB} holds copies of the notebooks, for you to change; the book's stay as they are")
+        print(sentence, flush=True)
+    said = f"{LAB} holds copies of the notebooks, for you to change; the book's stay as they are"
+    print(said, flush=True)
     first = LAB / f"{book.find([])[0].stem}.ipynb"
     _become(
         [
