@@ -14,6 +14,7 @@ import sys
 import textwrap
 import time
 from collections.abc import Callable, Iterable, Iterator
+from contextlib import suppress
 from html import escape
 from pathlib import Path
 from typing import TypeVar
@@ -199,7 +200,8 @@ def _show_progress(label: str) -> Callable:
             }
             if now is None or time.monotonic() - last[0] >= OFTEN:
                 last[0] = time.monotonic()
-                files.write(Path(path), json.dumps(state))
+                with suppress(OSError):  # a full disk ends no training for want of a bar
+                    files.write(Path(path), json.dumps(state))
 
         return place
     if in_notebook():
