@@ -32,8 +32,10 @@ def write(
         if before is not None and path.exists():
             path.replace(before)
         return fresh.replace(path)
-    except BaseException:
+    except BaseException as error:
         fresh.unlink(missing_ok=True)
+        if isinstance(error, OSError) and error.filename == str(fresh):
+            error.filename = str(path)  # the name that a reader knows
         raise
 
 

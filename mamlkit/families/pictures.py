@@ -29,6 +29,7 @@ def picture(data: bytes, name: str, size: int):
         image = Image.open(BytesIO(data))
         fits = image.size == (size, size)
         if fits:
+            Image.open(BytesIO(data)).verify()  # the check sums, which `load` does not all ask
             image.load()
     except Exception as error:  # Pillow's decoders raise almost anything on damaged bytes
         raise ValueError(

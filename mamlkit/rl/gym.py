@@ -57,7 +57,7 @@ class _Ours:
     they are unpickled, and draw pictures."""
 
     def _make(self, place, render_mode, settings):
-        if render_mode not in (None, "rgb_array"):
+        if render_mode is not None and repr(render_mode) != "'rgb_array'":
             raise ValueError(f'render_mode is {render_mode!r}: it must be None or "rgb_array"')
         self.made, self.render_mode = (place, settings), render_mode
         self.env, self.given, self.state = _made(place, settings), None, None
@@ -213,12 +213,12 @@ def _step(env, state, action, goals):
 
 
 def _numbers(given) -> np.ndarray | None:
-    """An array of real numbers, None for anything else."""
+    """An array of real numbers in float64, None for anything else."""
     try:
         array = np.asarray(given)
     except (TypeError, ValueError, RuntimeError):  # ragged, or a tensor with a gradient
         return None
-    return array if array.dtype.kind in "fiu" else None
+    return array.astype(np.float64) if array.dtype.kind in "fiu" else None
 
 
 def _action(given, space):
