@@ -25,7 +25,8 @@ IDS = {
     "mamlkit/AntVel-v0": ("mamlkit.rl.locomotion:ant_vel", 200),
     "mamlkit/AntDir-v0": ("mamlkit.rl.locomotion:ant_dir", 200),
 }
-RENDERING = {"render_modes": ["rgb_array"], "render_fps": 30}
+MODES = ["rgb_array"]
+RENDERING = {"render_modes": MODES, "render_fps": 30}
 SIZE = 240  # pixels, the sides of navigation's picture
 
 
@@ -57,7 +58,7 @@ class _Ours:
     they are unpickled, and draw pictures."""
 
     def _make(self, place, render_mode, settings):
-        if render_mode is not None and repr(render_mode) != "'rgb_array'":
+        if not (render_mode is None or isinstance(render_mode, str) and render_mode in MODES):
             raise ValueError(f'render_mode is {render_mode!r}: it must be None or "rgb_array"')
         self.made, self.render_mode = (place, settings), render_mode
         self.env, self.given, self.state = _made(place, settings), None, None
