@@ -1,5 +1,5 @@
-"""Where images are looked for, and what was decoded before: it is whole and of the same files, or it
-is made anew."""
+"""Where images are looked for, and what was decoded before: it is whole and of the same files, or
+it is made anew."""
 
 import os
 import warnings
