@@ -20,7 +20,7 @@ run: $(READY) ## run every notebook at profile quick, without a browser, into ru
 test: $(READY) ## run every test and every cell of every notebook
 	@$(BIN)/python -m mamlkit test $(ARGS)
 
-lab: $(READY) ## open the notebooks in JupyterLab
+lab: $(READY) ## open copies of the notebooks in JupyterLab
 	@$(BIN)/python -m mamlkit lab $(ARGS)
 
 notebooks: $(READY) ## make the .ipynb files from the .py files, and what is generated from the records
@@ -37,7 +37,7 @@ judge: $(READY) ## write the record of every claim anew from what is banked
 bench: $(READY) ## time MAML here beside JAX, torchopt and higher, into runs/bench/ (ARGS=O1, O15 or M: on images; locomotion: the robots)
 	@$(BIN)/python -m tests.benchmarks.$(if $(filter locomotion captured,$(ARGS)),$(ARGS),speed $(or $(ARGS),S))
 
-clean: ## remove .venv and what tests leave; runs/ and data/ stay
+clean: ## remove .venv and what tests leave; runs/, lab/ and data/ stay
 	rm -rf $(VENV) .venv-* .pytest_cache *.egg-info data/cache/smoke data/cache/lab
 	find . -name __pycache__ -prune -exec rm -rf {} +
 

@@ -10,18 +10,21 @@ import tempfile
 from pathlib import Path
 from typing import NoReturn
 
+from mamlkit import files
 from mamlkit.bank.budget import PROFILES
 from mamlkit.book import notebooks as book
 from mamlkit.machine import ROOT
 
 RUNS = ROOT / "runs"
 SMOKE = ROOT / "data" / "cache" / "smoke"
+LAB = ROOT / "lab"  # a reader's copies; beside notebooks/, so that their links lead the same way
 
 
 def main(arguments: list[str] | None = None) -> int:
-    """Runs one command. Exit status: 0 done, 1 something failed, 2 refused before anything started,
+    """Runs one command. Exit status: 0 done, 1 something failed, 2 refused in one sentence,
     3 `bank` ran out of time."""
     arguments = sys.argv[1:] if arguments is None else arguments
+    _streams()
     # Networks this small gain nothing from more threads, and on a busy machine threads that wait
     # for each other cost much.
     os.environ.setdefault("OMP_NUM_THREADS", "1")
@@ -32,17 +35,34 @@ def main(arguments: list[str] | None = None) -> int:
             raise ValueError(
                 f'"{rest[0]}" is not understood; `python -m mamlkit {options.command} --help` says what is'
             )
-        return options.action(options, rest, command)
+        status = options.action(options, rest, command)
+        sys.stdout.flush()
+        return status
+    except BrokenPipeError:  # whoever reads has enough: `run --list | head -1`
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return 128 + signal.SIGPIPE
+    except OSError as trouble:  # a full disk, a place that cannot be written, a missing file
+        place = f"{trouble.filename}: " if trouble.filename else ""
+        print(f"mamlkit: {place}{trouble.strerror or trouble}", file=sys.stderr)
+        return 2
     except ValueError as refusal:
-        if (
-            type(refusal) is not ValueError
-        ):  # a file that cannot be decoded, say: no refusal, an error
+        if type(refusal) is not ValueError:  # a text that cannot be decoded, say: a bug
             raise
         print(f"mamlkit: {refusal}", file=sys.stderr)
         return 2
     except KeyboardInterrupt:
         print("mamlkit: interrupted", file=sys.stderr)
         return 130
+
+
+def _streams() -> None:
+    """Makes what is printed reach where it can: a closed stream takes it, and a locale without a
+    letter shows its number."""
+    for name in ("stdout", "stderr"):
+        if getattr(sys, name) is None:
+            setattr(sys, name, open(os.devnull, "w", encoding="utf-8"))
+        elif hasattr(stream := getattr(sys, name), "reconfigure"):
+            stream.reconfigure(errors="backslashreplace")
 
 
 def _run(options, rest, command) -> int:
@@ -75,7 +95,7 @@ def _run(options, rest, command) -> int:
         )
         raise
     for page in out.glob("*_scoreboard.html"):
-        (out / "scoreboard.html").write_bytes(page.read_bytes())
+        files.write(out / "scoreboard.html", page.read_bytes())
     failed = [o.error for o in outcomes if o.error]
     seconds = headless.duration(sum(o.seconds for o in outcomes))
     counts = headless.verdicts(out)
@@ -108,7 +128,7 @@ def _sweep(options, paths, given, axes, command) -> int:
         fixed | point
         for point in sweep.grid({name: list(dict.fromkeys(v)) for name, v in checked.items()})
     ]
-    folder = options.out or RUNS / "sweeps" / path.stem
+    folder = _results_folder(options.out) if options.out else RUNS / "sweeps" / path.stem
     rows = sweep.sweep(path, known, points, folder, command=command)
     print(sweep.table(rows))
     print(f"results: {folder}")
@@ -171,13 +191,18 @@ def _notebooks(options, rest, command) -> int:
     from mamlkit.book import headless
 
     paths = book.find(options.notebooks, options.folder)
+    for path in paths:
+        book.untouched(path)
     with tempfile.TemporaryDirectory() as folder:
         out = Path(folder)
         outcomes = headless.run(paths, {path: {} for path in paths}, out, command=command)
+        failed = [o.error for o in outcomes if o.error]
         for path, outcome in zip(paths, outcomes):
             if not outcome.error:
-                book.publish(path, nbformat.read(out / f"{path.stem}.ipynb", 4))
-    failed = [o.error for o in outcomes if o.error]
+                try:
+                    book.publish(path, nbformat.read(out / f"{path.stem}.ipynb", 4))
+                except ValueError as refusal:  # edited while it ran
+                    failed.append(str(refusal))
     print(
         *(f"{error}; its .ipynb is as it was" for error in failed),
         f"{len(outcomes) - len(failed)} of {len(outcomes)} notebooks written",
@@ -220,10 +245,12 @@ def _test(options, rest, command) -> NoReturn:
 
 def _lab(options, rest, command) -> NoReturn:
     settings = ROOT / "data" / "cache" / "lab"
-    settings.mkdir(parents=True, exist_ok=True)
-    (settings / "overrides.json").write_text(LAB_SETTINGS)
-    first = book.find([])[0].with_suffix(".ipynb")
-    first = first if first.exists() else first.with_suffix(".py")
+    files.write(settings / "overrides.json", LAB_SETTINGS)
+    for sentence in book.lend(book.notebooks(), LAB):
+        print(sentence, flush=True)
+    said = f"{LAB} holds copies of the notebooks, for you to change; the book's stay as they are"
+    print(said, flush=True)
+    first = LAB / f"{book.find([])[0].stem}.ipynb"
     _become(
         [
             "jupyterlab",
@@ -346,7 +373,7 @@ def _parser() -> argparse.ArgumentParser:
         action="extend",
         nargs="+",
         metavar="NAME=V1,V2",
-        help="run one notebook for every combination of values that was not run before with the same code",
+        help="run one notebook for every combination of values that it was not run with before",
     )
     run.add_argument(
         "--out",
@@ -364,7 +391,7 @@ def _parser() -> argparse.ArgumentParser:
         "lab",
         _lab,
         "open the notebooks in JupyterLab",
-        "Further arguments go to JupyterLab.",
+        "The copies that it opens lie in lab/ and are yours. Further arguments go to JupyterLab.",
         ["lab", "lab --no-browser --port=8890"],
     )
     test = add(

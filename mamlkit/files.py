@@ -1,5 +1,6 @@
 """Files that are there whole or not at all, and that one run at a time writes."""
 
+import json
 import os
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -31,9 +32,25 @@ def write(
         if before is not None and path.exists():
             path.replace(before)
         return fresh.replace(path)
-    except BaseException:
+    except BaseException as error:
         fresh.unlink(missing_ok=True)
+        if isinstance(error, OSError) and error.filename == str(fresh):
+            error.filename = str(path)  # the name that a reader knows
         raise
+
+
+def read_json(path: Path, kind: type = dict):
+    """What a JSON file holds, a `kind`. Raises ValueError naming the file if it is damaged, and
+    OSError if it is not there."""
+    try:
+        found = json.loads(path.read_text(encoding="utf-8"))
+    except ValueError as error:  # not JSON, or not UTF-8
+        raise ValueError(f"{path} is damaged ({error}): get it anew") from None
+    except RecursionError:
+        raise ValueError(f"{path} is damaged (it is nested too deeply): get it anew") from None
+    if not isinstance(found, kind):
+        raise ValueError(f"{path} is damaged (it holds no {kind.__name__}): get it anew")
+    return found
 
 
 @contextmanager

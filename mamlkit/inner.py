@@ -4,7 +4,6 @@ call this."""
 from collections.abc import Callable, Sequence
 from typing import Any
 
-import torch
 from torch import Tensor
 from torch.func import grad
 

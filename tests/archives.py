@@ -61,7 +61,7 @@ def elsewhere(monkeypatch, folder: Path, name: str, splits: dict[str, list[str]]
 
 def left_behind(folder: Path) -> list[str]:
     """Half-written files anywhere in a folder."""
-    return [path.name for path in folder.rglob("*.new*")]
+    return [path.name for path in folder.rglob(".*") if ".tmp" in path.name]
 
 
 @contextmanager

@@ -34,7 +34,8 @@ from mamlkit.show.literate import progress
 
 folder = Path(os.environ["MAMLKIT_RESULTS"]) / "claims"
 folder.mkdir(parents=True, exist_ok=True)
-content = {"verdict": "partial", "provenance": {"notebook": "00_good", "command": os.environ["MAMLKIT_COMMAND"]}, "seed": seed}
+about = {"notebook": "00_good", "command": os.environ["MAMLKIT_COMMAND"]}
+content = {"verdict": "partial", "provenance": about, "seed": seed}
 place = (folder / f"C001.{profile}.json").write_text(json.dumps(content))
 """
 FIGURE = """
@@ -42,8 +43,8 @@ FIGURE = """
 from IPython.display import Image, display
 
 PNG = bytes.fromhex(
-    "89504e470d0a1a0a0000000d4948445200000001000000010802000000907753de0000000c49444154789c63f8ffff3f0005fe02fe0def46b8"
-    "0000000049454e44ae426082")
+    "89504e470d0a1a0a0000000d4948445200000001000000010802000000907753de0000000c4944415478"
+    "9c63f8ffff3f0005fe02fe0def46b80000000049454e44ae426082")
 display(Image(PNG, format="png", alt='one "white" dot'))
 """
 WIDGET = """

@@ -24,13 +24,18 @@ FLOOR = {
 RECEIVES = {"train", "evaluate", "bank"}  # learners, families and experiments are handed to these
 BY_THEMSELVES = {"variants", "families", "baselines"}  # one file, one method
 # What a room's other files are made with.
-SHARED = {"families/archive", "families/few_shot", "families/minibatches", "baselines/episodic"}
+SHARED = {
+    *("families/archive", "families/pictures", "families/few_shot", "families/minibatches"),
+    "baselines/episodic",
+}
 # What trains does without these:
 ONLY_WHERE_USED = {
     *("IPython", "ipywidgets", "ipympl", "anywidget", "traitlets", "ipykernel", "matplotlib"),
     *("papermill", "nbformat", "nbconvert", "nbclient", "jupytext", "gymnasium", "mujoco", "PIL"),
+    "pooch",
 }
 PUBLISHING = {"book", "__main__"}  # these only run where Jupyter is
+ADAPTERS = {"rl/gym"}  # whose whole purpose is another library
 
 
 def sources():
@@ -106,7 +111,7 @@ def complaints(files):
             for node in top
             if isinstance(node, ast.ImportFrom) and node.module and not node.level
         }
-        if place not in PUBLISHING and roots & ONLY_WHERE_USED:
+        if place not in PUBLISHING and name not in ADAPTERS and roots & ONLY_WHERE_USED:
             said.append(
                 f"{name}.py imports {', '.join(sorted(roots & ONLY_WHERE_USED))} at its top: "
                 "import it in the function that uses it"

@@ -1,12 +1,20 @@
 """The command line says what it can do, refuses in one sentence, and writes what is committed only
 from the sources."""
 
+import errno
+import os
+import subprocess
+import sys
+from pathlib import Path
+
 import nbformat
 import pytest
 
+from mamlkit import __main__ as command
 from mamlkit.__main__ import BEGIN, END, main
 from mamlkit.audit import claims
 from mamlkit.book import notebooks as book
+from mamlkit.machine import ROOT
 from tests.small_notebooks import BAD, FIGURE, OTHER, RECORD, SLOW, write
 
 
@@ -60,11 +68,12 @@ def test_list_shows_parameters(tmp_path, capsys):
 
 def test_notebooks_are_written_from_their_sources(tmp_path, capsys):
     folder = write(tmp_path, _00_a=OTHER + RECORD + SLOW + FIGURE, _01_bad=BAD)
-    (folder / "01_bad.ipynb").write_text("as it was")
+    before = nbformat.writes(book.read(folder / "01_bad.py"))
+    (folder / "01_bad.ipynb").write_text(before)
     assert main(["notebooks", "--folder", str(folder)]) == 1
     assert (
         "its .ipynb is as it was" in capsys.readouterr().out
-        and (folder / "01_bad.ipynb").read_text() == "as it was"
+        and (folder / "01_bad.ipynb").read_text() == before
     )
     made = nbformat.read(folder / "00_a.ipynb", 4)
     nbformat.validate(made)
@@ -90,6 +99,125 @@ def test_notebooks_are_written_from_their_sources(tmp_path, capsys):
         "01_bad.ipynb",
         "01_bad.py",
     ]
+
+
+def test_a_notebook_that_a_reader_changed_is_not_written_anew(tmp_path, capsys):
+    folder = write(tmp_path, _00_a=OTHER)
+    notebook = book.read(folder / "00_a.py")
+    notebook.cells.append(nbformat.v4.new_code_cell("mine = 1"))
+    nbformat.write(notebook, folder / "00_a.ipynb")
+    mine = (folder / "00_a.ipynb").read_bytes()
+    assert main(["notebooks", "--folder", str(folder)]) == 2
+    assert (
+        capsys.readouterr().err == f"mamlkit: {folder / '00_a.ipynb'} holds 1 cells of a reader's "
+        "(the first is cell 5), which would be lost: bring it into 00_a.py, or move the file away; "
+        "then run this again\n"
+    )
+    assert (folder / "00_a.ipynb").read_bytes() == mine
+
+
+def test_readme_on_a_full_disk_is_as_it_was(tmp_path, monkeypatch, capsys):
+    monkeypatch.setattr(claims, "table", lambda: "| the table |")
+    path = tmp_path / "README.md"
+    path.write_text(before := f"# Title\n\n{BEGIN}\nold\n{END}\n\nEnd.\n")
+
+    def full(self, data):
+        raise OSError(errno.ENOSPC, "No space left on device", str(self))
+
+    monkeypatch.setattr(Path, "write_bytes", full)
+    assert main(["readme", "--file", str(path)]) == 2
+    assert "No space left on device" in capsys.readouterr().err
+    assert path.read_text() == before and [p.name for p in tmp_path.iterdir()] == ["README.md"]
+    path.write_text("caf\u00e9", encoding="latin-1")
+    assert main(["readme", "--file", str(path)]) == 2
+    assert "README.md is not UTF-8" in capsys.readouterr().err
+
+
+def test_lab_opens_copies(tmp_path, monkeypatch, capsys):
+    began = []
+    monkeypatch.setattr(command, "LAB", tmp_path / "lab")
+    monkeypatch.setattr(command, "ROOT", tmp_path)
+    monkeypatch.setattr(command, "_become", lambda words: began.append(words))
+    assert main(["lab", "--port=1"]) is None
+    assert {p.stem for p in (tmp_path / "lab").iterdir()} == {p.stem for p in book.notebooks()}
+    assert "--LabApp.default_url=/lab/tree/lab/00_start.ipynb" in began[0]
+    assert began[0][-1] == "--port=1" and "holds copies" in capsys.readouterr().out
+
+
+def failing(error):
+    def action(options, rest, command):
+        raise error
+
+    return action
+
+
+@pytest.mark.parametrize(
+    "error, sentence",
+    [
+        (ValueError("x is 3: it must be 4"), "x is 3: it must be 4"),
+        (PermissionError(13, "Permission denied", "data/x"), "data/x: Permission denied"),
+        (OSError(30, "Read-only file system", "data/x"), "data/x: Read-only file system"),
+        (OSError(28, "No space left on device"), "No space left on device"),
+        (FileNotFoundError("nothing is here: put it there"), "nothing is here: put it there"),
+        (ConnectionError("url could not be downloaded"), "url could not be downloaded"),
+    ],
+    ids=lambda value: type(value).__name__,
+)
+def test_a_refusal_is_one_sentence(monkeypatch, capsys, error, sentence):
+    monkeypatch.setattr(command, "_readme", failing(error))
+    assert main(["readme"]) == 2
+    assert capsys.readouterr().err == f"mamlkit: {sentence}\n"
+
+
+@pytest.mark.parametrize(
+    "bug", [TypeError("x"), KeyError("x"), IndexError("x"), UnicodeDecodeError("a", b"", 0, 1, "x")]
+)
+def test_a_bug_is_a_traceback(monkeypatch, bug):
+    monkeypatch.setattr(command, "_readme", failing(bug))
+    with pytest.raises(type(bug)):
+        main(["readme"])
+
+
+def shell(line, **environment):
+    """A line of bash in the repository, with `mamlkit` as a word."""
+    code = f'mamlkit() {{ "{sys.executable}" -m mamlkit "$@"; }}; {line}'
+    return subprocess.run(
+        ["bash", "-c", code], capture_output=True, env=os.environ | environment, cwd=ROOT
+    )
+
+
+def test_a_closed_pipe_is_silent(tmp_path):
+    folder = write(tmp_path, **{f"_{i:02}_a": OTHER for i in range(40)})
+    ran = shell(f"set -o pipefail; mamlkit run --list --folder {folder} | head -1")
+    assert (ran.stdout, ran.stderr, ran.returncode) == (b"00_a\n", b"", 141)
+
+
+def test_closed_streams_and_other_places(tmp_path):
+    folder = write(tmp_path / "f", _00_a=OTHER)
+    ran = shell(f"mamlkit run --list --folder {folder} >&- 2>&-")
+    assert ran.returncode == 0
+    ran = shell(f"mamlkit run 7 --folder {folder} 2>&-")
+    assert (ran.returncode, ran.stdout, ran.stderr) == (2, b"", b"")
+    ran = shell(f"unset HOME; mamlkit run --list --folder {folder}")
+    assert (ran.returncode, ran.stderr) == (0, b"")
+
+
+def test_an_ascii_locale(tmp_path):
+    """Letters that it does not have are written in another way; files stay UTF-8."""
+    ascii = {"LC_ALL": "C", "PYTHONUTF8": "0", "PYTHONCOERCECLOCALE": "0"}
+    greek = OTHER.replace("inner step size", "inner step size \u03b1").replace("1 + 1", "'\u03b1'")
+    folder = tmp_path / "f"
+    folder.mkdir()
+    (folder / "00_a.py").write_text(greek, encoding="utf-8")
+    ran = shell(f"mamlkit run --list --folder {folder}", **ascii)
+    assert ran.returncode == 0 and b"inner step size \\u03b1" in ran.stdout and not ran.stderr
+    ran = shell(f"mamlkit run --folder {folder} --out {tmp_path / 'out'}", **ascii)
+    assert ran.returncode == 0, ran.stderr
+    assert "\u03b1" in (tmp_path / "out" / "00_a.html").read_text(encoding="utf-8")
+    readme = tmp_path / "README.md"
+    readme.write_text(f"\u03b1\n{BEGIN}\n{END}\n", encoding="utf-8")
+    assert shell(f"mamlkit readme --file {readme}", **ascii).returncode == 0
+    assert readme.read_text(encoding="utf-8").startswith("\u03b1\n")
 
 
 def test_readme_table_stands_between_its_marks(tmp_path, monkeypatch, capsys):

@@ -123,7 +123,9 @@ def test_lines_are_at_most_100_characters(path):
 def test_cells_define_no_classes_and_install_nothing(path):
     for tags, source in code_cells(path):
         for node in ast.walk(ast.parse(source)):
-            assert not isinstance(node, ast.ClassDef), f"a class belongs in the package: {node.name}"
+            assert not isinstance(node, ast.ClassDef), (
+                f"a class belongs in the package: {node.name}"
+            )
         assert not re.search(r"^\s*#?\s*[!%]\s*pip\b|\bpip install\b", source, re.MULTILINE)
 
 

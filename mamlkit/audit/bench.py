@@ -3,7 +3,7 @@
 from importlib import import_module
 from types import ModuleType
 
-FILES = ("figure1",)
+FILES = ("figure1", "sinusoids", "images", "first_order", "navigation", "locomotion", "variants")
 
 
 def modules() -> list[ModuleType]:

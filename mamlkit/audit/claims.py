@@ -6,13 +6,13 @@ as named checks. A record holds what was found. Records of the paper's budget ar
 `data/claims`, one file a claim.
 """
 
-import json
 from collections import Counter
 from collections.abc import Iterable, Mapping
 from html import escape
 from pathlib import Path
 from typing import Any, NamedTuple
 
+from mamlkit.audit.records import believed, entries
 from mamlkit.machine import ROOT
 
 BANK = ROOT / "data"
@@ -38,7 +38,7 @@ MARKS = {
 
 def ledger() -> dict[str, dict]:
     """Every claim in the book so far, by id, in the paper's order."""
-    return {entry["id"]: entry for entry in json.loads((BANK / "ledger.json").read_text())}
+    return entries(BANK / "ledger.json")
 
 
 def testable(entry: Mapping) -> bool:
@@ -54,7 +54,8 @@ def verdict(entry: Mapping, checks: Mapping[str, bool], *, seeds: int, share: fl
     partial. A training budget smaller than the paper's can support a claim, which is then partial,
     and never refute it: `share` is below 1, or, where the criterion has a check of the budget
     itself (`enough`), that check fails. A question of ours has an answer and no verdict: it is
-    "answered" (`answers` of the ledger: where every check passes, and where not). Raises ValueError if `checks` are not exactly those of the criterion.
+    "answered" (`answers` of the ledger: where every check passes, and where not). Raises
+    ValueError if `checks` are not exactly those of the criterion.
     """
     if not testable(entry):
         return "not testable"
@@ -100,9 +101,16 @@ def kind(row: Mapping) -> str:
 
 
 def read(profile: str, folder: Path | None = None) -> dict[str, dict]:
-    """The records of one profile in a results folder (the bank by default), by claim id."""
-    found = sorted(((folder or BANK) / "claims").glob(f"*.{profile}.json"))
-    return {path.name.split(".")[0]: json.loads(path.read_text()) for path in found}
+    """The records of one profile in a results folder (the bank by default), by claim id. Raises
+    ValueError naming the file for one that cannot be believed (`believed`)."""
+    found, known = sorted(((folder or BANK) / "claims").glob(f"*.{profile}.json")), ledger()
+    read = (believed(path, profile, known, _again) for path in found)
+    return {record["id"]: record for record in read}
+
+
+def _again(entry, record) -> str:
+    seeds = len(record["provenance"]["seeds"])
+    return verdict(entry, record["checks"], seeds=seeds, share=record.get("share", 1.0))
 
 
 def standing(records: Mapping[str, dict]) -> list[dict]:

@@ -2,7 +2,6 @@
 a cell fails."""
 
 import contextlib
-import json
 import os
 import re
 import sys
@@ -14,6 +13,7 @@ from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import NamedTuple
 
+from mamlkit import files
 from mamlkit.audit.claims import VERDICTS
 from mamlkit.book import html as page
 from mamlkit.book import notebooks as book
@@ -142,6 +142,7 @@ def execute(
 
     values: checked parameters. prefix: how a line of progress begins. later: seconds expected after
     this notebook, None if not known. Never raises for what a notebook does: the Outcome says it.
+    Raises OSError where `out` cannot be written.
     """
     begin = time.monotonic()
     out = out.resolve()  # the kernel runs elsewhere
@@ -153,7 +154,7 @@ def execute(
 
         def line():
             with contextlib.suppress(OSError, ValueError):
-                place.progress = json.loads(progress.read_text())
+                place.progress = files.read_json(progress)
             return place.line()
 
         def enter(cells, number):
@@ -177,20 +178,19 @@ def _papermill(notebook, path: Path, out: Path, values, env, enter) -> str | Non
 
     _register_engine()
     os.environ["JUPYTER_PREFER_ENV_PATH"] = "1"  # the kernel is found from here
-    target, log = out / f"{path.stem}.ipynb", out / f"{path.stem}.log"
-    error = None
-    number = [0]
+    log = out / f"{path.stem}.log"
+    error, number, ran = None, 0, None
 
-    def begin(cells, index):
-        number[0] = sum(cell.cell_type == "code" for cell in cells[: index + 1])
-        enter(cells, index)
+    def begin(now, index):
+        nonlocal number, ran
+        ran, number = now, sum(cell.cell_type == "code" for cell in now.cells[: index + 1])
+        enter(now.cells, index)
 
-    with log.open("w") as stream:
+    with log.open("w", encoding="utf-8") as stream:
         try:
-            # papermill fills in {names} of a path; a folder may well be called {so}
             execute_notebook(
                 notebook,
-                str(target).replace("{", "{{").replace("}", "}}"),
+                None,
                 dict(values),
                 engine_name="mamlkit",
                 cwd=str(path.parent),
@@ -200,19 +200,22 @@ def _papermill(notebook, path: Path, out: Path, values, env, enter) -> str | Non
                 begin=begin,
             )
         except PapermillExecutionError as failure:
-            cell = failure.source.strip().partition("\n")[0]
-            error = f'in cell {failure.exec_count} ("{_short(cell, 60)}"): {_short(f"{failure.ename}: {failure.evalue}")}'
+            cell = _short(failure.source.strip().partition("\n")[0], 60)
+            why = _short(f"{failure.ename}: {failure.evalue}")
+            error = f'in cell {failure.exec_count} ("{cell}"): {why}'
         except DeadKernelError:
-            error = f"in cell {number[0]}: its kernel died (out of memory?); its last words, if any, are in {log}"
+            error = (
+                f"in cell {number}: its kernel died (out of memory?); its last words, if any, are "
+                f"in {log}"
+            )
         finally:
-            words = [
-                line
-                for line in log.read_text(errors="replace").splitlines(keepends=True)
-                if NOISE not in line
-            ]
-            log.write_text("".join(words)) if words else log.unlink()
-    if target.exists():
-        (out / f"{path.stem}.html").write_text(page.html(nbformat.read(target, 4), path.stem))
+            lines = log.read_text(encoding="utf-8", errors="replace").splitlines(keepends=True)
+            words = "".join(line for line in lines if NOISE not in line)
+            files.write(log, words) if words else log.unlink()
+            if ran is not None:
+                files.write(out / f"{path.stem}.ipynb", nbformat.writes(ran))
+    if ran is not None:
+        files.write(out / f"{path.stem}.html", page.html(ran, path.stem))
     return error
 
 
@@ -240,7 +243,7 @@ def _register_engine() -> None:
             cell_start = nb_man.cell_start
 
             def start(cell, cell_index=None, **kwargs):
-                begin(nb_man.nb.cells, cell_index)
+                begin(nb_man.nb, cell_index)
                 return cell_start(cell, cell_index, **kwargs)
 
             nb_man.cell_start = start
@@ -258,8 +261,14 @@ def run(
     """Runs notebooks one after the other into one folder, so that a later one sees what an earlier
     one recorded.
 
-    Prints how each ended; one that fails does not keep the others from running.
+    Prints how each ended; one that fails does not keep the others from running. Raises ValueError
+    while another run writes into the folder.
     """
+    with files.alone(out / "run"):
+        return _run(paths, values, out, command)
+
+
+def _run(paths, values, out, command):
     outcomes = []
     for number, path in enumerate(paths, 1):
         prefix = f"[{number}/{len(paths)}] {path.stem}"
@@ -294,9 +303,17 @@ def new_folder(runs: Path) -> Path:
 
 
 def verdicts(folder: Path) -> str:
-    """The verdicts recorded in a results folder, counted, as one sentence; empty if there are
-    none."""
-    counts = Counter(
-        json.loads(path.read_text())["verdict"] for path in (folder / "claims").glob("*.json")
-    )
-    return ", ".join(f"{counts[v]} {v}" for v in VERDICTS if counts[v])
+    """The verdicts recorded in a results folder, counted, as one sentence that also names records
+    that cannot be read; empty if there are none."""
+    counts, damaged = Counter(), []
+    for path in sorted((folder / "claims").glob("*.json")):
+        try:
+            verdict = files.read_json(path).get("verdict")
+        except (OSError, ValueError):
+            verdict = None
+        if verdict in VERDICTS:
+            counts[verdict] += 1
+        else:
+            damaged.append(path.name)
+    said = [f"{counts[v]} {v}" for v in VERDICTS if counts[v]]
+    return ", ".join(said + ([f"damaged: {' '.join(damaged)}"] if damaged else []))

@@ -9,22 +9,31 @@ from html import escape
 
 VIEW = "application/vnd.jupyter.widget-view+json"
 STATE = "application/vnd.jupyter.widget-state+json"
-NOTE = "A live control: in JupyterLab (make lab) it can be moved. Here it shows where the notebook left it."
+NOTE = (
+    "A live control: in JupyterLab (make lab) it can be moved. Here it shows where the notebook "
+    "left it."
+)
 TEMPLATE = """{%- extends 'lab/index.html.j2' -%}
 {% block html_head_js %}{% endblock %}
 {% block html_head_js_mathjax %}{% endblock %}
 {% block html_head_js_mermaidjs %}{% endblock %}
 {% block jupyter_widgets %}{% endblock %}
-{% block input_group %}{% if cell.metadata.get("jupyter", {}).get("source_hidden") %}
+{% block input_group %}
+{% if cell.metadata.get("jupyter", {}).get("source_hidden") %}
 <details class="folded"><summary>code</summary>{{ super() }}</details>
 {% else %}{{ super() }}{% endif %}{% endblock %}
 {% block notebook_css %}{{ super() }}
-<style>main { max-width: 72em; margin: auto; } .jp-InputArea-editor .highlight pre { white-space: pre-wrap; }
-.jp-OutputArea-output .highlight pre { font-family: var(--jp-code-font-family); font-size: var(--jp-code-font-size); }
-details.folded { margin-left: 64px; } details.folded summary { color: #767676; cursor: pointer; font-size: 85%; }</style>{% endblock %}
+<style>main { max-width: 72em; margin: auto; }
+.jp-InputArea-editor .highlight pre { white-space: pre-wrap; }
+.jp-OutputArea-output .highlight pre {
+  font-family: var(--jp-code-font-family); font-size: var(--jp-code-font-size);
+}
+details.folded { margin-left: 64px; }
+details.folded summary { color: #767676; cursor: pointer; font-size: 85%; }</style>{% endblock %}
 {% block data_png %}<div class="jp-RenderedImage jp-OutputArea-output">
 {% set alt = output | get_metadata('alt', 'image/png') %}
-<img src="data:image/png;base64,{{ output.data['image/png'] }}"{% if alt %} alt="{{ alt | forceescape }}"{% endif %}>
+<img src="data:image/png;base64,{{ output.data['image/png'] }}"
+{%- if alt %} alt="{{ alt | forceescape }}"{% endif %}>
 </div>{% endblock %}
 """
 
@@ -104,7 +113,8 @@ def _output(output: dict) -> str:
 
 
 def _picture(png: str, alt: str | None) -> str:
-    return f'<img src="data:image/png;base64,{png.strip()}" alt="{escape(alt or "the picture that this control changes")}">'
+    alt = escape(alt or "the picture that this control changes")
+    return f'<img src="data:image/png;base64,{png.strip()}" alt="{alt}">'
 
 
 def _markdown(source: str) -> str:

@@ -1,24 +1,20 @@
 """The notebooks as files: which there are, what a `.py` says as a notebook, and the `.ipynb` made
 from it.
 
-The `.py` is the source, always: an `.ipynb` is only ever written from it.
+The `.py` is the source, always: an `.ipynb` is only ever written from it, and never over what a
+reader wrote into it.
 """
 
 import hashlib
-import json
 import re
 from pathlib import Path
 
+from mamlkit import files
 from mamlkit.machine import ROOT
 
 NOTEBOOKS = ROOT / "notebooks"
-FOLDED = {
-    "imports",
-    "figure",
-    "claim",
-    "widget",
-    "fold",
-}  # tags of cells whose result is read, and whose code opens with a click
+# Tags of cells whose result is read, and whose code opens with a click.
+FOLDED = {"imports", "figure", "claim", "widget", "fold"}
 
 
 def notebooks(folder: Path = NOTEBOOKS) -> list[Path]:
@@ -97,25 +93,95 @@ def publish(path: Path, executed) -> Path:
         )
     executed.metadata.pop("papermill", None)
     seconds = {cell: s for cell, s in seconds.items() if s >= 0.5}
-    executed.metadata["mamlkit"] = {"source": digest(path), "profile": "quick", "seconds": seconds}
+    executed.metadata["mamlkit"] = {
+        "source": digest(path),
+        "profile": "quick",
+        "seconds": seconds,
+        "cells": written(executed),
+    }
+    untouched(path)
+    return files.write(path.with_suffix(".ipynb"), nbformat.writes(executed))
+
+
+def written(notebook) -> list[str]:
+    """A short digest of each cell that is not empty, by its kind and source: what a reader can
+    change."""
+    said = [(c["cell_type"], "".join(c["source"])) for c in notebook["cells"]]
+    return [
+        hashlib.sha256(f"{kind}\n{text}".encode()).hexdigest()[:12]
+        for kind, text in said
+        if text.strip()
+    ]
+
+
+def untouched(path: Path) -> None:
+    """Raises ValueError, with what to do, if the `.ipynb` beside a source holds what a reader
+    wrote: then it is not written anew."""
     target = path.with_suffix(".ipynb")
-    fresh = target.with_suffix(".new")
-    nbformat.write(executed, fresh)
-    fresh.replace(target)
-    return target
+    if changes := target.exists() and edits(target, path):
+        raise ValueError(
+            f"{target} holds {changes}, which would be lost: bring it into {path.name}, or move "
+            "the file away; then run this again"
+        )
+
+
+def edits(target: Path, path: Path) -> str:
+    """What a reader wrote into an `.ipynb` made from the source `path`, in words; empty if
+    nothing."""
+    try:
+        notebook = files.read_json(target)
+        now, about = written(notebook), notebook["metadata"].get("mamlkit", {})
+    except (ValueError, KeyError, TypeError, AttributeError):
+        return "something that is no notebook"
+    ours = written(read(path))
+    if "cells" not in about and about.get("source") not in (None, digest(path)):
+        return ""  # made by an older version from an older source: nobody can tell any more
+    before = about.get("cells", ours)
+    new = [number for number, cell in enumerate(now, 1) if cell not in {*before, *ours}]
+    if new:
+        return f"{len(new)} cells of a reader's (the first is cell {new[0]})"
+    return "" if now in (before, ours) else "cells that a reader moved or removed"
+
+
+def lend(paths: list[Path], folder: Path) -> list[str]:
+    """Copies notebooks into a folder where a reader works on them; returns a sentence for each that
+    stays as the reader left it although the book has a newer one.
+
+    A copy is replaced when the book's is newer and no cell of the copy was changed.
+    """
+    import nbformat
+
+    stay = []
+    for path in paths:
+        book, copy = path.with_suffix(".ipynb"), folder / f"{path.stem}.ipynb"
+        fresh = book.read_bytes() if book.exists() else nbformat.writes(read(path)).encode()
+        if copy.exists() and (changes := edits(copy, path)):
+            if _made_from(copy) != _made_from(book):
+                stay.append(f"{copy} stays, with {changes}: move it away to get the newer one")
+        elif not copy.exists() or _made_from(copy) != _made_from(book):
+            files.write(copy, fresh)
+    return stay
+
+
+def _made_from(target: Path) -> object:
+    """What an `.ipynb` says of the source it was made from; None if it says nothing."""
+    try:
+        return files.read_json(target)["metadata"]["mamlkit"]["source"]
+    except (OSError, ValueError, KeyError, TypeError):
+        return None
 
 
 def expected_seconds(path: Path, profile: str) -> dict[str, float]:
     """How long each cell took (by id) when the `.ipynb` was made from this very source; empty if
     that is not known."""
     try:
-        about = json.loads(path.with_suffix(".ipynb").read_text())["metadata"]["mamlkit"]
+        about = files.read_json(path.with_suffix(".ipynb"))["metadata"]["mamlkit"]
         return (
             about["seconds"]
             if (about["source"], about["profile"]) == (digest(path), profile)
             else {}
         )
-    except (OSError, ValueError, KeyError):
+    except (OSError, ValueError, KeyError, TypeError):
         return {}
 
 

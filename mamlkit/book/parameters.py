@@ -90,7 +90,8 @@ def allowed(range: str) -> Callable[[object], bool]:
     if match := re.fullmatch(r"from (\S+) to (\S+)", range):
         return lambda value: float(match[1]) <= value <= float(match[2])
     raise ValueError(
-        f'"{range}" says no range; it must be "one of a, b, c", "N or more", "above X" or "from X to Y"'
+        f'"{range}" says no range; it must be "one of a, b, c", "N or more", "above X" or '
+        '"from X to Y"'
     )
 
 

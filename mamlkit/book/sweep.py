@@ -1,5 +1,5 @@
-"""A notebook over a grid of parameters; what has been run with the same code and parameters is not
-run again."""
+"""A notebook over a grid of parameters; what has been run with the same notebook and parameters is
+not run again."""
 
 import hashlib
 import itertools
@@ -8,9 +8,10 @@ import sys
 from collections.abc import Mapping
 from pathlib import Path
 
+from mamlkit import files
 from mamlkit.book import headless
+from mamlkit.book import notebooks as book
 from mamlkit.book.parameters import Parameter
-from mamlkit.machine import ROOT
 
 
 def grid(axes: Mapping[str, list]) -> list[dict]:
@@ -19,18 +20,11 @@ def grid(axes: Mapping[str, list]) -> list[dict]:
 
 
 def key(path: Path, parameters: Mapping[str, Parameter], values: Mapping) -> str:
-    """What decides the numbers of a run, as 16 hex digits: the notebook's source, mamlkit's
-    sources, the parameters."""
-    digest = hashlib.sha256(path.read_bytes())
-    for source in sorted((ROOT / "mamlkit").rglob("*.py")):
-        digest.update(source.relative_to(ROOT).as_posix().encode() + b"\0" + source.read_bytes())
-    given = {name: repr(value) for name, value in values.items()}
-    digest.update(
-        json.dumps(
-            {name: p.default for name, p in parameters.items()} | given, sort_keys=True
-        ).encode()
-    )
-    return digest.hexdigest()[:16]
+    """How a run is known, as 16 hex digits: by the notebook's text and the parameters."""
+    known = {name: p.default for name, p in parameters.items()}
+    known |= {name: repr(value) for name, value in values.items()}
+    text = json.dumps([book.digest(path), known], sort_keys=True)
+    return hashlib.sha256(text.encode()).hexdigest()[:16]
 
 
 def sweep(
@@ -44,34 +38,31 @@ def sweep(
     """Runs a notebook at every point, each into folder/<key>/; folder/sweep.json says how each
     ended.
 
-    A point that was done before is "cached"; one that failed is run again the next time and keeps
-    no other from running.
+    A point that was done before is "cached"; one that failed, or whose result.json is damaged, is
+    run again the next time and keeps no other from running. Raises ValueError while another sweep
+    writes into the folder.
     """
     rows = []
-    for number, values in enumerate(points, 1):
-        place = folder / key(path, parameters, values)
-        prefix = f"[{number}/{len(points)}] " + words(values)
-        row = _row(place, path, values, prefix, command)
-        rows.append(row)
-        folder.mkdir(parents=True, exist_ok=True)
-        (folder / "sweep.json").write_text(
-            json.dumps({"notebook": path.stem, "command": command, "runs": rows}, indent=1) + "\n"
-        )
-        print(
-            f"{prefix}: {row['error'] or row['status']} ({headless.duration(row['seconds'])})",
-            file=sys.stderr,
-            flush=True,
-        )
+    with files.alone(folder / "sweep"):
+        for number, values in enumerate(points, 1):
+            place = folder / key(path, parameters, values)
+            prefix = f"[{number}/{len(points)}] " + words(values)
+            row = _row(place, path, values, prefix, command)
+            rows.append(row)
+            about = {"notebook": path.stem, "command": command, "runs": rows}
+            files.write(folder / "sweep.json", json.dumps(about, indent=1) + "\n")
+            print(
+                f"{prefix}: {row['error'] or row['status']} ({headless.duration(row['seconds'])})",
+                file=sys.stderr,
+                flush=True,
+            )
     return rows
 
 
 def _row(place: Path, path: Path, values: dict, prefix: str, command: str) -> dict:
     done = place / "result.json"
-    if done.exists():
-        row = json.loads(done.read_text())
-        if row["status"] == "done":
-            return row | {"status": "cached"}
-        done.unlink()
+    if row := _done(done):
+        return row | {"status": "cached"}
     outcome = headless.execute(path, place, values, command=command, prefix=prefix)
     row = {
         "parameters": values,
@@ -81,8 +72,19 @@ def _row(place: Path, path: Path, values: dict, prefix: str, command: str) -> di
         "verdicts": headless.verdicts(place),
         "error": outcome.error,
     }
-    done.write_text(json.dumps(row) + "\n")
+    files.write(done, json.dumps(row) + "\n")
     return row
+
+
+def _done(path: Path) -> dict:
+    """The row of a point that ran through; empty if it did not, or if nobody can tell."""
+    try:
+        row = files.read_json(path)
+    except (FileNotFoundError, ValueError):
+        return {}
+    known = {"parameters": dict, "seconds": (int, float), "folder": str, "verdicts": str}
+    whole = all(isinstance(row.get(name), kind) for name, kind in known.items())
+    return row if whole and row.get("status") == "done" and row.get("error", 0) is None else {}
 
 
 def words(values: Mapping) -> str:
@@ -95,7 +97,8 @@ def table(rows: list[dict]) -> str:
     listed at the end."""
     width = max(len(words(row["parameters"])) for row in rows)
     lines = [
-        f"{words(r['parameters']):{width}}  {r['status']:7} {r['seconds']:8.1f} s  {r['folder']}  {r['verdicts']}".rstrip()
+        f"{words(r['parameters']):{width}}  {r['status']:7} {r['seconds']:8.1f} s  "
+        f"{r['folder']}  {r['verdicts']}".rstrip()
         for r in rows
     ]
     failed = [row for row in rows if row["status"] == "failed"]

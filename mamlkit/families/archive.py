@@ -1,29 +1,28 @@
 """Labelled images on disk: read from folders and zips, decoded once, downloaded whole or not at
 all."""
 
+import hashlib
 import json
 import os
 import stat
 import warnings
 import zipfile
-from collections import deque
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import ExitStack, contextmanager
-from http.client import HTTPException
-from io import BytesIO
 from pathlib import Path
-from urllib.request import urlopen
 
 import torch
 from safetensors import SafetensorError, safe_open
 from safetensors.torch import save_file
 from torch import Tensor
 
-from mamlkit.machine import ROOT
+from mamlkit import files
+from mamlkit.machine import ROOT, choose_device
 
 CACHE = ROOT / "data" / "cache"
 SPLITS = ROOT / "data" / "splits"
 TIMEOUT = 20.0  # seconds that a server may be silent
+LIMIT = 16 * 2**20  # bytes of one file: an image or a list of images is far smaller
 
 Reader = Callable[[], bytes]
 
@@ -38,11 +37,18 @@ def quiet(
 
 def split_classes(name: str, split: str) -> list[str]:
     """The class names of one split, from data/splits/NAME.json. Raises ValueError for a split that
-    it does not have."""
-    splits = json.loads((SPLITS / f"{name}.json").read_text())["splits"]
+    it does not have, and for a file that is damaged."""
+    path = SPLITS / f"{name}.json"
+    splits = files.read_json(path).get("splits")
+    if not isinstance(splits, dict) or not all(map(_names, splits.values())):
+        raise ValueError(f'{path} is damaged: it has no "splits" with a list of names for each')
     if split not in splits:
         raise ValueError(f'split "{split}" is unknown; {name} has {", ".join(splits)}')
     return splits[split]
+
+
+def _names(value):
+    return isinstance(value, list) and value and all(isinstance(name, str) for name in value)
 
 
 def load(
@@ -59,67 +65,105 @@ def load(
 
     They are looked for in `root`, else in the folder NAME of MAMLKIT_DATA, else in data/cache/NAME,
     and decoded by `read(place or None, class names)`. Without `root`, what was decoded is kept in
-    data/cache/decoded and read from there the next time, also on a machine that has nothing else:
-    neither Pillow nor the original files.
+    data/cache/decoded with its own digest and that of the files it was made from, and read from
+    there the next time, also on a machine that has nothing else: neither Pillow nor the original
+    files. Where a digest differs, the images are decoded anew. Raises FileNotFoundError for a
+    `root` that is not here, and ValueError for a MAMLKIT_DATA or a device of that kind.
     """
+    device = choose_device(str(device))
     classes = split_classes(name, split)
     if root is not None:
-        if not Path(root).exists():
+        root = Path(root).expanduser()
+        if not root.exists():
             raise FileNotFoundError(
                 f"{root} is not here: root must be a folder or a zip with the images of {name}"
             )
-        return read(Path(root), classes).to(device)
+        return read(root, classes).to(device)
     place, decoded = _find(name), CACHE / "decoded" / f"{name}-{split}.safetensors"
-    images = _recall(decoded, place, classes, (len(classes), *shape))
+    source = place and identity(place)
+    images = _recall(decoded, source, classes, (len(classes), *shape))
     if images is None:
         images = read(place, classes)
-        _remember(decoded, place or _find(name), classes, images)
+        now = _find(name)
+        now = now and identity(now)
+        if source in (None, now):  # else the files changed meanwhile: decoded anew the next time
+            _remember(decoded, now, classes, images)
     return images.to(device)
 
 
 def _find(name):
-    places = [Path(os.environ["MAMLKIT_DATA"]) / name] if os.environ.get("MAMLKIT_DATA") else []
-    return next((place.resolve() for place in (*places, CACHE / name) if place.exists()), None)
+    """The folder of a data set, None if it is not here."""
+    places = [CACHE / name]
+    if given := os.environ.get("MAMLKIT_DATA"):
+        places.insert(0, _data(given) / name)
+    return next((place.resolve() for place in places if place.exists()), None)
 
 
-def _recall(path, place, classes, shape) -> Tensor | None:
-    """What was decoded before, if it is whole, of these classes, and from this place or there is no
-    other to read."""
+def _data(given):
+    """MAMLKIT_DATA as a folder. Raises ValueError if it is none, or holds no data set."""
+    known = " or ".join(f"{path.stem}/" for path in sorted(SPLITS.glob("*.json")))
+    try:
+        folder = Path(given).expanduser()
+    except RuntimeError:  # the home of nobody
+        folder = Path(given)
+    if not folder.is_dir():
+        raise ValueError(f"MAMLKIT_DATA is {given}, which is no folder: it must hold {known}")
+    if not any((folder / path.stem).exists() for path in SPLITS.glob("*.json")):
+        raise ValueError(f"MAMLKIT_DATA is {given}, which does not hold {known}")
+    return folder
+
+
+def identity(place: Path) -> str | None:
+    """What tells one copy of a data set from another, as hex digits: the bytes of zips, and name,
+    size and times of other files. None for a folder without files."""
+    digest, found = hashlib.sha256(), False
+    for path in sorted(place.rglob("*")) if place.is_dir() else [place]:
+        if path.is_file():
+            about = path.stat()
+            known = (about.st_size, about.st_mtime_ns, about.st_ctime_ns)
+            if path == place or path.suffix.lower() == ".zip":
+                with path.open("rb") as file:
+                    known = hashlib.file_digest(file, "sha256").hexdigest()
+            digest.update(repr((path.relative_to(place).as_posix(), known)).encode())
+            found = True
+    return digest.hexdigest() if found else None
+
+
+def _recall(path, source, classes, shape) -> Tensor | None:
+    """What was decoded before, if it is whole, of these classes, and from these files or there are
+    no others to read."""
     if not path.exists():
         return None
     try:
         with safe_open(path, "pt") as file:
-            about, images = file.metadata(), file.get_slice("images")
-            if json.loads(about["classes"]) != classes or (place and about["place"] != str(place)):
+            about, images = file.metadata() or {}, file.get_slice("images")
+            if "digest" not in about:  # made by an older version
+                return None
+            if json.loads(about["classes"]) != classes or source not in (None, about["source"]):
                 return None
             if tuple(images.get_shape()) == shape and images.get_dtype() == "U8":
-                return file.get_tensor("images")
-    except (SafetensorError, KeyError, TypeError, ValueError):
+                images = file.get_tensor("images")
+                if _digest(images) == about["digest"]:
+                    return images
+    except (SafetensorError, OSError, KeyError, TypeError, ValueError):
         pass
     warnings.warn(f"{path} is damaged: it is made anew", stacklevel=4)
     return None
 
 
-def _remember(path, place, classes, images):
-    fresh = _fresh(path)
+def _digest(images: Tensor) -> str:
+    return hashlib.sha256(images.numpy().data).hexdigest()
+
+
+def _remember(path, source, classes, images):
+    about = {"classes": json.dumps(classes), "source": str(source), "digest": _digest(images)}
     try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        try:
-            save_file(
-                {"images": images}, fresh, {"classes": json.dumps(classes), "place": str(place)}
-            )
-            fresh.replace(path)
-        finally:
-            fresh.unlink(missing_ok=True)
+        files.write(path, lambda fresh: save_file({"images": images}, fresh, about))
     except (OSError, SafetensorError) as error:  # a full disk: the images are there all the same
         warnings.warn(
             f"{path} cannot be kept ({error}): the images are decoded anew the next time",
             stacklevel=4,
         )
-
-
-def _fresh(path):
-    return path.with_name(f"{path.name}.{os.getpid()}.new")
 
 
 @contextmanager
@@ -128,25 +172,18 @@ def opened(place: Path, *suffixes: str) -> Iterator[dict[str, Reader]]:
     unpacked.
 
     The zips in a folder count as folders. Raises ValueError naming the zip if it is not whole, and
-    naming the entry if one points outside; reading raises it for an entry that is damaged.
+    naming the entry if one points outside or is larger than `LIMIT`; reading raises it for an entry
+    that is damaged.
     """
-
-    def wanted(name):
-        return (
-            name.lower().endswith(suffixes)
-            and "__MACOSX" not in name
-            and not name.split("/")[-1].startswith(".")
-        )
-
     found = {}
     with ExitStack() as stack:
-        if place.is_dir():
-            found |= {
-                path.relative_to(place).as_posix(): path.read_bytes
-                for path in sorted(place.rglob("*"))
-                if wanted(path.relative_to(place).as_posix()) and path.is_file()
-            }
-        for path in sorted(place.glob("*.zip")) if place.is_dir() else [place]:
+        inside = sorted(place.rglob("*")) if place.is_dir() else []
+        for path in inside:
+            name = path.relative_to(place).as_posix()
+            if _wanted(name, suffixes) and path.is_file():
+                _limited(path, path.stat().st_size)
+                found[name] = path.read_bytes
+        for path in [p for p in inside if _is_zip(p, place)] if place.is_dir() else [place]:
             try:
                 archive = stack.enter_context(zipfile.ZipFile(path))
             except (zipfile.BadZipFile, EOFError, NotImplementedError, ValueError) as error:
@@ -154,17 +191,36 @@ def opened(place: Path, *suffixes: str) -> Iterator[dict[str, Reader]]:
                     f"{path} is not a whole zip archive ({error}): get it anew"
                 ) from None
             for entry in archive.infolist():
-                if _points_outside(entry):
+                name = entry.filename.replace("\\", "/")  # as some tools on Windows write it
+                if _points_outside(name, entry):
                     raise ValueError(
-                        f"{path} is refused: its entry {entry.filename!r} points outside the archive"
+                        f"{path} is refused: its entry {entry.filename!r} points outside the "
+                        "archive"
                     )
-                if wanted(entry.filename):
-                    found[f"{path.stem}/{entry.filename}"] = _reader(path, archive, entry)
+                if _wanted(name, suffixes):
+                    _limited(f"{path}/{name}", entry.file_size)
+                    found[f"{path.stem}/{name}"] = _reader(path, archive, entry)
         yield found
 
 
-def _points_outside(entry):
-    parts = entry.filename.replace("\\", "/").split("/")
+def _wanted(name, suffixes):
+    file = name.split("/")[-1]
+    return file.lower().endswith(suffixes) and "__MACOSX" not in name and not file.startswith(".")
+
+
+def _is_zip(path, place):
+    return path.parent == place and _wanted(path.name, ".zip") and path.is_file()
+
+
+def _limited(name, size):
+    if size > LIMIT:
+        raise ValueError(
+            f"{name} is refused: it has {size:,} bytes, and a file of a data set at most {LIMIT:,}"
+        )
+
+
+def _points_outside(name, entry):
+    parts = name.split("/")
     return (
         ".." in parts
         or parts[0] == ""
@@ -180,95 +236,63 @@ def _reader(path, archive, entry):
         # BadZipFile, zlib.error, EOFError, RuntimeError (encrypted), NotImplementedError ...
         except Exception as error:
             raise ValueError(
-                f"{path} is damaged: its entry {entry.filename} cannot be read ({error}); get it anew"
+                f"{path} is damaged: its entry {entry.filename} cannot be read ({error}); "
+                "get it anew"
             ) from None
 
     return read
 
 
-def picture(data: bytes, name: str, size: int):
-    """The Pillow image in `data`, whole, and `size` pixels wide and high. Raises ValueError naming
-    it otherwise."""
-    try:
-        from PIL import Image
-    except ImportError:
-        raise ImportError(
-            "images cannot be decoded without Pillow: install it, or bring data/cache/decoded from a machine that "
-            "has it"
-        ) from None
-    try:
-        image = Image.open(BytesIO(data))
-        fits = image.size == (size, size)
-        if fits:
-            image.load()
-    except Exception as error:  # Pillow's decoders raise almost anything on damaged bytes
-        raise ValueError(
-            f"{name} is not an image that can be read ({type(error).__name__})"
-        ) from None
-    if not fits:
-        raise ValueError(
-            f"{name} is {image.width} x {image.height} pixels: {size} x {size} is needed"
-        )
-    return image
-
-
-def decode(
-    groups: list[list[tuple[str, Reader]]],
-    pixels: Callable[[bytes, str], object],
-    shape: tuple[int, ...],
-    *,
-    label: str,
-    progress=quiet,
-) -> Tensor:
-    """uint8 (classes, examples, *shape): every file of every group through `pixels(bytes, name)`,
-    an array of `shape`."""
-    images = torch.empty(len(groups), len(groups[0]), *shape, dtype=torch.uint8)
-    into = images.numpy()
-
-    def counts():
-        for i, group in enumerate(groups):
-            for j, (name, read) in enumerate(group):
-                into[i, j] = pixels(read(), name)
-            yield (i + 1) * len(group)
-
-    deque(progress(counts(), images[:, :, 0, 0, 0].numel(), label, done=int), maxlen=0)
-    return images
-
-
 def download(
-    url: str,
-    path: Path,
-    *,
-    check: Callable[[Path], object],
-    instead: str,
-    timeout: float,
-    progress=quiet,
+    url: str, path: Path, *, sha256: str, instead: str, timeout: float, progress=quiet
 ) -> None:
-    """Downloads `url` to `path`: the whole file, approved by `check(file)`, or nothing.
+    """Downloads `url` to `path`: the whole file whose SHA-256 is known, or nothing.
 
-    check: raises ValueError if what came is not what was asked for. instead: what the reader can do
-    when the download fails. timeout: seconds that the server may be silent. Raises ConnectionError
-    naming the URL, the reason and `instead`.
+    instead: what the reader can do when the download fails. timeout: seconds that the server may be
+    silent. Raises ConnectionError naming the URL, the reason and `instead`.
     """
-    path.parent.mkdir(parents=True, exist_ok=True)
-    fresh = _fresh(path)
     try:
-        with urlopen(url, timeout=timeout) as response, open(fresh, "wb") as file:
-            total = int(response.headers.get("Content-Length") or 0)
+        from pooch import HTTPDownloader, file_hash
+    except ImportError:
+        raise ImportError(f"nothing can be downloaded without pooch: {instead}") from None
 
-            def counts():
-                while block := response.read1(1 << 16):
-                    file.write(block)
-                    yield file.tell()
+    def fetch(fresh):
+        bar = _Bar(progress, f"downloading {path.name} (bytes)")
+        HTTPDownloader(bar, 1 << 16, timeout=timeout)(url, str(fresh), None)
+        if (came := file_hash(str(fresh))) != sha256:
+            raise ValueError(f"what came has the SHA-256 {came}, not {sha256}")
 
-            deque(progress(counts(), total, f"downloading {path.name} (bytes)", done=int), maxlen=0)
-            if file.tell() < total:
-                raise ValueError(f"{file.tell():,} of {total:,} bytes came")
-        check(fresh)
-        fresh.replace(path)
-    except (OSError, HTTPException, ValueError) as error:
-        reason = str(error).replace(str(fresh), "what came") or type(error).__name__
-        reason = f"nothing came for {timeout:g} s" if "timed out" in reason else reason
+    try:
+        files.write(path, fetch)
+    except (OSError, ValueError) as error:
+        reason = f"nothing came for {timeout:g} s" if "timed out" in str(error) else str(error)
         raise ConnectionError(f"{url} could not be downloaded ({reason}): {instead}") from None
-    finally:
-        fresh.unlink(missing_ok=True)
+
+
+class _Bar:
+    """Tells `progress`, which goes over items, what pooch tells its progress bar."""
+
+    def __init__(self, progress, label):
+        self.progress, self.label = progress, label
+        self.total, self.now, self.told, self.shown = 0, 0, 0, None
+
+    def update(self, count):
+        self.now = min(self.now + count, self.total)
+        if self.shown is None:
+            self.shown = iter(self.progress(self._counts(), self.total, self.label, done=int))
+        if self.now > self.told:
+            self.told = self.now
+            next(self.shown, None)
+
+    def reset(self):
+        self.now = 0
+
+    def close(self):
+        for _ in self.shown or ():
+            pass
+
+    def _counts(self):
+        told = -1
+        while told < self.total:
+            told = self.told
+            yield told

@@ -21,6 +21,15 @@ class Draw(NamedTuple):
     turns: Tensor
 
 
+def whole(value: object) -> bool:
+    """Is it a whole number? True and False are none."""
+    return isinstance(value, int) and not isinstance(value, bool)
+
+
+def _array(value):
+    return hasattr(value, "dtype") and hasattr(value, "shape")
+
+
 def few_shot(images: Tensor, *, way: int, shots: int, queries: int, rotate: bool = False) -> Family:
     """N-way K-shot classification: `way` classes, `shots` images of each in the support, `queries`
     others in the query.
@@ -35,10 +44,11 @@ def few_shot(images: Tensor, *, way: int, shots: int, queries: int, rotate: bool
     kind and for numbers that the images cannot give. Source: section 5.2, "the N-way, K-shot
     classification task"; the authors' code rotates at training and at test.
     """
-    if images.dtype != torch.uint8 or images.ndim != 5:
+    if not isinstance(images, Tensor) or images.dtype != torch.uint8 or images.ndim != 5:
+        found = f"{images.dtype} of shape {tuple(images.shape)}" if _array(images) else type(images)
         raise ValueError(
-            f"the images are {images.dtype} of shape {tuple(images.shape)}: "
-            "torch.uint8 (classes, examples, channels, height, width) is needed"
+            f"the images are {found}: torch.uint8 (classes, examples, channels, height, width) is "
+            "needed"
         )
     classes, examples, _, height, width = images.shape
     for name, value, most in (
@@ -46,16 +56,19 @@ def few_shot(images: Tensor, *, way: int, shots: int, queries: int, rotate: bool
         ("shots", shots, examples),
         ("queries", queries, examples),
     ):
-        if not (isinstance(value, int) and 1 <= value <= most):
+        if not (whole(value) and 1 <= value <= most):
             raise ValueError(
-                f"{name} is {value}: it must be a whole number from 1 to {most}, as these images have "
-                f"{classes} classes of {examples} examples"
+                f"{name} is {value!r}: it must be a whole number from 1 to {most}, as these images "
+                f"have {classes} classes of {examples} examples"
             )
     each = shots + queries
     if each > examples:
         raise ValueError(
-            f"{shots} shots and {queries} queries need {each} images of a class, these have {examples}"
+            f"{shots} shots and {queries} queries need {each} images of a class, these have "
+            f"{examples}"
         )
+    if not isinstance(rotate, bool):
+        raise ValueError(f"rotate is {rotate!r}: it must be True or False")
     if rotate and height != width:
         raise ValueError(
             f"images of {height} x {width} cannot be rotated by a quarter turn: they must be square"
@@ -64,7 +77,8 @@ def few_shot(images: Tensor, *, way: int, shots: int, queries: int, rotate: bool
     def noise(generator: Generator, tasks: int) -> Draw:
         if generator.device.type != images.device.type:
             raise ValueError(
-                f"the generator is on {generator.device} and the images are on {images.device}: both must be on one device"
+                f"the generator is on {generator.device} and the images are on {images.device}: "
+                "both must be on one device"
             )
 
         def distinct(k, *shape):

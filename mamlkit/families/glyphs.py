@@ -5,30 +5,21 @@ import torch
 from torch import Generator, Tensor
 from torch.nn import functional as F
 
-from mamlkit.families.few_shot import few_shot
+from mamlkit.families.few_shot import few_shot, whole
+from mamlkit.machine import choose_device
 from mamlkit.task import Family
 
 STROKES, DOTS = 4, 40  # strokes of a character at most, and dots of ink along each
 NUMBER = (0.05, 0.35, 0.4, 0.2)  # how likely a character has 1, 2, 3 or 4 strokes
 JOINED, STRAIGHT = 0.75, 0.4  # how likely a stroke starts on one before it, and that it is straight
-BOW, SWING = (
-    0.7,
-    0.4,
-)  # standard deviations of a curve's bend, to one side and to both; a character is 2 wide or high
-POINT, STROKE, PLACE = (
-    0.12,
-    0.1,
-    0.12,
-)  # standard deviations: how far a drawing moves each control point, each stroke, the whole
-ANGLE, SLANT, STRETCH = (
-    0.12,
-    0.15,
-    0.15,
-)  # and how much it is turned (radians), slanted and stretched (logarithm)
-FILL, PEN = (
-    0.62,
-    0.016,
-)  # of the picture: how much a character fills, and the standard deviation of the pen's ink
+# Standard deviations of a curve's bend, to one side and to both; a character is 2 wide or high.
+BOW, SWING = 0.7, 0.4
+# Standard deviations: how far a drawing moves each control point, each stroke, the whole,
+POINT, STROKE, PLACE = 0.12, 0.1, 0.12
+# and how much it is turned (radians), slanted and stretched (logarithm).
+ANGLE, SLANT, STRETCH = 0.12, 0.15, 0.15
+# Of the picture: how much a character fills, and the standard deviation of the pen's ink.
+FILL, PEN = 0.62, 0.016
 INK = 0.054  # so much that the middle of a line is nearly black
 
 
@@ -52,9 +43,11 @@ def load(
         ("classes", classes, 1),
         ("examples", examples, 1),
         ("size", size, 8),
+        ("seed", seed, 0),
     ):
-        if not (isinstance(value, int) and value >= least):
-            raise ValueError(f"{name} is {value}: it must be a whole number of {least} or more")
+        if not (whole(value) and least <= value < 2**63):
+            raise ValueError(f"{name} is {value!r}: it must be a whole number of {least} or more")
+    device = choose_device(str(device))
     generator = Generator().manual_seed(seed)
     curves, drawn = _characters(classes, generator)
     images = torch.empty(classes, examples, 1, size, size, dtype=torch.uint8)

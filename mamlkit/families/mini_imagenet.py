@@ -8,11 +8,12 @@ from pathlib import Path
 import torch
 from torch import Tensor
 
-from mamlkit.families import archive
+from mamlkit.families import archive, pictures
 from mamlkit.families.few_shot import few_shot
 from mamlkit.task import Family
 
 PHOTOS, SIZE = 600, 84
+LISTS = ("train.csv", "val.csv", "test.csv")
 
 
 def load(
@@ -53,9 +54,10 @@ def mini_imagenet(images: Tensor, *, way: int, shots: int, queries: int) -> Fami
 def _needed(split):
     folder = "val" if split == "validation" else split
     return (
-        f"miniImagenet's {split} split is not here, and ImageNet's terms do not let us download it: put {folder}/WNID/*.jpg "
-        f"({SIZE} x {SIZE}, {PHOTOS} of a class), or images/ with train.csv, val.csv and test.csv, or a zip of either, "
-        f"into {archive.CACHE / 'miniimagenet'}, or set MAMLKIT_DATA to the folder that holds miniimagenet/"
+        f"miniImagenet's {split} split is not here, and ImageNet's terms do not let us download "
+        f"it: put {folder}/WNID/*.jpg ({SIZE} x {SIZE}, {PHOTOS} of a class), or images/ with "
+        f"{', '.join(LISTS)}, or a zip of either, into {archive.CACHE / 'miniimagenet'}, or set "
+        "MAMLKIT_DATA to the folder that holds miniimagenet/"
     )
 
 
@@ -67,17 +69,17 @@ def _decode(place, split, classes, progress):
             raise FileNotFoundError(f"{place} holds no photographs of it: {_needed(split)}")
         if missing:
             raise ValueError(
-                f"{place} is a partial copy: {len(missing)} of the {len(classes)} classes of the {split} split are missing: "
-                f"{', '.join(missing)}"
+                f"{place} is a partial copy: {len(missing)} of the {len(classes)} classes of the "
+                f"{split} split are missing: {', '.join(missing)}"
             )
         for name in classes:
             if len(photos[name]) != PHOTOS:
                 raise ValueError(
-                    f"{place} is a partial copy: class {name} of the {split} split has {len(photos[name])} images, "
-                    f"{PHOTOS} are needed"
+                    f"{place} is a partial copy: class {name} of the {split} split has "
+                    f"{len(photos[name])} images, {PHOTOS} are needed"
                 )
         groups = [photos[name] for name in classes]
-        return archive.decode(
+        return pictures.decode(
             groups,
             _pixels,
             (3, SIZE, SIZE),
@@ -87,25 +89,49 @@ def _decode(place, split, classes, progress):
 
 
 def _photos(files):
-    """{WNID: [(file name, reader), ...]}, by folder, and by the CSVs for what lies in images/; a
-    file that is there twice counts once."""
+    """{WNID: [(file name, reader), ...]}, by folder, and by the lists for what lies in images/; a
+    file that is there twice counts once, and so does a list."""
+    images = {name: name.split("/") for name in files if not name.lower().endswith(".csv")}
     labels = {}
-    for name in (name for name in files if name.endswith(".csv")):
-        rows = list(csv.DictReader(files[name]().decode("utf-8-sig").splitlines()))
-        if not rows or not {"filename", "label"} <= rows[0].keys():
-            raise ValueError(
-                f"{name} is not a list of images: its first line must be filename,label and a line must stand for each image"
-            )
-        labels |= {row["filename"]: row["label"] for row in rows}
+    if any(parts[-2:-1] == ["images"] for parts in images.values()):
+        for name in files:
+            if name.split("/")[-1] in LISTS:
+                for file, label in _listed(files[name](), name):
+                    if labels.setdefault(file, label) != label:
+                        raise ValueError(
+                            f"{name} says that {file} is a {label}, and another list that it is a "
+                            f"{labels[file]}"
+                        )
     photos = defaultdict(dict)
-    for name, read in files.items():
-        *_, folder, file = ["", *name.split("/")]
-        if not name.endswith(".csv"):
-            photos[labels.get(file, folder) if folder == "images" else folder][file] = (name, read)
+    for name, parts in images.items():
+        *_, folder, file = ["", *parts]
+        photos[labels.get(file, folder) if folder == "images" else folder][file] = (
+            name,
+            files[name],
+        )
     return {label: [found[file] for file in sorted(found)] for label, found in photos.items()}
+
+
+def _listed(data, name):
+    """The (file, label) of each line of a list."""
+    wide = data.startswith((b"\xff\xfe", b"\xfe\xff"))
+    try:
+        text = data.decode("utf-16" if wide else "utf-8-sig")
+    except UnicodeDecodeError:
+        raise ValueError(f"{name} is not UTF-8: save it as UTF-8") from None
+    try:
+        rows = [(row["filename"], row["label"]) for row in csv.DictReader(text.splitlines())]
+    except (csv.Error, KeyError):
+        rows = []
+    if not rows or not all(file and label for file, label in rows):
+        raise ValueError(
+            f"{name} is not a list of images: its first line must be filename,label and a line "
+            "must stand for each image"
+        )
+    return rows
 
 
 def _pixels(data, name):
     import numpy
 
-    return numpy.asarray(archive.picture(data, name, SIZE).convert("RGB")).transpose(2, 0, 1)
+    return numpy.asarray(pictures.picture(data, name, SIZE).convert("RGB")).transpose(2, 0, 1)

@@ -14,13 +14,16 @@ import sys
 import textwrap
 import time
 from collections.abc import Callable, Iterable, Iterator
+from contextlib import suppress
 from html import escape
 from pathlib import Path
 from typing import TypeVar
 
+from mamlkit import files
 from mamlkit.show.plots import tidy
 
 T = TypeVar("T")
+OFTEN = 0.25  # seconds between two writings of the progress file
 
 
 def in_notebook() -> bool:
@@ -47,7 +50,10 @@ def side_by_side(*definitions: Callable) -> None:
     if in_notebook():
         from IPython.display import HTML, display
 
-        box = "flex:1 1 30em;margin:0;padding:.5em .8em;border-left:3px solid #0072B2;overflow-x:auto;font-size:12px;line-height:1.45"
+        box = (
+            "flex:1 1 30em;margin:0;padding:.5em .8em;border-left:3px solid #0072B2;"
+            "overflow-x:auto;font-size:12px;line-height:1.45"
+        )
         parts = "".join(
             f'<pre style="{box}">{escape(_without_docstring(d))}</pre>' for d in definitions
         )
@@ -181,6 +187,7 @@ def progress(
 def _show_progress(label: str) -> Callable:
     """How progress reaches the reader here: a file for the headless runner, a bar in Jupyter, else
     lines on stderr."""
+    last = [-OFTEN]
     if path := os.environ.get("MAMLKIT_PROGRESS"):
 
         def place(now, total, left, note):
@@ -191,9 +198,10 @@ def _show_progress(label: str) -> Callable:
                 "left": left,
                 "note": note,
             }
-            fresh = Path(path).with_suffix(".new")
-            fresh.write_text(json.dumps(state))
-            fresh.replace(path)
+            if now is None or time.monotonic() - last[0] >= OFTEN:
+                last[0] = time.monotonic()
+                with suppress(OSError):  # a full disk ends no training for want of a bar
+                    files.write(Path(path), json.dumps(state))
 
         return place
     if in_notebook():

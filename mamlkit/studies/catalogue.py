@@ -4,7 +4,7 @@ from importlib import import_module
 
 from mamlkit.bank.experiment import Experiment
 
-STUDIES = ("sinusoids", "images")
+STUDIES = ("sinusoids", "images", "first_order", "navigation", "locomotion", "variants")
 
 
 def experiments() -> dict[str, Experiment]:

@@ -4,7 +4,16 @@ import pytest
 
 from mamlkit.audit.claims import ledger, verdict
 from mamlkit.audit.variants import JUDGES, by_alpha
-from tests.audit.made_up_variants import GOOD, alpha, classes, costs, evidence, parts, reptile, waves
+from tests.audit.made_up_variants import (
+    GOOD,
+    alpha,
+    classes,
+    costs,
+    evidence,
+    parts,
+    reptile,
+    waves,
+)
 
 PASSES = {
     "S206": evidence(),

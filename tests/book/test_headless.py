@@ -1,11 +1,13 @@
 """Headless runs: one that fails is one line, the others still run, and everything lies where it
 should."""
 
+import errno
 import json
 import os
 import re
 import subprocess
 import sys
+from pathlib import Path
 
 import nbformat
 import pytest
@@ -13,6 +15,7 @@ import pytest
 from mamlkit.__main__ import prepare
 from mamlkit.book import headless
 from mamlkit.book.notebooks import notebooks
+from tests.locks import lock
 from tests.small_notebooks import BAD, GOOD, OTHER, SLOW, WIDGET, write
 
 
@@ -33,7 +36,10 @@ def ran(tmp_path_factory):
 
 def test_a_failing_cell_is_one_line_and_the_others_run(ran):
     result, out = ran
-    line = "01_bad failed in cell 3 (\"value = 1\"): AttributeError: 'int' object has no attribute 'nothing_like_this'"
+    line = (
+        '01_bad failed in cell 3 ("value = 1"): AttributeError: '
+        "'int' object has no attribute 'nothing_like_this'"
+    )
     assert result.returncode == 1
     assert result.stdout.splitlines()[0] == line
     assert re.search(r"^2 of 3 notebooks ran through, in \d+ s$", result.stdout, re.MULTILINE)
@@ -98,7 +104,10 @@ def test_progress_says_notebook_cell_heading_and_seconds_left(tmp_path, monkeypa
     )
     lines = [line for line in capfd.readouterr().err.splitlines() if "counting" in line]
     assert outcome.error is None
-    expected = r"\[1/1\] 00_good · cell 5 of 5 · Training · counting \d+ of 30 at \d+ · \d s left in this step"
+    expected = (
+        r"\[1/1\] 00_good · cell 5 of 5 · Training · counting \d+ of 30 at \d+ · "
+        r"\d s left in this step"
+    )
     assert re.fullmatch(expected, lines[1])
 
 
@@ -113,6 +122,48 @@ def test_seconds_left_in_all_come_from_the_committed_run():
         place.line()
         == "x · cell 2 of 3 · train 1 of 2,000 · 30 s left in this step · about 5 min left in all"
     )
+
+
+def test_two_runs_do_not_write_one_folder(tmp_path):
+    path = write(tmp_path / "book", _00_good=GOOD) / "00_good.py"
+    with lock(tmp_path / "out" / "run"):
+        with pytest.raises(ValueError, match="out/run is being written by another run; wait until"):
+            headless.run([path], {path: {}}, tmp_path / "out", command="test")
+    assert not list((tmp_path / "out").glob("*.ipynb"))
+
+
+def test_records_that_cannot_be_read_are_named_and_end_nothing(tmp_path):
+    records = {
+        "C001.quick.json": b'{"verdict": "partial"}',
+        "C002.quick.json": b"{",
+        "C003.quick.json": b'{"verdict": "splendid"}',
+        "C004.quick.json": b"[]",
+        "C005.quick.json": b"\xff",
+    }
+    (tmp_path / "claims").mkdir()
+    for name, content in records.items():
+        (tmp_path / "claims" / name).write_bytes(content)
+    damaged = " ".join(list(records)[1:])
+    assert headless.verdicts(tmp_path) == f"1 partial, damaged: {damaged}"
+    assert headless.verdicts(tmp_path / "nothing") == ""
+
+
+@pytest.mark.parametrize("full", [".ipynb", ".html"])
+def test_a_full_disk_leaves_nothing_cut(tmp_path, monkeypatch, full):
+    path = write(tmp_path / "book", _00_good=OTHER) / "00_good.py"
+    whole = Path.write_bytes
+
+    def write_bytes(self, data):
+        if full in self.name:
+            whole(self, data[: len(data) // 2])
+            raise OSError(errno.ENOSPC, "No space left on device", str(self))
+        return whole(self, data)
+
+    monkeypatch.setattr(Path, "write_bytes", write_bytes)
+    with pytest.raises(OSError, match="No space left"):
+        headless.execute(path, tmp_path / "out", {}, command="test", prefix="")
+    names = {p.name for p in (tmp_path / "out").iterdir() if p.suffix != ".log"}
+    assert names == ({"00_good.ipynb"} if full == ".html" else set())
 
 
 def test_a_dead_kernel_is_one_line_too(tmp_path):

@@ -51,15 +51,16 @@ def test_values_come_in_their_types(known):
     [
         (
             "sed=3",
-            '00_good has no parameter "sed"; its parameters are profile (str), seed (int), device (str), alpha (float), '
-            "shots (int), live (bool)",
+            '00_good has no parameter "sed"; its parameters are profile (str), seed (int), '
+            "device (str), alpha (float), shots (int), live (bool)",
         ),
         ("seed=1e3", "seed=1e3 is refused: seed must be a whole number, 0 or more"),
         ("seed=true", "seed=true is refused: seed must be a whole number, 0 or more"),
         ("seed=-1", "seed=-1 is refused: seed must be a whole number, 0 or more"),
         (
             f"seed={2**63}",
-            f"seed={2**63} is refused: seed must be a whole number, 0 or more, and smaller than 2**63",
+            f"seed={2**63} is refused: seed must be a whole number, 0 or more, and smaller than "
+            "2**63",
         ),
         ("alpha=-1", "alpha=-1 is refused: alpha must be a number, above 0"),
         ("alpha=0", "alpha=0 is refused: alpha must be a number, above 0"),
@@ -71,7 +72,8 @@ def test_values_come_in_their_types(known):
         ("live=yes", "live=yes is refused: live must be true or false"),
         (
             "device=gpu",
-            'device "gpu" is unknown; allowed are "auto", "cpu", "cuda" and "cuda:0", "cuda:1", ...',
+            'device "gpu" is unknown; allowed are "auto", "cpu", "cuda" and "cuda:0", '
+            '"cuda:1", ...',
         ),
     ],
 )

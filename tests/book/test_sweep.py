@@ -3,9 +3,13 @@ listed."""
 
 import json
 
+import pytest
+
 from mamlkit.__main__ import main
 from mamlkit.book import sweep
+from mamlkit.book.headless import Outcome
 from mamlkit.book.parameters import parameters
+from tests.locks import lock
 from tests.small_notebooks import OTHER, SOMETIMES, write
 
 
@@ -51,7 +55,61 @@ def test_the_grid_is_every_combination():
     ]
 
 
-def test_the_key_is_code_and_parameters(tmp_path):
+def outcome(ran):
+    """Stands for a notebook that runs: notes where, and says that it went well."""
+
+    def execute(path, out, values, **_):
+        ran.append(values)
+        return Outcome(path.stem, 1.0, None)
+
+    return execute
+
+
+DAMAGE = {
+    "cut": lambda text: text[:-20],
+    "empty": lambda text: "",
+    "a list": lambda text: "[]",
+    "no status": lambda text: text.replace('"status"', '"state"'),
+    "no seconds": lambda text: text.replace('"seconds": 1.0', '"seconds": "1"'),
+    "an error": lambda text: text.replace('"error": null', '"error": "no"'),
+}
+
+
+@pytest.mark.parametrize("damage", DAMAGE)
+def test_a_point_whose_result_is_damaged_is_run_again(tmp_path, monkeypatch, damage):
+    path, ran = write(tmp_path / "book", _00_other=OTHER) / "00_other.py", []
+    monkeypatch.setattr(sweep.headless, "execute", outcome(ran))
+    known, out = parameters(path), tmp_path / "out"
+    go = lambda: sweep.sweep(path, known, [{"seed": 0}, {"seed": 1}], out, command="test")
+    assert [row["status"] for row in go()] == ["done", "done"]
+    assert [row["status"] for row in go()] == ["cached", "cached"]
+    result = out / sweep.key(path, known, {"seed": 1}) / "result.json"
+    result.write_text(DAMAGE[damage](result.read_text()))
+    rows = go()
+    assert [row["status"] for row in rows] == ["cached", "done"] and sweep.table(rows)
+    assert ran == [{"seed": 0}, {"seed": 1}, {"seed": 1}]
+    assert not [p for p in out.rglob(".*")], "nothing is left behind"
+
+
+def test_two_sweeps_do_not_write_one_folder(tmp_path, monkeypatch):
+    path = write(tmp_path / "book", _00_other=OTHER) / "00_other.py"
+    monkeypatch.setattr(sweep.headless, "execute", outcome([]))
+    with lock(tmp_path / "out" / "sweep"):
+        with pytest.raises(ValueError, match="sweep is being written by another run"):
+            sweep.sweep(path, parameters(path), [{}], tmp_path / "out", command="test")
+    assert len(sweep.sweep(path, parameters(path), [{}], tmp_path / "out", command="test")) == 1
+
+
+def test_a_sweep_does_not_go_into_a_folder_of_something_else(tmp_path, capsys):
+    book = write(tmp_path / "book", _00_a=OTHER)
+    words = ["run", "00", "--folder", str(book), "--grid", "seed=0", "--out"]
+    for out in (book, book / "00_a.py", book / "00_a.py" / "x"):
+        assert main([*words, str(out)]) == 2
+        assert capsys.readouterr().err.startswith(f"mamlkit: --out {out} is refused: ")
+    assert [p.name for p in book.iterdir()] == ["00_a.py"]
+
+
+def test_the_key_is_the_notebook_and_its_parameters(tmp_path):
     path = write(tmp_path, _00_other=OTHER) / "00_other.py"
     known = parameters(path)
     keys = [

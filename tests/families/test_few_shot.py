@@ -73,11 +73,11 @@ def test_a_task_shows_the_images_that_were_drawn():
         torch.tensor([0, 1, 3]),
     )
     task = few_shot(IMAGES, way=3, shots=2, queries=1, rotate=True).make(draw)
-    pictures = (
+    both = (
         (255 * task.support.x).round().to(torch.uint8),
         (255 * task.query.x).round().to(torch.uint8),
     )
-    for pictures, n, first in ((pictures[0], 2, 0), (pictures[1], 1, 2)):
+    for pictures, n, first in ((both[0], 2, 0), (both[1], 1, 2)):
         for label, (c, turns) in enumerate(((4, 0), (0, 1), (6, 3))):
             for i in range(n):
                 expected = torch.rot90(IMAGES[c, draw.examples[label, first + i]], turns, (1, 2))
@@ -194,17 +194,24 @@ def test_making_a_task_changes_nothing():
         (
             IMAGES,
             {"way": 0},
-            "way is 0: it must be a whole number from 1 to 7, as these images have 7 classes of 9 examples",
+            "way is 0: it must be a whole number from 1 to 7, as these images have 7 classes of 9 "
+            "examples",
         ),
         (IMAGES, {"way": 8}, "way is 8: it must be a whole number from 1 to 7"),
         (IMAGES, {"way": 2.0}, "way is 2.0: it must be a whole number"),
+        (IMAGES, {"way": True}, "way is True: it must be a whole number"),
+        (IMAGES, {"way": "5"}, "way is '5': it must be a whole number"),
+        (IMAGES, {"rotate": "no"}, "rotate is 'no': it must be True or False"),
+        (IMAGES.numpy(), {}, r"the images are uint8 of shape \(7, 9, 2, 4, 4\): torch.uint8"),
+        (IMAGES.tolist(), {}, "the images are <class 'list'>: torch.uint8"),
         (IMAGES, {"shots": 0}, "shots is 0: it must be a whole number from 1 to 9"),
         (IMAGES, {"queries": -1}, "queries is -1: it must be a whole number from 1 to 9"),
         (IMAGES, {"queries": 8}, "2 shots and 8 queries need 10 images of a class, these have 9"),
         (
             IMAGES.float(),
             {},
-            r"the images are torch.float32 of shape \(7, 9, 2, 4, 4\): torch.uint8 \(classes, examples, channels, height, width\) is needed",
+            r"the images are torch.float32 of shape \(7, 9, 2, 4, 4\): torch.uint8 \(classes, "
+            r"examples, channels, height, width\) is needed",
         ),
         (IMAGES[0], {}, r"the images are torch.uint8 of shape \(9, 2, 4, 4\): torch.uint8"),
         (

@@ -5,11 +5,12 @@ import csv
 import io
 import json
 import sys
+import zipfile
 
 import pytest
 import torch
 
-from mamlkit.families import archive
+from mamlkit.families import archive, pictures
 from mamlkit.families import mini_imagenet as module
 from mamlkit.families.mini_imagenet import load, mini_imagenet
 from mamlkit.machine import ROOT, seeded
@@ -59,7 +60,7 @@ def test_a_real_photograph_is_84_x_84_in_colour():
         assert {len(found) for found in photos.values()} == {600} and sorted(photos) == sorted(
             name for names in SPLITS.values() for name in names
         )
-        images = archive.decode(
+        images = pictures.decode(
             [photos[name][:4] for name in SPLITS["test"]], module._pixels, (3, 84, 84), label=""
         )
     mean = images.float().mean((0, 1, 3, 4)) / 255
@@ -184,8 +185,9 @@ def test_channels_are_red_green_blue(folder):
 def test_without_a_copy_it_says_what_to_put_where(folder):
     with pytest.raises(
         FileNotFoundError,
-        match=r"miniImagenet's validation split is not here, and ImageNet's terms do not let us download it: put val/WNID/\*\.jpg .*"
-        r"into .*cache/miniimagenet, or set MAMLKIT_DATA to the folder that holds miniimagenet/",
+        match=r"miniImagenet's validation split is not here, and ImageNet's terms do not let us "
+        r"download it: put val/WNID/\*\.jpg .*into .*cache/miniimagenet, or set MAMLKIT_DATA to "
+        r"the folder that holds miniimagenet/",
     ):
         load("validation")
     (folder / "empty").mkdir()
@@ -266,6 +268,48 @@ def test_lists_that_are_no_lists_are_refused(folder):
         FileNotFoundError, match="holds no photographs of it: miniImagenet's train split"
     ):
         load("train", root=folder / "copy")
+
+
+def test_stray_lists_and_backslashes_do_no_harm(folder):
+    stray = {"notes.csv": b"x;y\n", "log/train.csv": b"step,loss\n1,2\n"}
+    unpacked(folder / "copy", WHOLE | stray)
+    images = load("train", root=folder / "copy")
+    unpacked(folder / "other", listed() | {"notes.csv": b"\xff\x00", "images/more.csv": b"a"})
+    assert torch.equal(load("train", root=folder / "other"), images)
+    with zipfile.ZipFile(folder / "w.zip", "w") as file:
+        for name, data in WHOLE.items():
+            entry = zipfile.ZipInfo("x")
+            entry.filename = name.replace("/", "\\")
+            file.writestr(entry, data)
+    assert torch.equal(load("train", root=folder / "w.zip"), images)
+
+
+@pytest.mark.parametrize("encoding", ["utf-8", "utf-8-sig", "utf-16"])
+def test_lists_in_the_encodings_of_spreadsheets(folder, encoding):
+    lists = {
+        name: data.decode().encode(encoding) if name.endswith(".csv") else data
+        for name, data in listed().items()
+    }
+    assert len(load("train", root=unpacked(folder / "copy", lists))) == 2
+
+
+@pytest.mark.parametrize(
+    "content, words",
+    [
+        ("filename,label\né.jpg,n01\n".encode("latin-1"), "is not UTF-8: save it as UTF-8"),
+        (b"filename,label\nn010000.jpg\n", "is not a list of images"),
+        (b"filename,label\nn010000.jpg,\n", "is not a list of images"),
+        (b"", "is not a list of images"),
+        (b"\xff\xfe\x00", "is not UTF-8"),
+        (b"filename,label\nn040000.jpg,n01\n", "says that n040000.jpg is a n0."),
+    ],
+    ids=["latin-1", "short line", "no label", "empty", "half a letter", "contradiction"],
+)
+def test_lists_that_cannot_be_read_are_named(folder, content, words):
+    unpacked(folder / "copy", listed() | {"train.csv": content})
+    with pytest.raises(ValueError, match=rf"(train|test)\.csv {words}") as refusal:
+        load("test", root=folder / "copy")
+    assert type(refusal.value) is ValueError
 
 
 def test_what_was_decoded_needs_neither_the_copy_nor_pillow(folder, monkeypatch):

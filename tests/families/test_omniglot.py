@@ -1,6 +1,7 @@
 """Omniglot: the split that we publish, the images as they are, and every way in which a copy can be
 wrong."""
 
+import hashlib
 import io
 import json
 import random
@@ -10,7 +11,7 @@ import numpy
 import pytest
 import torch
 
-from mamlkit.families import archive
+from mamlkit.families import archive, pictures
 from mamlkit.families import omniglot as module
 from mamlkit.families.omniglot import DRAWINGS, ORIGINAL, URL, ZIPS, load, omniglot
 from mamlkit.machine import ROOT, seeded
@@ -48,7 +49,8 @@ def test_the_splits_follow_from_the_rule():
     }
 
 
-def test_the_official_place():
+def test_the_official_place_and_hashes():
+    assert all(len(known) == 64 and int(known, 16) for known in module.KNOWN.values())
     assert URL == "https://github.com/brendenlake/omniglot/raw/master/python/" and ZIPS == (
         "images_background.zip",
         "images_evaluation.zip",
@@ -80,7 +82,7 @@ def test_real_drawings_are_ink_on_nothing_and_smooth():
     with archive.opened(REAL / "omniglot", ".png") as files:
         name, read = module._characters(files)[SPLITS["test"][3]][7]
         original = torch.from_numpy(
-            numpy.array(archive.picture(read(), name, 105).convert("L"))
+            numpy.array(pictures.picture(read(), name, 105).convert("L"))
         ).view(1, 1, 105, 105)
     area = torch.nn.functional.interpolate(255.0 - original, (28, 28), mode="area")[0]
     assert (images[3, 7] - area).abs().mean() < 8, "the same drawing, the same way up"
@@ -155,6 +157,8 @@ def test_ink_is_255():
     paper.paste(0, (40, 0, 65, 105))
     paper.save(file, "PNG")
     pixels = numpy.asarray(module._pixels(file.getvalue(), "x"))
+    assert pixels.shape == (1, 28, 28)
+    pixels = pixels[0]
     assert pixels[:, :8].max() == 0 and pixels[:, 13:15].min() > 250 and pixels[:, 20:].max() == 0
     assert 0 < pixels[0, 10] < 255 and 0 < pixels[0, 17] < 255, "antialiased"
 
@@ -164,7 +168,8 @@ def test_ink_is_255():
     [
         (
             lambda files: files.pop(next(iter(files))),
-            "is not a whole Omniglot: 2 of 4 characters do not have 20 drawings, the first is Alpha/character01 with 19",
+            "is not a whole Omniglot: 2 of 4 characters do not have 20 drawings, the first is "
+            "Alpha/character01 with 19",
         ),
         (
             lambda files: [files.pop(k) for k in list(files) if "Alpha/character02" in k],
@@ -222,17 +227,25 @@ def test_a_missing_or_truncated_zip_is_named(place):
         load("train", root=place)
 
 
-def test_it_is_downloaded_once_and_then_needs_no_network_no_zips_and_no_pillow(place, monkeypatch):
+@pytest.fixture
+def served(place, monkeypatch):
+    """Both zips as a server hands them out, whose hashes are the known ones."""
+    zips = {path.name: path.read_bytes() for path in place.iterdir()}
+    known = {name: hashlib.sha256(data).hexdigest() for name, data in zips.items()}
+    monkeypatch.setattr(module, "KNOWN", known)
+    return zips
+
+
+def test_it_is_downloaded_once_and_then_needs_no_network_no_zips_and_no_pillow(
+    place, served, monkeypatch
+):
     told = []
 
     def progress(items, total, label, *, done):
         told.append(label)
         return items
 
-    with server(monkeypatch, {path.name: path.read_bytes() for path in place.iterdir()}) as (
-        url,
-        asked,
-    ):
+    with server(monkeypatch, served) as (url, asked):
         monkeypatch.setattr(module, "URL", url + "moved/")
         first = load("train", progress=progress)
         assert [a for a in asked if "moved" in a] == [f"/moved/{name}" for name in ZIPS]
@@ -262,46 +275,35 @@ def test_it_is_downloaded_once_and_then_needs_no_network_no_zips_and_no_pillow(p
 @pytest.mark.parametrize(
     "how, why",
     [
-        ("short", "bytes came"),
+        ("short", "bytes read"),
         ("stalled", "nothing came for 0.3 s"),
         ("absent", "404"),
-        ("page", "what came is not a whole zip archive"),
+        ("page", "what came has the SHA-256"),
     ],
 )
-def test_a_download_that_fails_names_the_url_and_the_way_out(place, monkeypatch, how, why):
+def test_a_download_that_fails_names_the_url_and_the_way_out(place, served, monkeypatch, how, why):
     monkeypatch.setattr(archive, "TIMEOUT", 0.3)
-    with server(monkeypatch, {path.name: path.read_bytes() for path in place.iterdir()}) as (
-        url,
-        _,
-    ):
+    with server(monkeypatch, served) as (url, _):
         monkeypatch.setattr(module, "URL", f"{url}{how}/")
         with pytest.raises(
             ConnectionError,
-            match=rf"{url}{how}/images_background.zip could not be downloaded \(.*{why}.*\): download the file in a "
-            rf"browser and put it into .*cache/omniglot, or set MAMLKIT_DATA to the folder that holds omniglot/",
+            match=rf"{url}{how}/images_background.zip could not be downloaded \(.*{why}.*\): "
+            "download the file in a browser and put it into .*cache/omniglot, or set MAMLKIT_DATA "
+            "to the folder that holds omniglot/",
         ):
             load("train")
     assert [path for path in archive.CACHE.rglob("*") if path.is_file()] == []
 
 
-def test_a_download_of_something_else_is_refused(place, monkeypatch):
-    files = {ZIPS[0]: zipped(place.parent / "other.zip", {"readme.txt": b"hello"}).read_bytes()}
-    with server(monkeypatch, files) as (url, _):
-        monkeypatch.setattr(module, "URL", url + "whole/")
-        with pytest.raises(ConnectionError, match="what came has no drawings"):
-            load("train")
-    with server(
-        monkeypatch,
-        {
-            ZIPS[0]: zipped(
-                place.parent / "other.zip", dict(list(WHOLE[ZIPS[0]].items())[1:])
-            ).read_bytes()
-        },
-    ) as (url, _):
-        monkeypatch.setattr(module, "URL", url + "whole/")
-        with pytest.raises(ConnectionError, match="or not 20 of Alpha/character01"):
-            load("train")
-    assert [path for path in archive.CACHE.rglob("*") if path.is_file()] == []
+def test_sixteen_bits_of_grey_are_the_same_drawing():
+    from PIL import Image
+
+    grey = numpy.random.default_rng(0).integers(0, 256, (105, 105), dtype=numpy.uint8)
+    files = [io.BytesIO(), io.BytesIO()]
+    Image.fromarray(grey).save(files[0], "PNG")
+    Image.fromarray(grey.astype(numpy.uint16) * 257).save(files[1], "PNG")
+    shallow, deep = (module._pixels(file.getvalue(), "x") for file in files)
+    assert numpy.array_equal(shallow, deep) and len(numpy.unique(deep)) > 50
 
 
 def test_a_task_turns_its_characters(place):

@@ -43,7 +43,7 @@ def page(monkeypatch):
 
 
 # Progress
-# -------------------------------------------------------------------------------------------------------------
+# --------------------------------------------------------------------------------------------------
 
 
 def test_items_pass_through_unchanged_and_one_at_a_time(told):
@@ -57,6 +57,22 @@ def test_items_pass_through_unchanged_and_one_at_a_time(told):
     seen = progress(source(), 3, "label")
     assert made == [] and next(seen) is items[0] and made == items[:1]
     assert [*seen] == items[1:]
+
+
+def test_the_file_is_written_a_few_times_a_second_and_at_the_end(monkeypatch, tmp_path, clock):
+    """Each writing goes to the disk: ten thousand quick items must not wait for it."""
+    written = []
+    monkeypatch.setenv("MAMLKIT_PROGRESS", str(tmp_path / "progress.json"))
+    monkeypatch.setattr(literate.files, "write", lambda path, text: written.append(text))
+    for _ in progress(range(1_000), 1_000, "quick"):
+        clock[0] += 0.01
+    assert 30 <= len(written) <= 45 and '"done": 1000' in written[-1]
+
+
+def test_a_full_disk_ends_no_training(monkeypatch, tmp_path):
+    monkeypatch.setenv("MAMLKIT_PROGRESS", str(tmp_path / "file" / "progress.json"))
+    (tmp_path / "file").write_text("in the way")
+    assert list(progress(range(3), 3, "x")) == [0, 1, 2]
 
 
 def test_an_error_in_the_middle_is_the_readers_to_see(told):
@@ -151,7 +167,7 @@ def test_nothing_to_do_is_done(told):
 
 
 # Without a notebook
-# ---------------------------------------------------------------------------------------------------
+# --------------------------------------------------------------------------------------------------
 
 BARE = """
 import sys
@@ -201,7 +217,7 @@ def test_only_a_jupyter_kernel_is_a_notebook(monkeypatch, shell, expected):
 
 
 # In a notebook
-# --------------------------------------------------------------------------------------------------------
+# --------------------------------------------------------------------------------------------------
 
 
 def test_the_code_shown_is_the_code_that_runs(page):
@@ -232,7 +248,7 @@ def test_code_side_by_side_is_without_docstrings(page):
         and "ValueError" in inspect.getsource(adapt)
     )
     assert (
-        "def inner_step(params: Params" in shown.data
+        "def inner_step(" in shown.data
         and "alphas = step_sizes(params, alpha)" in shown.data
         and "-&gt; Params" in shown.data
     )
