@@ -11,14 +11,15 @@ import nbformat
 import pytest
 
 from mamlkit import __main__ as command
-from mamlkit.__main__ import BEGIN, END, main
-from mamlkit.audit import claims
+from mamlkit.__main__ import main
+from mamlkit.audit import pages
+from mamlkit.audit.pages import BEGIN, END
 from mamlkit.book import notebooks as book
 from mamlkit.machine import ROOT
 from tests.small_notebooks import BAD, FIGURE, OTHER, RECORD, SLOW, write
 
 
-@pytest.mark.parametrize("command", ["run", "lab", "test", "bank", "notebooks", "readme"])
+@pytest.mark.parametrize("command", ["run", "lab", "test", "bank", "judge", "notebooks", "readme"])
 def test_every_command_has_help_with_examples(command, capsys):
     with pytest.raises(SystemExit) as end:
         main([command, "--help"])
@@ -117,7 +118,7 @@ def test_a_notebook_that_a_reader_changed_is_not_written_anew(tmp_path, capsys):
 
 
 def test_readme_on_a_full_disk_is_as_it_was(tmp_path, monkeypatch, capsys):
-    monkeypatch.setattr(claims, "table", lambda: "| the table |")
+    monkeypatch.setattr(pages, "BANK", tmp_path / "data")
     path = tmp_path / "README.md"
     path.write_text(before := f"# Title\n\n{BEGIN}\nold\n{END}\n\nEnd.\n")
 
@@ -127,7 +128,8 @@ def test_readme_on_a_full_disk_is_as_it_was(tmp_path, monkeypatch, capsys):
     monkeypatch.setattr(Path, "write_bytes", full)
     assert main(["readme", "--file", str(path)]) == 2
     assert "No space left on device" in capsys.readouterr().err
-    assert path.read_text() == before and [p.name for p in tmp_path.iterdir()] == ["README.md"]
+    left = [p.name for p in tmp_path.rglob("*") if p.is_file()]
+    assert path.read_text() == before and left == ["README.md"]
     path.write_text("caf\u00e9", encoding="latin-1")
     assert main(["readme", "--file", str(path)]) == 2
     assert "README.md is not UTF-8" in capsys.readouterr().err
@@ -221,7 +223,7 @@ def test_an_ascii_locale(tmp_path):
 
 
 def test_readme_table_stands_between_its_marks(tmp_path, monkeypatch, capsys):
-    monkeypatch.setattr(claims, "table", lambda: "| the table |")
+    monkeypatch.setattr(pages, "BANK", tmp_path / "data")
     path = tmp_path / "README.md"
     path.write_text(f"# Title\n\n{BEGIN}\nold\n{END}\n\nEnd.\n")
     assert main(["readme", "--file", str(path)]) == 0

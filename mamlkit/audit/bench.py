@@ -3,7 +3,17 @@
 from importlib import import_module
 from types import ModuleType
 
-FILES = ("figure1", "sinusoids", "images", "first_order", "navigation", "locomotion", "variants")
+FILES = (
+    "figure1",
+    "sinusoids",
+    "images",
+    "images_counted",
+    "images_inside",
+    "first_order",
+    "navigation",
+    "locomotion",
+    "variants",
+)
 
 
 def modules() -> list[ModuleType]:

@@ -20,7 +20,10 @@ def publish(readme: Path) -> None:
 
     Raises ValueError if the README does not have each mark once, in order.
     """
-    text = readme.read_text(encoding="utf-8") if readme.exists() else ""
+    try:
+        text = readme.read_text(encoding="utf-8") if readme.exists() else ""
+    except UnicodeDecodeError as error:
+        raise ValueError(f"{readme} is not UTF-8 ({error.reason}): save it as UTF-8") from None
     if text.count(BEGIN) != 1 or text.count(END) != 1 or text.index(BEGIN) > text.index(END):
         raise ValueError(
             f"{readme} must have one line {BEGIN} and after it one line {END}; the count of the "

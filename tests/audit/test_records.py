@@ -121,7 +121,8 @@ def test_the_committed_ones_hold():
 
 
 def test_readme_publishes_no_record_that_does_not_hold(tmp_path, monkeypatch, capsys):
-    from mamlkit.__main__ import BEGIN, END, main
+    from mamlkit.__main__ import main
+    from mamlkit.audit.pages import BEGIN, END
 
     first = next(iter(sorted((ROOT / "data" / "claims").glob("*.paper.json"))))
     record = json.loads(first.read_text(encoding="utf-8"))
