@@ -12,11 +12,10 @@ from mamlkit.baselines.fine_tune import HEAD, fine_tune, fresh_head
 from mamlkit.baselines.pretrain import all_classes, pretrain
 from mamlkit.baselines.prototypical import prototypical
 from mamlkit.families import glyphs
-from mamlkit.learner import Learner
 from mamlkit.losses import cross_entropy
 from mamlkit.machine import seeded
 from mamlkit.nets import strided_body, strided_convnet
-from mamlkit.studies.image_methods import pictures
+from mamlkit.studies.image_methods import adapting, pictures
 from mamlkit.studies.variant_methods import Setting, falling
 from mamlkit.studies.variants_images import (
     PAPER,
@@ -100,7 +99,7 @@ def measure(setting: Setting, step: Step) -> tuple[Params, dict[str, Tensor]]:
         learner = learner_of(setting, setting["test"])
         return {}, {"maml": right(learner, net, step.meta, tests, n)[:, -1]}
     tuned = fine_tune(cross_entropy(net.forward), alpha=0.01, steps=20, names=HEAD)
-    by_head = Learner(dict, tuned, None)
+    by_head = adapting(tuned)
     by_means = episodic(cross_entropy(means.forward))
     return {}, {
         "means": right(by_means, means, step.meta, tests, n)[:, -1],

@@ -5,6 +5,7 @@ from functools import cache, partial
 
 import torch
 from torch import Tensor
+from torch.func import vmap
 
 from mamlkit.bank.experiment import Experiment, first_losses
 from mamlkit.evaluate import evaluate, on_query
@@ -31,6 +32,7 @@ SHOTS = (5, 10, 20)  # at test
 LONGEST = 10  # inner steps at test
 LIMIT = 100.0  # a squared error above it has diverged: a wave's own mean square is at most 12.5
 TEST = 10_000  # the seed that draws the test waves
+LARGER = 10.0  # times the weights, in `begin`
 WORST = 1e6  # what an error that is not finite counts as
 PLAIN = mlp(1, 40, 40, 1)  # section 5.1's
 TOLD = with_context(PLAIN, 5, shift="layer0.bias")  # CAVIA's regressor: five context numbers
@@ -158,7 +160,21 @@ def cost(setting: Setting) -> float:
     return 10 + SECONDS.get(setting["method"], 3) * setting["iterations"] / 1_000
 
 
-begin = partial(first_losses, steps)
+def begin(setting: Setting) -> Tensor:
+    """The first losses of a training; then, on its first waves and from weights so many times as
+    large, the mean loss and the size of the meta-gradient.
+
+    At the start of a training weights are so small that curvature hardly shows: first-order MAML's
+    first five losses are MAML's to five digits.
+    """
+    generator, learner = seeded(setting["seed"]), learner_of(setting)
+    large = {k: LARGER * p for k, p in net_of(setting["method"]).init(generator).items()}
+    waves = sample(tasks_of(setting), generator, setting["tasks"])
+    gradient, aux = vmap(learner.meta_grad, (None, 0))(learner.init(large), waves)
+    size = sum(g.mean(0).square().sum() for g in gradient.values()) ** 0.5
+    return torch.cat([first_losses(steps, setting), torch.stack([aux["loss"].mean(), size])])
+
+
 WAVES = Experiment("variants-sinusoid", cells, steps, measure, begin, cost)
 ALPHA = Experiment(
     "variants-alpha", partial(alpha_cells, 10_000), steps, measure_alpha, begin, cost

@@ -3,7 +3,7 @@
 import pytest
 import torch
 
-from mamlkit.bank.experiment import last
+from mamlkit.bank.experiment import compare, last
 from mamlkit.studies.variant_methods import VARIANTS, before, pooled, while_finite
 from mamlkit.studies.variants_waves import (
     ALPHA,
@@ -114,3 +114,11 @@ def test_the_knob_may_stretch_the_step():
         for times in (1.0, 2.0)
     ]
     torch.testing.assert_close(moved[1], 2 * moved[0], rtol=1e-3, atol=1e-6)
+
+
+@pytest.mark.parametrize("other", [dict(method="fomaml"), dict(alpha=0.0101), dict(steps=2)])
+def test_a_beginning_tells_first_order_and_a_changed_number(other):
+    setting = WAVES.cells("paper")["maml-0"]
+    now, kept = WAVES.begin(setting | other), WAVES.begin(setting)
+    assert compare(kept, kept) == "same"
+    assert compare(now, kept).startswith("differs at update"), "five losses alone would not"
