@@ -254,7 +254,7 @@ layers = {"at the start": by_layer(start), "trained": by_layer(end)}
 whole, by_loss, own = first["convolutions, batch norm", "ReLU"]
 figure(
     pictures.parts(
-        first, layers, f"Were the network linear, {by_loss:.1f} of the {whole:.1f} would remain"
+        first, layers, f"Even in a linear network {by_loss:.1f} of the {whole:.1f} would remain"
     ),
     "Left: the omitted term, its part by the loss's curvature and its part by the network's own, "
     f"at the start, over the kept gradient; in the paper's network {whole:.1f}, {by_loss:.1f} and "
@@ -457,8 +457,9 @@ one.
 # this budget that is not there, and a budget below the paper's cannot refute. Two things are
 # worth a look. Around the trained step the lines for one to five steps lie on each other: one
 # step of about the right length learns the support set, and there is nothing left to do. And a
-# step that is too short is hardly made up for by more of them, so the start is prepared for one
-# stride and not for a direction to walk in.
+# step that is too short is only partly made up for by more of them: five steps of a quarter add
+# up to more than a whole one and fall clearly short of it. The start is prepared for one stride,
+# and not for a direction to walk in.
 
 # %% tags=["claim"]
 claim("S218")
@@ -468,8 +469,8 @@ claim("S218")
 #
 # Nearly the same: in the one setting that has run, yes, and always a little behind. Cheaper: yes,
 # and by more than the paper says. Why: not because the second derivatives are small. What would
-# settle the first statement is known and only costs time. The commands below train the missing
-# halves of the pairs; each can be stopped and goes on where it was.
+# settle the first statement only costs time. These commands train the missing settings at first
+# order and both orders of miniImagenet; each can be stopped and goes on where it was.
 #
 # `python -m mamlkit bank --only omniglot-5w5s-cpu-first-order` ·
 # `--only omniglot-20w1s-cpu-first-order` · `--only omniglot-20w5s-cpu-first-order` ·
