@@ -127,8 +127,9 @@ show(collect, reinforce)
 cells = [r.measured["returns"] for c, r in sorted(bank.results[HALF].items()) if "maml" in c]
 curves = torch.stack(cells)  # (trainings, updates, before and after)
 last_five = curves[:, -5:].mean((0, 1)).tolist()
-title = f"In training the return before the step stays at {last_five[0]:.0f}; after it, it reaches "
-fig, ax = canvas(f"{title}{last_five[1]:.0f}", height=3.0)
+before, after_it = (f"{value:.0f}" for value in last_five)
+title = f"{before} before the step all through training, {after_it} after it in the end"
+fig, ax = canvas(title, height=3.0)
 for method, k in (("random", 0), ("maml", 1)):
     x, mean = range(1, curves.shape[1] + 1), curves[..., k].mean(0)
     for one in curves[..., k]:
@@ -386,7 +387,8 @@ ax.set(
     xlabel="gradient steps (cheetah direction)",
     ylabel="mean return of a try",
     xticks=range(4),
-    xlim=(-0.1, 3.9),
+    xlim=(-0.1, 3.1),
+    ylim=(-100, 340),
 )
 figure(
     fig,
@@ -507,8 +509,8 @@ kept = torch.stack(
     [r.measured["returns"] for c, r in sorted(load(training).items()) if "maml" in c]
 )
 fig, ax = canvas(
-    f"Your {updates} updates: on average {returns[:, 0].mean():.0f} before the step, "
-    f"{returns[:, 1].mean():.0f} after it",
+    f"Your {updates} updates: on average {returns[:, 0].mean():.1f} before the step, "
+    f"{returns[:, 1].mean():.1f} after it",
     height=2.8,
 )
 x = range(1, kept.shape[1] + 1)
