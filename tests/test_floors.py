@@ -86,7 +86,8 @@ def complaints(files):
         place = folder[0] if folder else stem
         if place not in FLOOR:
             said.append(
-                f"{name}.py is on no floor: place \"{place}\" in FLOOR at the top of tests/test_floors.py (design.md, 'Floors')"
+                f'{name}.py is on no floor: place "{place}" in FLOOR at the top of '
+                "tests/test_floors.py (design.md, 'Floors')"
             )
             continue
         graph[name] = list(dict.fromkeys(imports(name, text, files.keys())))
@@ -94,7 +95,8 @@ def complaints(files):
             there = other.split("/")[0]
             if FLOOR.get(there, 0) > FLOOR[place]:
                 said.append(
-                    f"{name}.py (floor {FLOOR[place]}) imports {other}.py of floor {FLOOR[there]} above it"
+                    f"{name}.py (floor {FLOOR[place]}) imports {other}.py of floor {FLOOR[there]} "
+                    "above it"
                 )
             if FLOOR.get(there) == FLOOR[place] == 2 and other not in SHARED:
                 said.append(
@@ -120,7 +122,8 @@ def complaints(files):
         }
         if place not in PUBLISHING and roots & ONLY_WHERE_USED:
             said.append(
-                f"{name}.py imports {', '.join(sorted(roots & ONLY_WHERE_USED))} at its top: import it in the function that uses it"
+                f"{name}.py imports {', '.join(sorted(roots & ONLY_WHERE_USED))} at its top: "
+                "import it in the function that uses it"
             )
     try:
         TopologicalSorter(graph).prepare()

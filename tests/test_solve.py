@@ -120,7 +120,5 @@ def test_what_is_not_finite_is_not_hidden():
 
 @pytest.mark.parametrize("iterations", [0, -2])
 def test_no_iterations_are_refused(iterations):
-    with pytest.raises(
-        ValueError, match=f"iterations is {iterations}: it must be 1 or more"
-    ):
+    with pytest.raises(ValueError, match=f"iterations is {iterations}: it must be 1 or more"):
         solve(*system(), iterations)
