@@ -16,7 +16,7 @@ from mamlkit.train import Step
 from mamlkit.trees import Params, tree_flatten, tree_map
 
 Metric = Callable[[Params, Task], Tensor]
-HELD = 2**24  # bytes of tasks in memory at once: the activations that they lead to are far larger
+HELD = 2**23  # bytes of tasks in memory at once: the activations that they lead to are far larger
 
 
 def evaluate(
