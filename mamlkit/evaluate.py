@@ -16,7 +16,7 @@ from mamlkit.train import Step
 from mamlkit.trees import Params, tree_flatten, tree_map
 
 Metric = Callable[[Params, Task], Tensor]
-HELD = 2**24  # bytes of tasks in memory at once: the activations that they lead to are far larger
+HELD = 2**23  # bytes of tasks in memory at once: the activations that they lead to are far larger
 
 
 def evaluate(
@@ -111,8 +111,8 @@ def validated(
 
     score: meta-parameters -> scalar on validation tasks, higher is better; asked at Steps whose
     iteration is a multiple of `every`. A score of NaN is kept among `scores` and is never the best:
-    where there is no other, `best` is empty. resume: the Step from which the run goes on; its `best` and
-    `scores` are gone on from too. Source: the authors stop early by validation tasks
+    where there is no other, `best` is empty. resume: the Step from which the run goes on; its
+    `best` and `scores` are gone on from too. Source: the authors stop early by validation tasks
     (cbfinn/maml#8).
     """
     whole("every", every)

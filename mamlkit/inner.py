@@ -44,6 +44,7 @@ def inner_step(
     Raises ValueError for a negative alpha or an unknown name. Source: equation in section 2.2,
     Algorithm 1 line 6.
 
+    >>> import torch
     >>> theta = {"w": torch.tensor(3.0)}
     >>> inner_step(theta, lambda p: p["w"] ** 2, 0.1)
     {'w': tensor(2.4000)}
@@ -70,6 +71,7 @@ def adapt(
     Algorithm 1 lines 5-6, section 2.2 ("using multiple gradient updates is a straightforward
     extension").
 
+    >>> import torch
     >>> squared = lambda p: p["w"] ** 2
     >>> path = adapt({"w": torch.tensor(3.0)}, [squared] * 2, [0.1] * 2)
     >>> [round(p["w"].item(), 4) for p in path]

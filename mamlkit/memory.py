@@ -24,8 +24,8 @@ def fitting(work: Callable[[int], Any], chunk: int) -> tuple[Any, int]:
                 raise
             if chunk == 1:
                 error.add_note(
-                    "Memory ran out with a single task at once (chunk=1): a smaller net, fewer examples or fewer inner "
-                    "steps need less."
+                    "Memory ran out with a single task at once (chunk=1): a smaller net, fewer "
+                    "examples or fewer inner steps need less."
                 )
                 raise
         chunk //= 2  # outside `except`: the error holds on to all that was in memory
@@ -33,8 +33,8 @@ def fitting(work: Callable[[int], Any], chunk: int) -> tuple[Any, int]:
             torch.cuda.empty_cache()
     if chunk < asked:
         warnings.warn(
-            f"memory ran out with {asked} tasks at once: from here on {chunk} are held at once (chunk={chunk}); "
-            "the numbers stay the same",
+            f"memory ran out with {asked} tasks at once: from here on {chunk} are held at once "
+            f"(chunk={chunk}); the numbers stay the same",
             stacklevel=3,
         )
     return done, chunk

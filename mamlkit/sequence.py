@@ -2,7 +2,9 @@
 tries.
 
 Written from plain tensor operations: torch's fused GRU cannot be batched by `vmap`, and its fused
-attention has no second derivative.
+attention has no second derivative. `nets.from_module` takes torch's own layers all the same: it
+composes nn.RNN, nn.GRU and nn.LSTM of plain operations, and has attention computed by torch's MATH
+kernel (`torch.nn.attention.sdpa_kernel`).
 """
 
 import torch

@@ -62,7 +62,8 @@ def test_a_file_holds_one_public_function_of_its_own_name(name):
         if not k.startswith("_") and getattr(v, "__module__", None) == module.__name__
     ]
     assert public == [name], (
-        f"variants/{name}.py should define the function `{name}` and nothing else that is public, it defines {public}"
+        f"variants/{name}.py should define the function `{name}` and nothing else that is public, "
+        f"it defines {public}"
     )
     assert inspect.isfunction(variant(name)) and variant(name).__doc__ and module.__doc__
 

@@ -36,7 +36,7 @@ def test_a_device_is_chosen_by_name(monkeypatch, name, gpus, device):
         (
             "gpu",
             2,
-            'device "gpu" is unknown; allowed are "auto", "cpu", "cuda" and "cuda:0", "cuda:1", ...',
+            'device "gpu" is unknown; allowed are "auto", "cpu", "cuda" and "cuda:0", "cuda:1"',
         ),
         ("cuda:x", 2, 'device "cuda:x" is unknown'),
         ("", 0, 'device "" is unknown'),

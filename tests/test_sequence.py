@@ -21,7 +21,8 @@ def still_fails(act, what, words):
         assert words in str(failure)
         return
     pytest.fail(
-        f"torch {torch.__version__} can now {what}: sequence.py's docstring and the workbook's text on claims C001 and C006 must change"
+        f"torch {torch.__version__} can now {what}: sequence.py's docstring and the "
+        "workbook's text on claims C001 and C006 must change"
     )
 
 

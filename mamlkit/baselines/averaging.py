@@ -37,8 +37,10 @@ def l2(weight: float) -> Penalty:
 
 
 def to_mean(weight: float) -> Penalty:
-    """Decay towards the mean of the regressors trained so far: weight * |theta - mean|^2. weight: 0 or
-    more."""
+    """Decay towards the mean of the regressors trained so far: weight * |theta - mean|^2.
+
+    weight: 0 or more.
+    """
     not_negative("weight", weight, "a penalty's weight")
     return lambda vector, mean: weight * ((vector - mean) ** 2).sum()
 

@@ -43,7 +43,8 @@ def recall(params: Params) -> tuple[Params, Data]:
     """(theta, support) of parameters that remember. Raises ValueError if they do not."""
     if "support.x" not in params:
         raise ValueError(
-            "these parameters remember no support set: take them from the path of episodic(loss).adapt(theta, support)"
+            "these parameters remember no support set: take them from the path of "
+            "episodic(loss).adapt(theta, support)"
         )
     theta = {name: p for name, p in params.items() if not name.startswith("support.")}
     return theta, Data(params["support.x"], params["support.y"])

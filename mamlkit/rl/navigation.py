@@ -52,7 +52,8 @@ class Navigation:
                 else f"of shape {tuple(goals.shape[1:])}"
             )
             raise ValueError(
-                f"the goal {given} is refused: each task of navigation is a place (x, y), both from {low:g} to {high:g}"
+                f"the goal {given} is refused: each task of navigation is a place (x, y), both "
+                f"from {low:g} to {high:g}"
             )
         return State(torch.zeros_like(goals), ())
 

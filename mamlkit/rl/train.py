@@ -95,7 +95,8 @@ def train_policy(
         broken = sum(int(t.broken.sum()) for t in played)
         if broken and not history["broken"].any():
             warnings.warn(
-                f"iteration {done}: {broken} episodes met a number that is not finite and were ended there",
+                f"iteration {done}: {broken} episodes met a number that is not finite and were "
+                "ended there",
                 stacklevel=2,
             )
         returns = torch.stack(

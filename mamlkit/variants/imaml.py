@@ -52,8 +52,8 @@ def imaml(
 
     def meta_grad(theta, task):
         phi = theta
-        for phi in descend(theta, task.support):
-            pass  # only where the path ends is kept
+        for phi in descend(theta, task.support):  # noqa: B007, only where the path ends is kept
+            pass
         g, value = grad_and_value(loss)(phi, task.query)
         moves = [
             k

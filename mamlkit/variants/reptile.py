@@ -13,8 +13,8 @@ def reptile(loss: Loss, *, alpha: Alpha, steps: int, descend: Callable = adapt) 
 
     No second derivative, and no query set: that one is only reported on, and whoever draws the
     tasks puts all that may be learned from into the support; a plain tuple there holds the
-    minibatch of each step. steps: 1 or more to train, as with none nothing would be learned; take 2 or more:
-    theta - theta_1 is alpha times the gradient of joint training.
+    minibatch of each step. steps: 1 or more to train, as with none nothing would be learned; take 2
+    or more: theta - theta_1 is alpha times the gradient of joint training.
     descend: how the inner steps are taken, (theta, objectives, alphas) -> path. Algorithm 1 says
     "SGD or Adam": `adapt` is SGD; the paper's few-shot results use Adam without momentum,
     `adapt_with(partial(adam, decay=(0.0, 0.999)))` (in the authors' code its averages live on from

@@ -103,8 +103,8 @@ def test_the_average_is_the_mean_of_regressors_trained_one_by_one(form):
     got = averages(penalty, inits=observed.inits, family=observed.family)
     trained, errors, means = by_hand(observed, written_out)
     assert len(got) == 2 and len(trained) == 6
-    for average, mean in zip(got, means):
-        assert (ravel(average.params)[0] - mean).abs().max() < 1e-12
+    for found, mean in zip(got, means):
+        assert (ravel(found.params)[0] - mean).abs().max() < 1e-12
     assert got[-1].losses.tolist() == pytest.approx(errors, rel=1e-10), (
         "each regressor's error on fresh points of its own wave"
     )

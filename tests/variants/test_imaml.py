@@ -68,7 +68,7 @@ def test_differentiating_through_ever_more_steps_arrives_at_the_same():
 
     implicit, _ = imaml(quadratic_loss, steps=1000, **SOLVED).meta_grad(theta, task)
     gaps = []
-    for steps in (1, 10, 50, 300):
+    for steps in (1, 10, 50, 300):  # noqa: B007
         gaps.append(
             gap(unrolled(quadratic_loss, inner).meta_grad(theta, task)[0], implicit)
             / norm(implicit)
