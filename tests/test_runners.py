@@ -182,13 +182,7 @@ def test_a_runner_that_cannot_be_made_is_given_up_with_a_warning():
         raise PermissionError("the cache is read-only")
 
     run = or_else(make, in_python(advance))
-<<<<<<< HEAD
-    with pytest.warns(
-        UserWarning, match=r"PermissionError: the cache is read-only\): .* uncompiled"
-    ):
-=======
     with pytest.warns(UserWarning, match=r"Error: the cache is read-only\): .* uncompiled"):
->>>>>>> h-core
         first = run(*block(), 4)
     assert alike(first, in_python(advance)(*block(), 4)) and alike(run(*block(), 4), first)
 
