@@ -14,6 +14,7 @@ from mamlkit.studies.image_methods import (
     CLASSES,
     GRADIENT,
     METHODS,
+    TUNINGS,
     blank_task,
     drawn_for,
     every_class,
@@ -94,8 +95,9 @@ def test_the_first_method_has_as_many_seeds_as_asked_for_and_the_others_one():
     ]
 
 
-@pytest.mark.parametrize("name", ["printed", "fomaml", "prototypical", "mann", "fine-tuned"])
-def test_a_method_trains_and_is_measured(name):
+@pytest.mark.parametrize("name", ["printed", "prototypical", "mann", "fine-tuned"])
+def test_a_method_trains_and_is_measured(name, monkeypatch):
+    monkeypatch.setattr("mamlkit.studies.image_methods.TUNINGS", TUNINGS[1:3])
     setting = SMOKE[f"{name}-0"]
     step = last(steps(setting))
     assert step.iteration == 2 and torch.isfinite(step.losses).all()
@@ -152,7 +154,13 @@ def test_costs_grow_with_the_budget():
 
 def test_a_cost_is_told_without_reading_an_image(monkeypatch):
     monkeypatch.setattr("mamlkit.studies.image_methods.pictures", None)
-    assert all(cost(s) > 0 for e in EXPERIMENTS for s in e.cells("paper", 1).values())
+    for name, how in (
+        ("omniglot-5w1s", "mann"),
+        ("mini-5w5s", "fomaml"),
+        ("mini-5w1s", "fine-tuned"),
+    ):
+        (setting,) = cells(name, (how,), "paper", 1).values()
+        assert cost(setting) > 0
 
 
 @pytest.mark.parametrize("name", ["printed", "mann", "fine-tuned"])
