@@ -133,7 +133,7 @@ def test_imports_are_seen():
     assert set(imports("train", files["train"], files)) == {
         *("boundary", "learner", "machine", "memory", "optimizer", "runners", "task", "trees")
     }
-    assert set(imports("variants/maml", files["variants/maml"], files)) == {"inner", "learner"}
+    assert set(imports("variants/maml", files["variants/maml"], files)) >= {"inner", "learner"}
     assert len(files) > 25
 
 

@@ -96,11 +96,11 @@ def margin(row: Row, other: Row, protocol: str = "together") -> Interval:
 def of_seeds(values: Tensor) -> str:
     """The accuracy of each training; from three on with the t interval over trainings, which is
     another than that over tasks."""
-    each = ", ".join(f"{v:.2f}" for v in values.mean(1))
+    means = [f"{v:.2f}" for v in values.mean(1)]
     if len(values) < 3:
-        return each
+        return " and ".join(means)
     i = over_seeds(values.mean(1))
-    return each + f"; over seeds {i.value:.2f} [{i.low:.2f}, {i.high:.2f}]"
+    return ", ".join(means) + f"; over seeds {i.value:.2f} [{i.low:.2f}, {i.high:.2f}]"
 
 
 def made(row: Row, protocol: str = "paper", n: int | None = None) -> str:

@@ -59,9 +59,8 @@ def accuracy(column: str, least: float, name: str, bank: Bank) -> Finding | None
     why = (
         f"{ours.mean():.2f} % by the paper's protocol, {more.mean():.2f} % with 15 queries a class"
     )
-    part = f", at {100 * row.share:.2g} % of the paper's budget" if row.share < 1 else ""
     passed = {name: ours.mean().item() >= least}
-    return Finding(passed, here, f"{why}{part}.", made(row), **standing([row]))
+    return Finding(passed, here, f"{why}.", made(row), **standing([row]))
 
 
 def c056(bank: Bank) -> Finding | None:

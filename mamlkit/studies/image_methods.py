@@ -30,13 +30,15 @@ from mamlkit.nets import (
     strided_body,
     strided_convnet,
 )
-from mamlkit.task import Data, Family
+from mamlkit.task import Data, Family, Task
 from mamlkit.trees import Params
 from mamlkit.variants.fomaml import fomaml
 from mamlkit.variants.maml import maml
 
 Setting = Mapping[str, Any]
 GLYPHS = {"train": 1100, "validation": 100, "test": 423}  # as many as Omniglot's splits have
+CLASSES = {"omniglot": 4400, "glyphs": 4400, "miniimagenet": 64}  # of `every_class`
+SHAPES = {"omniglot": (1, 28, 28), "glyphs": (1, 28, 28), "miniimagenet": (3, 84, 84)}
 TUNINGS = [(names, alpha) for names in (HEAD, None) for alpha in (0.003, 0.03)]  # ours
 
 
@@ -116,6 +118,20 @@ def drawn_for(setting: Setting, device: str = "cpu") -> Family:
     return shuffled(tasks) if setting["method"] == "mann" else tasks
 
 
+def blank_task(setting: Setting) -> Task:
+    """A task of the shape that the setting's method is trained on, its images empty: no image is
+    read."""
+    shots, queries = (setting["way"] * setting[k] for k in ("shots", "queries"))
+    if setting["method"] == "fine-tuned":
+        shots = queries = shots + queries
+
+    def blank(n):
+        labels = torch.arange(n) % setting["way"]
+        return Data(torch.zeros(n, *SHAPES[setting["images"]]), labels)
+
+    return Task(blank(shots), blank(queries))
+
+
 @cache
 def every_class(images: str, device: str = "cpu") -> Tensor:
     """All training images; a quarter turn of a character is a class of its own."""
@@ -162,8 +178,7 @@ def classifier(setting: Setting) -> Method:
 
     Tuned on validation tasks: all parameters or the last layer, step 0.003 or 0.03.
     """
-    classes = len(every_class(setting["images"]))
-    net, way = NETS[setting["net"]](classes), setting["way"]
+    net, way = NETS[setting["net"]](CLASSES[setting["images"]]), setting["way"]
     loss = cross_entropy(NETS[setting["net"]](way).forward)
 
     def tuned(names, alpha):

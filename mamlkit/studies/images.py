@@ -14,10 +14,9 @@ from mamlkit.optimizer import Optimizer, adam, annealed, cosine
 from mamlkit.probes.cost import flops, without_numbers
 from mamlkit.studies.image_looks import looked_at, looks
 from mamlkit.studies.image_measures import PROTOCOLS, right, score
-from mamlkit.studies.image_methods import GRADIENT, drawn_for, features, method
-from mamlkit.task import sample
+from mamlkit.studies.image_methods import GRADIENT, blank_task, drawn_for, features, method
 from mamlkit.train import Step, train
-from mamlkit.trees import Params, tree_map
+from mamlkit.trees import Params
 
 Setting = Mapping[str, Any]
 SURE = 2  # updates whose losses agree between processors, see `begin`
@@ -213,9 +212,8 @@ def begin(setting: Setting) -> Tensor:
 def _operations(*setting) -> int:
     setting = dict(setting)
     net, learner, _ = method(setting)
-    task = tree_map(lambda t: t[0], sample(drawn_for(setting), seeded(0), 1))
     meta = learner.init(net.init(seeded(0)))
-    return flops(learner.meta_grad, *without_numbers((meta, task)))
+    return flops(learner.meta_grad, *without_numbers((meta, blank_task(setting))))
 
 
 def cost(setting: Setting) -> float:

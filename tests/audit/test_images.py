@@ -178,7 +178,7 @@ def test_mann_above_maml_fails_the_same_split_and_not_the_quotation():
 @pytest.mark.parametrize(("percent", "expected"), [(99, "partial"), (90, "not tested")])
 def test_a_smaller_budget_supports_and_does_not_refute(percent, expected):
     found = JUDGES["C050"](of(("omniglot-5w1s-cpu", "printed", percent)))
-    assert found.share == pytest.approx(1 / 12) and "8.3 %" in found.why
+    assert found.share == pytest.approx(1 / 12) and "8.3 %" in found.protocol
     said = verdict(ledger()["C050"], found.checks, seeds=1, share=found.share)
     assert said == expected
 

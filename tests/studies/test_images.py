@@ -10,7 +10,18 @@ from mamlkit.machine import seeded
 from mamlkit.optimizer import adam
 from mamlkit.studies import images
 from mamlkit.studies.image_looks import HEAD_STEPS, looks
-from mamlkit.studies.image_methods import GRADIENT, METHODS, method, pictures, step_size
+from mamlkit.studies.image_methods import (
+    CLASSES,
+    GRADIENT,
+    METHODS,
+    TUNINGS,
+    blank_task,
+    drawn_for,
+    every_class,
+    method,
+    pictures,
+    step_size,
+)
 from mamlkit.studies.images import (
     COLUMNS,
     EXPERIMENTS,
@@ -24,7 +35,9 @@ from mamlkit.studies.images import (
     share,
     steps,
 )
+from mamlkit.task import sample
 from mamlkit.train import Step
+from mamlkit.trees import tree_map
 
 SMOKE = cells("omniglot-5w1s-cpu", tuple(METHODS), "smoke", 1)
 
@@ -82,8 +95,9 @@ def test_the_first_method_has_as_many_seeds_as_asked_for_and_the_others_one():
     ]
 
 
-@pytest.mark.parametrize("name", ["printed", "fomaml", "prototypical", "mann", "fine-tuned"])
-def test_a_method_trains_and_is_measured(name):
+@pytest.mark.parametrize("name", ["printed", "prototypical", "mann", "fine-tuned"])
+def test_a_method_trains_and_is_measured(name, monkeypatch):
+    monkeypatch.setattr("mamlkit.studies.image_methods.TUNINGS", TUNINGS[1:3])
     setting = SMOKE[f"{name}-0"]
     step = last(steps(setting))
     assert step.iteration == 2 and torch.isfinite(step.losses).all()
@@ -132,10 +146,32 @@ def test_the_printed_step_is_on_the_mean_loss_and_the_authors_n_times_larger():
 
 def test_costs_grow_with_the_budget():
     small, large = (
-        cost(cells(n, ("maml",), "paper", 1)["maml-0"] | dict(images="glyphs"))
+        cost(cells(n, ("maml",), "paper", 1)["maml-0"])
         for n in ("omniglot-5w1s-cpu", "omniglot-5w1s")
     )
     assert 0 < small < large
+
+
+def test_a_cost_is_told_without_reading_an_image(monkeypatch):
+    monkeypatch.setattr("mamlkit.studies.image_methods.pictures", None)
+    for name, how in (
+        ("omniglot-5w1s", "mann"),
+        ("mini-5w5s", "fomaml"),
+        ("mini-5w1s", "fine-tuned"),
+    ):
+        (setting,) = cells(name, (how,), "paper", 1).values()
+        assert cost(setting) > 0
+
+
+@pytest.mark.parametrize("name", ["printed", "mann", "fine-tuned"])
+def test_a_blank_task_has_the_shape_of_those_trained_on(name):
+    setting = SMOKE[f"{name}-0"]
+    drawn = tree_map(lambda t: t[0].shape, sample(drawn_for(setting), seeded(0), 1))
+    assert tree_map(lambda t: t.shape, blank_task(setting)) == drawn
+
+
+def test_a_classifier_has_as_many_classes_as_the_images():
+    assert len(every_class("glyphs")) == CLASSES["glyphs"]
 
 
 def test_unknown_words_are_refused_in_one_sentence():
