@@ -33,7 +33,8 @@ def main(arguments: list[str] | None = None) -> int:
     try:
         if rest and options.action is not _test and options.action is not _lab:
             raise ValueError(
-                f'"{rest[0]}" is not understood; `python -m mamlkit {options.command} --help` says what is'
+                f'"{rest[0]}" is not understood; `python -m mamlkit {options.command} --help` says'
+                " what is"
             )
         status = options.action(options, rest, command)
         sys.stdout.flush()
@@ -309,7 +310,8 @@ def _results_folder(out: Path | None) -> Path:
         and not (out / ".mamlkit-run").exists()
     ):
         raise ValueError(
-            f"--out {out} is refused: it must be a new or empty folder, or an earlier run's, which then goes on"
+            f"--out {out} is refused: it must be a new or empty folder, or an earlier run's, which"
+            " then goes on"
         )
     try:
         out.mkdir(parents=True, exist_ok=True)
@@ -323,10 +325,15 @@ def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(
         prog="python -m mamlkit",
         formatter_class=argparse.RawDescriptionHelpFormatter,
-        description="The executable, audited edition of the MAML paper: run its notebooks, with or without a browser.",
-        epilog="start here:\n  python -m mamlkit lab      read, run and play in JupyterLab\n"
-        "  python -m mamlkit run      run every notebook without a browser, into runs/\n"
-        "  python -m mamlkit COMMAND --help   what a command does, with examples",
+        description=(
+            "The executable, audited edition of the MAML paper: run its notebooks, with or without"
+            " a browser."
+        ),
+        epilog=(
+            "start here:\n  python -m mamlkit lab      read, run and play in JupyterLab\n"
+            "  python -m mamlkit run      run every notebook without a browser, into runs/\n"
+            "  python -m mamlkit COMMAND --help   what a command does, with examples"
+        ),
     )
     commands = parser.add_subparsers(dest="command", metavar="COMMAND", required=True)
 
@@ -398,7 +405,8 @@ def _parser() -> argparse.ArgumentParser:
         "test",
         _test,
         "run every test",
-        "That is pytest on tests/ and every cell of every notebook at profile smoke. Further arguments go to pytest.",
+        "That is pytest on tests/ and every cell of every notebook at profile smoke. Further"
+        " arguments go to pytest.",
         ["test", "test -x -k sinusoids"],
     )
     for sub in (lab, test):
@@ -408,10 +416,10 @@ def _parser() -> argparse.ArgumentParser:
         "bank",
         _bank,
         "train what the committed results are made from",
-        "Each cell of an experiment that is not there yet is trained in a process of its own,\n"
-        "goes on where it was interrupted, and is kept as one file: those of the paper's budget in\n"
-        "data/bank, others in data/cache/bank. It needs torch, but no Jupyter.\n"
-        "Exit status: 0 all is banked, 1 a cell failed or a check differs, 3 time ran out.",
+        "Each cell of an experiment that is not there yet is trained in a process of its own,\ngoes"
+        " on where it was interrupted, and is kept as one file: those of the paper's budget"
+        " in\ndata/bank, others in data/cache/bank. It needs torch, but no Jupyter.\nExit status: 0"
+        " all is banked, 1 a cell failed or a check differs, 3 time ran out.",
         [
             "bank --list",
             "bank --only omniglot-5w1s-cpu --seeds 3",

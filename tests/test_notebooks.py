@@ -115,13 +115,13 @@ def test_it_is_an_essay_more_than_a_program(path):
 
 @ALL
 def test_lines_are_at_most_100_characters(path):
-    for tags, source in code_cells(path):
+    for _, source in code_cells(path):
         assert max(map(len, source.split("\n"))) <= 100, source[:80]
 
 
 @ALL
 def test_cells_define_no_classes_and_install_nothing(path):
-    for tags, source in code_cells(path):
+    for _, source in code_cells(path):
         for node in ast.walk(ast.parse(source)):
             assert not isinstance(node, ast.ClassDef), (
                 f"a class belongs in the package: {node.name}"

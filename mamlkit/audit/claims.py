@@ -118,11 +118,11 @@ def standing(records: Mapping[str, dict]) -> list[dict]:
     command that tests it."""
     rows = []
     for claim, entry in ledger().items():
+        command = f"python -m mamlkit bank --only {' --only '.join(makers(entry))}"
         untested = {
             "verdict": "not tested" if testable(entry) else "not testable",
             "here": {},
-            "why": entry.get("reason")
-            or f"no record yet: `python -m mamlkit bank --only {' --only '.join(makers(entry))}` makes it",
+            "why": entry.get("reason") or f"no record yet: `{command}` makes it",
         }
         rows.append(entry | untested | records.get(claim, {}))
     return rows
@@ -209,9 +209,11 @@ def card(c: Mapping[str, Any]) -> str:
     numbers = f"<table><tr><th></th><th>paper</th><th>here</th></tr>{rows}</table>" if rows else ""
     marks = "✘✔"
     checks = "".join(
-        f"<li>{marks[ok]} {escape(name)}</li>"
-        if isinstance(ok, bool)
-        else f"<li>{escape(name)}</li>"
+        (
+            f"<li>{marks[ok]} {escape(name)}</li>"
+            if isinstance(ok, bool)
+            else f"<li>{escape(name)}</li>"
+        )
         for name, ok in c["checks"].items()
     )
     amended = f"<p><b>Amended</b> {escape(c['amended'])}</p>" if c.get("amended") else ""
@@ -230,7 +232,7 @@ def card(c: Mapping[str, Any]) -> str:
         f"<div><b>{c['id']}</b> <i>“{escape(c['quote'])}”</i> "
         f"<small>({escape(c.get('source') or c['section'])})</small></div>"
         f"<div><b>{escape(worded(c))}</b>. {escape(c['why'])}</div>"
-        f"<details><summary><small>criterion, numbers, provenance</small></summary>"
+        "<details><summary><small>criterion, numbers, provenance</small></summary>"
         f"<p>{escape(c['criterion'])}</p>{amended}"
         f"<ul style='list-style:none'>{checks}</ul>{numbers}<p>{escape(c.get('protocol', ''))}</p>"
         f"<p><small>{escape(made)}</small></p>{trained}</details></div>"

@@ -69,7 +69,8 @@ def equivalence(differences: Tensor) -> Interval:
 
     if differences.ndim != 2 or max(differences.shape) < 2:
         raise ValueError(
-            f"equivalence needs differences of shape (seeds, tasks), two or more of one, got {tuple(differences.shape)}"
+            "equivalence needs differences of shape (seeds, tasks), two or more of one, got"
+            f" {tuple(differences.shape)}"
         )
     values = differences.double().cpu()
     values = values.mean(1) if len(values) > 1 else values[0]

@@ -1,4 +1,4 @@
-"""The scoreboard: every verdict in one picture and one list, and the paper's numbers beside ours."""
+"""The scoreboard: every verdict in one picture and one list; the paper's numbers beside ours."""
 
 from collections.abc import Iterable, Mapping
 from html import escape
@@ -115,7 +115,8 @@ def board(rows: Iterable[Mapping]) -> str:
     shown = [v for v in VERDICTS if any(r["verdict"] == v for r in rows)]
     kinds = [k for k in KINDS if any(kind(r) == k for r in rows)]
     rules = [
-        f".board:has(#{group}-{i}:checked) tr[data-{group}]:not([data-{group}='{i}']){{display:none}}"
+        f".board:has(#{group}-{i}:checked)"
+        f" tr[data-{group}]:not([data-{group}='{i}']){{display:none}}"
         for group, names in (("verdict", shown), ("kind", kinds))
         for i in range(len(names))
     ]
@@ -127,7 +128,7 @@ def board(rows: Iterable[Mapping]) -> str:
         for r in rows
     )
     return (
-        f"<div class='board'><style>.board td,.board th{{text-align:left;vertical-align:top}}"
+        "<div class='board'><style>.board td,.board th{text-align:left;vertical-align:top}"
         f"{''.join(rules)}</style>{_choice('verdict', shown)}"
         f"{_choice('kind', [KINDS[k] for k in kinds])}"
         "<table><thead><tr><th></th><th>where</th><th>claim</th><th>verdict</th><th>why</th></tr>"
@@ -142,6 +143,6 @@ def _choice(group: str, names: list[str]) -> str:
         for i, name in enumerate(names)
     )
     return (
-        f"<fieldset style='border:0;padding:.2em 0'><label style='margin-right:1em'>"
+        "<fieldset style='border:0;padding:.2em 0'><label style='margin-right:1em'>"
         f"<input type='radio' name='{group}' checked> all</label>{options}</fieldset>"
     )

@@ -67,7 +67,8 @@ def load(path: Path, about: dict, device: torch.device | str = "cpu") -> Step | 
                 path.with_name(f"{path.name}.damaged")
             )  # or the next save would drop the good one before it
             print(
-                f"{damaged[0]} The checkpoint before it is used: iteration {metadata['iteration']}.",
+                f"{damaged[0]} The checkpoint before it is used: iteration"
+                f" {metadata['iteration']}.",
                 file=sys.stderr,
                 flush=True,
             )
@@ -91,7 +92,8 @@ def load(path: Path, about: dict, device: torch.device | str = "cpu") -> Step | 
         )
     if damaged:
         raise ValueError(
-            f"{damaged[0]} There is no whole checkpoint before it; delete the file to start this run anew."
+            f"{damaged[0]} There is no whole checkpoint before it; delete the file to start this"
+            " run anew."
         )
     return None
 
@@ -117,7 +119,7 @@ def resumable(
         if step is not None:
             yield step
         try:
-            for step in steps(step):
+            for step in steps(step):  # noqa: B020
                 unsaved = True
                 if time.monotonic() - saved > seconds:
                     save(path, step, about)

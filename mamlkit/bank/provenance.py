@@ -64,21 +64,31 @@ def check() -> list[tuple[str, bool, str]]:
         (
             "this kernel is the project's",
             Path(sys.prefix).resolve().is_relative_to(ROOT) or "CONDA_PREFIX" in os.environ,
-            f"it runs {Path(sys.executable).name} of {platform.python_version()}; if another environment is used on purpose, never mind",
+            (
+                f"it runs {Path(sys.executable).name} of {platform.python_version()}; if another"
+                " environment is used on purpose, never mind"
+            ),
         ),
         (
             "GPU",
             gpu,
-            torch.cuda.get_device_name()
-            if gpu
-            else "without one section 5.1 runs as well; the paper's budgets of later sections want one",
+            (
+                torch.cuda.get_device_name()
+                if gpu
+                else (
+                    "without one section 5.1 runs as well; the paper's budgets of later sections"
+                    " want one"
+                )
+            ),
         ),
         (
             "C++ compiler",
             compiler,
-            "training steps are compiled, about twenty times faster"
-            if compiler
-            else "training runs uncompiled, about twenty times slower; install g++",
+            (
+                "training steps are compiled, about twenty times faster"
+                if compiler
+                else "training runs uncompiled, about twenty times slower; install g++"
+            ),
         ),
         (
             "live knobs",
@@ -88,8 +98,10 @@ def check() -> list[tuple[str, bool, str]]:
         (
             "banked results",
             bool(bank),
-            f"{len(bank)} records of the paper's budget in data/claims"
-            if bank
-            else "`make bank` makes them; figures that compare with them are missing until then",
+            (
+                f"{len(bank)} records of the paper's budget in data/claims"
+                if bank
+                else "`make bank` makes them; figures that compare with them are missing until then"
+            ),
         ),
     ]

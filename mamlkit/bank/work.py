@@ -86,7 +86,7 @@ def run(jobs: list[Job], minutes: float | None = None) -> int:
 
 
 def checks(experiments: Iterable[Experiment], budget: str = "paper") -> Iterator[tuple[str, str]]:
-    """(a kept cell's name, "same" or where its beginning differs or what is wrong with its file)."""
+    """(a kept cell's name, "same" or where its beginning differs, or what is wrong with it)."""
     for experiment in experiments:
         for cell in experiment.cells(budget, 10):
             if path(experiment, cell, budget).exists():

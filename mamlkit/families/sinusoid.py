@@ -57,7 +57,8 @@ def sinusoid(
     for low, high in (support_range, query_range):
         if not -inf < low < high < inf:
             raise ValueError(
-                f"the range ({low}, {high}) is refused: it takes two finite numbers, the first below the second"
+                f"the range ({low}, {high}) is refused: it takes two finite numbers, the first"
+                " below the second"
             )
     if not 0 <= noise < inf:
         raise ValueError(
@@ -66,7 +67,8 @@ def sinusoid(
     low, high = support_range
     if width is not None and not 0 < width <= high - low:
         raise ValueError(
-            f"width is {width}: it must be above 0 and at most {high - low}, the width of support_range"
+            f"width is {width}: it must be above 0 and at most {high - low}, the width of"
+            " support_range"
         )
 
     def draw(generator: Generator, tasks: int) -> Wave:

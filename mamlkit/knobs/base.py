@@ -19,7 +19,10 @@ from mamlkit.show.plots import GROUND, INK
 # a column of controls: beside a figure of 5.6 inches it fits a window of 1280 pixels with Lab's
 # sidebar open
 WIDE = "270px"
-NOTE = "*A picture: the first state of a live figure. `make lab` opens the book where its sliders move.*"
+NOTE = (
+    "*A picture: the first state of a live figure. `make lab` opens the book where its sliders"
+    " move.*"
+)
 
 
 def slider(
@@ -140,7 +143,10 @@ class Knobs:
         do."""
         if self.image is not None:
             if alive():
-                self.image.value = f'<img alt="{html.escape(self.alt())}" src="data:image/png;base64,{self.png64()}">'
+                self.image.value = (
+                    f'<img alt="{html.escape(self.alt())}"'
+                    f' src="data:image/png;base64,{self.png64()}">'
+                )
         elif self.ground is not None:
             self.fig.canvas.restore_region(self.ground)
             for artist in self.moving:
@@ -294,7 +300,10 @@ def table(
         *(row(name, "td", texts, "row") for name, texts in rows.items()),
     ]
     return (
-        f'<table style="width:560px;table-layout:fixed;border-collapse:collapse;font-size:12px;line-height:1.6;{ground}">'
-        f'<caption style="caption-side:top;text-align:left;padding:0 2px;{ground}">{caption}</caption>'
-        f'<colgroup><col style="width:6.5em"></colgroup>{"".join(lines)}</table>'
+        "<table"
+        f' style="width:560px;table-layout:fixed;border-collapse:collapse;font-size:12px;line-height:1.6;'
+        f'{ground}"><caption'
+        ' style="caption-side:top;text-align:left;padding:0'
+        f' 2px;{ground}">{caption}</caption><colgroup><col'
+        f' style="width:6.5em"></colgroup>{"".join(lines)}</table>'
     )

@@ -26,8 +26,8 @@ WAY, STEPS, SIZE = 5, 10, 28  # classes; gradient steps at most; pixels of an im
 PEN, LEAST, MOST = 1.5, 11, 24
 GROW = 2  # a drawing is enlarged this often at most: a dot stays a dot
 NORMALISED = (
-    "Batch norm takes its statistics from the batch: the new drawing is normalised together with the five, "
-    "as the sixth image beside them."
+    "Batch norm takes its statistics from the batch: the new drawing is normalised together with"
+    " the five, as the sixth image beside them."
 )
 
 Strokes = list[
@@ -73,8 +73,8 @@ def picture(strokes: Strokes) -> Tensor:
         points = torch.full((1, 2), float("nan"))
     if not ((0 <= points) & (points <= 1)).all() or any(stroke.ndim != 2 for stroke in strokes):
         raise ValueError(
-            "a drawing is a list of strokes, a stroke is a list of points (x, y) with numbers from 0 to 1; "
-            f"got {str(strokes)[:60]}"
+            "a drawing is a list of strokes, a stroke is a list of points (x, y) with numbers from"
+            f" 0 to 1; got {str(strokes)[:60]}"
         )
     if not len(points):
         return torch.zeros(1, SIZE, SIZE)
@@ -108,8 +108,8 @@ class DrawingPads(Knobs):
             or shape[2:] != (1, SIZE, SIZE)
         ):
             raise ValueError(
-                f"samples are {samples.dtype} {shape}: they must be torch.uint8 (classes, drawings, 1, {SIZE}, {SIZE}), "
-                f"{WAY} classes or more and 2 drawings or more"
+                f"samples are {samples.dtype} {shape}: they must be torch.uint8 (classes, drawings,"
+                f" 1, {SIZE}, {SIZE}), {WAY} classes or more and 2 drawings or more"
             )
         self.theta, self.alpha = (
             tree_map(lambda p: p.detach().cpu().float() if isinstance(p, Tensor) else p, tree)
@@ -119,7 +119,8 @@ class DrawingPads(Knobs):
         logits = tuple(forward(self.theta, torch.zeros(WAY + 1, 1, SIZE, SIZE)).shape)
         if logits != (WAY + 1, WAY):
             raise ValueError(
-                f"forward makes {logits} of {WAY + 1} images: one logit for each of {WAY} classes is needed"
+                f"forward makes {logits} of {WAY + 1} images: one logit for each of {WAY} classes"
+                " is needed"
             )
         adapt(
             self.theta,
@@ -155,7 +156,8 @@ class DrawingPads(Knobs):
             [],
             controls,
             column,
-            "Draw your own five, then one of them once more. What does the first gradient step change?",
+            "Draw your own five, then one of them once more. What does the first gradient step"
+            " change?",
         )
         self.words.value = f'<div style="width:560px;line-height:1.4">{NORMALISED}</div>'
 
@@ -247,14 +249,20 @@ class DrawingPads(Knobs):
     def message(self, images, found) -> str:
         """What the pads say, in one or two sentences."""
         if empty := [str(i) for i, image in enumerate(images[:WAY], 1) if image is None]:
-            return f"Draw one character in each pad: {', '.join(empty)} {'is' if len(empty) == 1 else 'are'} still empty."
+            return (
+                f"Draw one character in each pad: {', '.join(empty)}"
+                f" {'is' if len(empty) == 1 else 'are'} still empty."
+            )
         if found is None:
             return "The model has its five drawings. Draw a new one below: which of the five is it?"
         (before, after), when = found, _after(self.controls["steps"].value)
         if not after.isfinite().all():
             return f"Nothing is left {when}: steps of this size diverge. Take fewer."
         guess, start, truth = int(after.argmax()), int(before.argmax()), self.ready()[1]
-        said = f"{when.capitalize()}: class {guess + 1} ({after[guess]:.2f}). Before: class {start + 1} ({before[start]:.2f})."
+        said = (
+            f"{when.capitalize()}: class {guess + 1} ({after[guess]:.2f}). Before: class"
+            f" {start + 1} ({before[start]:.2f})."
+        )
         known = self.pads.ink[WAY] is None and self.pads.ink[truth] is None  # both ready-made
         return f"{said} Truth: class {truth + 1}." if known else said
 
@@ -324,7 +332,10 @@ class DrawingPads(Knobs):
                 )
             )
         )
-        return f"Five drawings, one of each class, a new drawing below them, and a bar for each class's probability. {self.message(images, found)}{said}"
+        return (
+            "Five drawings, one of each class, a new drawing below them, and a bar for each"
+            f" class's probability. {self.message(images, found)}{said}"
+        )
 
     def _figure(self):
         """The same as on the page, as a picture: what the net sees, and its answer."""

@@ -53,7 +53,8 @@ class CurvatureKnob(Knobs):
             moving,
             controls,
             column,
-            "Stars: the tasks' optima; hollow: the other start. Make all curvatures equal: what is left?",
+            "Stars: the tasks' optima; hollow: the other start. Make all curvatures equal: what is"
+            " left?",
         )
 
     def _figure(self):
@@ -188,8 +189,9 @@ class CurvatureKnob(Knobs):
             for m, (_, _, before, after) in found.items()
         )
         return (
-            "Two panels, joint training and MAML: three task optima in a plane with rings of equal loss, the starting point, "
-            f"and arrows of one step towards each task. {self.message(found)}. Mean losses: {said}."
+            "Two panels, joint training and MAML: three task optima in a plane with rings of equal"
+            " loss, the starting point, and arrows of one step towards each task."
+            f" {self.message(found)}. Mean losses: {said}."
         )
 
 

@@ -222,8 +222,10 @@ class WalkKnobs(Knobs):
         )
         self.redraw()
         rows = {
-            LOOKS[m].label: [f"{w.value:.1f}" for w in done[: updates + 1]]
-            + ["" for _ in range(UPDATES - updates)]
+            LOOKS[m].label: (
+                [f"{w.value:.1f}" for w in done[: updates + 1]]
+                + ["" for _ in range(UPDATES - updates)]
+            )
             for m, done in outcome.items()
         }
         self.words.value = table(
@@ -264,8 +266,9 @@ class WalkKnobs(Knobs):
         )
         x, y = self.goal()[0].tolist()
         return (
-            f"A panel for each method with its {self.controls['walks'].value} walks from the middle, after {updates} updates, and the goal at "
-            f"({x:.2f}, {y:.2f}). Mean returns: {said}."
+            f"A panel for each method with its {self.controls['walks'].value} walks from the"
+            f" middle, after {updates} updates, and the goal at ({x:.2f}, {y:.2f}). Mean returns:"
+            f" {said}."
         )
 
     def _press(self, event) -> None:

@@ -335,8 +335,9 @@ class SineKnobs(Knobs):
         )
         amplitude = self.controls["amplitude"].value
         return (
-            f"One panel for each method: the same sine wave of amplitude {amplitude:.3g}, {len(task.support.x)} points on it, "
-            f"and the method's curve before and after {_steps(steps)}. Mean squared errors: {said}."
+            f"One panel for each method: the same sine wave of amplitude {amplitude:.3g},"
+            f" {len(task.support.x)} points on it, and the method's curve before and after"
+            f" {_steps(steps)}. Mean squared errors: {said}."
         )
 
     def _press(self, event) -> None:

@@ -70,7 +70,8 @@ class Locomotion:
     ):
         if robot not in TOP or task not in ("velocity", "direction"):
             raise ValueError(
-                f'robot is "{robot}" and task is "{task}": there are "cheetah" and "ant", "velocity" and "direction"'
+                f'robot is "{robot}" and task is "{task}": there are "cheetah" and "ant",'
+                ' "velocity" and "direction"'
             )
         if variant not in ("paper", "gym"):
             raise ValueError(f'variant is "{variant}": it must be "paper" or "gym"')

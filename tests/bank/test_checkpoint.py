@@ -56,7 +56,7 @@ def saved_training(path, about=ABOUT, seconds=0.0, **settings):
 
 
 # What is killed
-# -----------------------------------------------------------------------------------------------------
+# --------------------------------------------------------------------------------------------------
 
 MOMENTS = {  # where a save is killed -> what is saved then, of saves 1, 2, 3 when it is the third
     "before anything is written": 2,
@@ -364,7 +364,7 @@ def test_a_run_with_plain_gradient_descent_is_saved_too(tmp_path):
 
 
 # Damage
-# ---------------------------------------------------------------------------------------------------------------
+# --------------------------------------------------------------------------------------------------
 
 
 def cut(content, share):
@@ -467,7 +467,8 @@ def test_no_flipped_byte_of_the_header_is_taken_for_the_truth(tmp_path, capsys):
             and f"{path} is damaged" in said
         ):
             trouble.append(
-                f"byte {at} {content[max(0, at - 9) : at + 3]}: iteration {step.iteration}, said {said[:60]!r}"
+                f"byte {at} {content[max(0, at - 9) : at + 3]}: iteration {step.iteration}, said"
+                f" {said[:60]!r}"
             )
     assert not trouble, f"{len(trouble)} of {header} flips, e.g.\n" + "\n".join(
         trouble[:: max(1, len(trouble) // 12)]
@@ -581,7 +582,7 @@ def test_steps_are_saved_as_often_as_asked(tmp_path, monkeypatch):
     saves, now = [], [0.0]
     monkeypatch.setattr(checkpoint, "save", lambda path, step, about: saves.append(step.iteration))
     monkeypatch.setattr(checkpoint.time, "monotonic", lambda: now[0])
-    for step in saved_training(tmp_path / "run", seconds=10):
+    for _ in saved_training(tmp_path / "run", seconds=10):
         now[0] += 4  # seconds a block takes
     assert saves == [12, 21, 30, 39, 48, 57, 66, 70]
 

@@ -4,7 +4,10 @@ steps."""
 from mamlkit.nets import pooled_convnet
 from tests.benchmarks.convnets import WAYS, Setting, Workload
 
-DESCRIPTION = "miniImagenet 5-way 1-shot, 4 pooled convolutions x 32, 4 tasks, 5 + 75 images of 84x84, 5 steps, Adam and sampling included"
+DESCRIPTION = (
+    "miniImagenet 5-way 1-shot, 4 pooled convolutions x 32, 4 tasks, 5 + 75 images of 84x84, 5"
+    " steps, Adam and sampling included"
+)
 ROUNDS = 3
 WORKLOAD = Workload(
     Setting(

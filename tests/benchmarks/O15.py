@@ -3,7 +3,10 @@
 from mamlkit.nets import strided_convnet
 from tests.benchmarks.convnets import WAYS, Setting, Workload
 
-DESCRIPTION = "Omniglot 5-way 1-shot, 4 strided convolutions x 64, 32 tasks, 5 + 75 images, one inner step, Adam and sampling included"
+DESCRIPTION = (
+    "Omniglot 5-way 1-shot, 4 strided convolutions x 64, 32 tasks, 5 + 75 images, one inner step,"
+    " Adam and sampling included"
+)
 ROUNDS = 5
 WORKLOAD = Workload(
     Setting(

@@ -21,7 +21,10 @@ from mamlkit.variants.fomaml import fomaml
 from mamlkit.variants.maml import maml
 from tests.benchmarks.speed import Contestant
 
-DESCRIPTION = "sinusoid, MLP 1-40-40-1, 25 tasks, K=10 + 10 query, one inner step, alpha 0.01, Adam 1e-3, sampling included"
+DESCRIPTION = (
+    "sinusoid, MLP 1-40-40-1, 25 tasks, K=10 + 10 query, one inner step, alpha 0.01, Adam 1e-3,"
+    " sampling included"
+)
 ROUNDS = 15
 TASKS, ALPHA, BETA = 25, 0.01, 1e-3
 NET = mlp(1, 40, 40, 1, weight=he)  # far enough from 0 that first and second order differ
@@ -209,9 +212,11 @@ def in_jax(order, tasks=TASKS, scan=None):
     optimizer, theta = optax.adam(BETA), jax.tree.map(lambda p: jnp.asarray(p.numpy()), THETA)
     carry = theta, optimizer.init(theta), jax.random.key(2)
     call = jax.jit(
-        lambda carry: jax.lax.scan(iteration, carry, None, length=scan)[0]
-        if scan
-        else iteration(carry, None)[0]
+        lambda carry: (
+            jax.lax.scan(iteration, carry, None, length=scan)[0]
+            if scan
+            else iteration(carry, None)[0]
+        )
     )
 
     def advance(n):

@@ -379,7 +379,7 @@ class Workload:
                 yield from of(WAYS, shared, "y" + x) + of(WAYS, False, "w")
                 if (
                     order == 2
-                    # backward through the step: each of its products gives one to each of its factors
+                    # backward through the step: each of its products gives one to each factor
                 ):
                     yield from of(
                         WAYS, False, "y" + x

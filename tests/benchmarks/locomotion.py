@@ -42,7 +42,10 @@ from mamlkit.rl.train import train_policy
 from mamlkit.variants.maml import maml
 
 TASKS, LANES, STEPS, FEW, ROUNDS = 40, 20, 20, 20, 3
-DESCRIPTION = f"one frame is one mj_step; {TASKS} tasks, {LANES} episodes of each, {STEPS} steps; Gymnasium's own: {FEW} robots"
+DESCRIPTION = (
+    f"one frame is one mj_step; {TASKS} tasks, {LANES} episodes of each, {STEPS} steps; Gymnasium's"
+    f" own: {FEW} robots"
+)
 # processor seconds of pytorch-maml-rl, one worker, same net and sizes; measured in 2026 on another
 # machine of two cores (18.4 to 18.9)
 QUOTED = 18.7
@@ -102,7 +105,8 @@ def navigation() -> list[dict]:
         clock = [time.process_time()]
         for step in updates:
             print(
-                f"[{time.strftime('%H:%M:%S')}] navigation, {CURVATURE[every]}: update {step.iteration} of {ROUNDS + 1}",
+                f"[{time.strftime('%H:%M:%S')}] navigation, {CURVATURE[every]}: update"
+                f" {step.iteration} of {ROUNDS + 1}",
                 file=sys.stderr,
                 flush=True,
             )
@@ -264,18 +268,22 @@ def vector(envs, steps):
 def write(rows, updates) -> None:
     """Prints the tables and writes the record."""
     print(
-        f"\nprocessor seconds of a meta-update of 2D navigation, 20 tasks x 20 rollouts x 100 steps, twice; pytorch-maml-rl, all samples: {QUOTED} (quoted)"
+        "\nprocessor seconds of a meta-update of 2D navigation, 20 tasks x 20 rollouts x 100"
+        f" steps, twice; pytorch-maml-rl, all samples: {QUOTED} (quoted)"
     )
     for row in updates:
         print(
-            f"{row['contestant']:56} {row['seconds']:9.2f} s, {row['quoted_over']:.1f} times as fast as quoted"
+            f"{row['contestant']:56} {row['seconds']:9.2f} s, {row['quoted_over']:.1f} times as"
+            " fast as quoted"
         )
     print(
-        f"\n{DESCRIPTION}\nprocessor time, median of {ROUNDS} rounds\n\n{'robot':16}{'contestant':40} us a step   steps/s   / mj_step"
+        f"\n{DESCRIPTION}\nprocessor time, median of {ROUNDS}"
+        f" rounds\n\n{'robot':16}{'contestant':40} us a step   steps/s   / mj_step"
     )
     for row in rows:
         print(
-            f"{row['robot']:16}{row['contestant']:40} {row['us_a_step']:9.2f} {row['steps_a_second']:9.0f} {row['over_mj_step']:11.2f}"
+            f"{row['robot']:16}{row['contestant']:40} {row['us_a_step']:9.2f}"
+            f" {row['steps_a_second']:9.0f} {row['over_mj_step']:11.2f}"
         )
     model = re.search(r"model name\s*: (.*)", Path("/proc/cpuinfo").read_text())
     record = {
@@ -283,8 +291,14 @@ def write(rows, updates) -> None:
         "description": DESCRIPTION,
         "date": date.today().isoformat(),
         "commit": commit(),
-        "machine": describe()
-        | {"cpu": model.group(1) if model else "unknown", "cores": os.cpu_count(), "cores used": 1},
+        "machine": (
+            describe()
+            | {
+                "cpu": model.group(1) if model else "unknown",
+                "cores": os.cpu_count(),
+                "cores used": 1,
+            }
+        ),
         "versions": {name: installed(name) for name in ("mujoco", "gymnasium")},
         "rows": rows,
         "navigation": updates,

@@ -130,7 +130,8 @@ def measure(workload, module, order, left_out) -> list[dict]:
                 error is not None and not error < min(apart, 1) / 5
             ):  # single precision alone errs by a tenth, where five steps go through max-pooling
                 raise AssertionError(
-                    f"its meta-gradient is wrong by {error:.0e}, and the other order's is {apart:.0e} away"
+                    f"its meta-gradient is wrong by {error:.0e}, and the other order's is"
+                    f" {apart:.0e} away"
                 )
             running[name] = contestant
         except Exception as problem:
@@ -146,7 +147,8 @@ def measure(workload, module, order, left_out) -> list[dict]:
             "cold_s": cold,
         }
         say(
-            f"order {order}: {name}: cold {cold} s, error {error if error is None else format(error, '.0e')}"
+            f"order {order}: {name}: cold {cold} s, error"
+            f" {error if error is None else format(error, '.0e')}"
         )
     for name, times in rounds(running, module.ROUNDS, f"order {order}").items():
         rows[name] |= times
@@ -217,10 +219,12 @@ def write(workload, module, rows, scaling, left_out) -> None:
     from mamlkit.bank.provenance import commit, describe, installed
 
     print(
-        f"\n{workload}: {module.DESCRIPTION}\nms an iteration on one core; ratios of processor time\n"
+        f"\n{workload}: {module.DESCRIPTION}\nms an iteration on one core; ratios of processor"
+        " time\n"
     )
     print(
-        f"{'contestant':28} order   median   spread  cpu time   / best JAX   / floor     error   cold s"
+        f"{'contestant':28} order   median   spread  cpu time   / best JAX   / floor     error  "
+        " cold s"
     )
     for row in rows:
         peers = [other for other in rows if other["order"] == row["order"]]
@@ -232,8 +236,9 @@ def write(workload, module, rows, scaling, left_out) -> None:
         error = f"{row['error']:.0e}" if row["error"] is not None else "-"
         ratios = [row.get(f"cpu_over_{key}", float("nan")) for key in ("jax", "floor")]
         print(
-            f"{row['contestant']:28} {row['order']:5} {row['median_ms']:8.3f} {row['spread_ms']:8.3f} {row['cpu_ms']:9.3f}"
-            f" {ratios[0]:12.2f} {ratios[1]:9.1f} {error:>9} {row['cold_s']:8.1f}"
+            f"{row['contestant']:28} {row['order']:5} {row['median_ms']:8.3f}"
+            f" {row['spread_ms']:8.3f} {row['cpu_ms']:9.3f} {ratios[0]:12.2f} {ratios[1]:9.1f}"
+            f" {error:>9} {row['cold_s']:8.1f}"
         )
     if scaling:
         print("\nsecond order, cpu time in ms by number of tasks (cold compilation in s)")
@@ -253,8 +258,14 @@ def write(workload, module, rows, scaling, left_out) -> None:
         "description": module.DESCRIPTION,
         "date": date.today().isoformat(),
         "commit": commit(),
-        "machine": describe()
-        | {"cpu": model.group(1) if model else "unknown", "cores": os.cpu_count(), "cores used": 1},
+        "machine": (
+            describe()
+            | {
+                "cpu": model.group(1) if model else "unknown",
+                "cores": os.cpu_count(),
+                "cores used": 1,
+            }
+        ),
         "versions": {p.split("==")[0]: installed(p.split("==")[0]) for p in PEERS},
         "spread": f"interquartile range of {module.ROUNDS} rounds of wall time",
         "rows": rows,

@@ -222,19 +222,24 @@ class Scene:
             [notebook, "Jupytext Notebook" if notebook.endswith(".py") else "Notebook"],
         )
         page.evaluate(
-            "() => { jupyterapp.commands.execute('notebook:run-all-cells').then(() => { window.ran = true; }); }"
+            "() => { jupyterapp.commands.execute('notebook:run-all-cells').then(() => { window.ran"
+            " = true; }); }"
         )
         page.wait_for_function("() => window.ran", timeout=PATIENCE)
-        self.cells = page.evaluate("""() => notebook.content.widgets.filter(c => c.model.type === 'code').map(c => ({
+        self.cells = page.evaluate(
+            """() => notebook.content.widgets.filter(c => c.model.type === 'code').map(c => ({
             source: c.model.sharedModel.getSource(), count: c.model.executionCount,
-            errors: [...Array(c.model.outputs.length).keys()].map(i => c.model.outputs.get(i).toJSON())
-                .filter(o => o.output_type === 'error').map(o => o.ename + ': ' + o.evalue)}))""")
+            errors: [...Array(c.model.outputs.length).keys()]
+                .map(i => c.model.outputs.get(i).toJSON())
+                .filter(o => o.output_type === 'error').map(o => o.ename + ': ' + o.evalue)}))"""
+        )
 
     def show(self):
         """Brings the scene into view: Lab keeps only the cells that are seen."""
         found = self.page.evaluate(
             """async call => {
-            const calls = c => c.model.type === 'code' && c.model.sharedModel.getSource().includes(call);
+            const calls = c => c.model.type === 'code'
+                && c.model.sharedModel.getSource().includes(call);
             const i = notebook.content.widgets.findIndex(calls);
             if (i < 0) return false;
             document.querySelectorAll('[data-scene]').forEach(node => delete node.dataset.scene);
@@ -279,7 +284,8 @@ class Scene:
         after 10 seconds."""
         self.slider(label, ".noUi-handle").focus()
         self.canvas.evaluate("""canvas => {
-            const all = () => canvas.getContext('2d').getImageData(0, 0, canvas.width, canvas.height);
+            const brush = canvas.getContext('2d');
+            const all = () => brush.getImageData(0, 0, canvas.width, canvas.height);
             const pixels = () => new Uint32Array(all().data.buffer);
             const before = pixels();
             window.latency = null;
@@ -287,7 +293,8 @@ class Scene:
                 const start = performance.now();
                 const look = () => {
                     const now = pixels();
-                    if (now.some((pixel, i) => pixel !== before[i])) window.latency = Math.round(performance.now() - start);
+                    if (now.some((pixel, i) => pixel !== before[i]))
+                        window.latency = Math.round(performance.now() - start);
                     else if (performance.now() - start < 10000) requestAnimationFrame(look);
                 };
                 requestAnimationFrame(look);
@@ -312,7 +319,8 @@ class Scene:
     def close(self):
         (self.folder / "latency.json").write_text(json.dumps(self.latency, indent=1))
         print(
-            f"\nmilliseconds from key press to changed picture: {self.latency}\nscreenshots: {self.folder}"
+            f"\nmilliseconds from key press to changed picture: {self.latency}\nscreenshots:"
+            f" {self.folder}"
         )
         if self.page.evaluate("() => Boolean(window.notebook)"):
             self.page.evaluate("() => window.notebook.context.sessionContext.shutdown()")

@@ -26,7 +26,8 @@ from mamlkit.knobs.drawing import drawing_pads, picture
 generator = torch.Generator().manual_seed(0)
 corners = torch.rand(10, 1, 4, 2, generator=generator)
 drawings = (corners + 0.05 * torch.randn(10, 4, 4, 2, generator=generator)).clamp(0, 1)
-samples = torch.stack([torch.stack([255 * picture([stroke.tolist()]) for stroke in one]) for one in drawings]).to(torch.uint8)
+drawn = lambda one: torch.stack([255 * picture([stroke.tolist()]) for stroke in one])
+samples = torch.stack([drawn(one) for one in drawings]).to(torch.uint8)
 net = nets.strided_convnet(5)
 drawing_pads(net.forward, net.init(generator), alpha=0.5, samples=samples)
 """
@@ -59,7 +60,8 @@ class Pads(Scene):
 
     def show(self):
         self.page.evaluate("""async () => {
-            const i = notebook.content.widgets.findIndex(c => c.model.sharedModel.getSource().includes('drawing_pads('));
+            const calls = c => c.model.sharedModel.getSource().includes('drawing_pads(');
+            const i = notebook.content.widgets.findIndex(calls);
             notebook.content.activeCellIndex = i;
             await notebook.content.scrollToItem(i, 'start');
             notebook.content.widgets[i].node.dataset.scene = 'pads';
@@ -114,11 +116,13 @@ class Pads(Scene):
         window.latency."""
         self.root.evaluate("""root => {
             window.latency = null;
-            const look = new MutationObserver(() => { window.latency = performance.now() - start; look.disconnect(); });
+            const look = new MutationObserver(() => {
+                    window.latency = performance.now() - start; look.disconnect(); });
             let start;
             root.addEventListener('pointermove', () => {
                 start = performance.now();
-                root.querySelectorAll('.after .bar').forEach(bar => look.observe(bar, {attributes: true, attributeFilter: ['style']}));
+                const styles = {attributes: true, attributeFilter: ['style']};
+                root.querySelectorAll('.after .bar').forEach(bar => look.observe(bar, styles));
             }, {capture: true, once: true});
         }""")
 
@@ -276,7 +280,8 @@ def test_it_can_be_read_in_light_and_in_dark(scene):
         )
         assert (dark, light) == ("rgb(34, 34, 34)", "rgb(253, 253, 251)")
         cells = scene.root.evaluate(
-            "root => [...root.querySelectorAll('th, td, button')].map(cell => getComputedStyle(cell).color)"
+            "root => [...root.querySelectorAll('th, td, button')].map(cell =>"
+            " getComputedStyle(cell).color)"
         )
         assert set(cells) == {dark}
 

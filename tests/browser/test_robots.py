@@ -26,11 +26,13 @@ from mamlkit.knobs.navigation import walk_knobs
 
 # %%
 point = gaussian(2, 2)
-walk_knobs({name: point.init(seeded(i)) for i, name in enumerate(("maml", "pretrained"))}, alphas={"maml": 0.1, "pretrained": 0.5})
+starts = {name: point.init(seeded(i)) for i, name in enumerate(("maml", "pretrained"))}
+walk_knobs(starts, alphas={"maml": 0.1, "pretrained": 0.5})
 
 # %%
 cheetah = Locomotion("cheetah", "direction", horizon=20)
-gait_knobs({"cheetah, direction": Start(cheetah, gaussian(cheetah.observations, cheetah.actions).init(seeded(0)), 0.1)})
+theta = gaussian(cheetah.observations, cheetah.actions).init(seeded(0))
+gait_knobs({"cheetah, direction": Start(cheetah, theta, 0.1)})
 """
 )
 
@@ -56,7 +58,7 @@ class Robots(Scene):
 
 @pytest.fixture
 def plane(page):
-    page.call = "walk_knobs({"
+    page.call = "walk_knobs(starts"
     return page, page.fresh()
 
 

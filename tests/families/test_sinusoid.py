@@ -175,7 +175,10 @@ def test_noise_is_added_to_the_supports_y_only():
         ({"queries": -1}, "shots is 10 and queries is -1: both must be whole numbers of 1 or more"),
         (
             {"support_range": (1.0, 1.0)},
-            r"the range \(1.0, 1.0\) is refused: it takes two finite numbers, the first below the second",
+            (
+                r"the range \(1.0, 1.0\) is refused: it takes two finite numbers, the first below"
+                r" the second"
+            ),
         ),
         ({"query_range": (2.0, -1.0)}, r"the range \(2.0, -1.0\) is refused"),
         ({"query_range": (float("nan"), 1.0)}, r"the range \(nan, 1.0\) is refused"),

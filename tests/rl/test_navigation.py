@@ -68,7 +68,10 @@ def test_goals_are_uniform_in_the_unit_square_around_the_start():
 def test_a_goal_that_is_no_place_in_the_square_is_refused(goal, words):
     with pytest.raises(
         ValueError,
-        match=f"the goal {words} is refused: each task of navigation is a place .x, y., both from -0.5 to 0.5",
+        match=(
+            f"the goal {words} is refused: each task of navigation is a place .x, y., both from"
+            " -0.5 to 0.5"
+        ),
     ):
         Navigation().reset(
             torch.tensor([[0.2, -0.1][: len(goal)] + [0.0] * (len(goal) - 2), goal]), seeded(0)

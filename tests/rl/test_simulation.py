@@ -125,7 +125,7 @@ def test_quiet_ends_with_its_block():
         assert (
             not mujoco.MjLogConfig.get().logto_console and not mujoco.MjLogConfig.get().logto_file
         )
-        1 / 0
+        _ = 1 / 0
     after = mujoco.MjLogConfig.get()
     assert (
         (after.logto_console, after.logto_file)

@@ -201,7 +201,9 @@ def test_a_gradient_that_is_not_finite_is_refused_by_name(problem):
     broken = batch._replace(query=batch.query._replace(advantage=batch.query.advantage * torch.nan))
     with pytest.raises(
         FloatingPointError,
-        match="the surrogate's gradient of layer0.weight, .* is not finite: the parameters were left",
+        match=(
+            "the surrogate's gradient of layer0.weight, .* is not finite: the parameters were left"
+        ),
     ):
         trpo_step(learner, policy, theta, broken)
 

@@ -135,7 +135,8 @@ def test_labels_set_later_are_in_the_books_ink():
 @pytest.mark.parametrize("width", [5.0, 7.0])
 def test_a_long_message_stays_on_its_figure(width):
     fig, _ = canvas(
-        "One `maml`, seven combinations of network and loss, and each of them adapts in one single gradient step, the policy too",
+        "One `maml`, seven combinations of network and loss, and each of them adapts in one single"
+        " gradient step, the policy too",
         width=width,
     )
     fig.canvas.draw()
