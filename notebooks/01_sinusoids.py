@@ -195,7 +195,7 @@ sharp, gone = maml.tests["blow-up sharpness"], maml.tests["blow-up diverges"].bo
 after, edge = sharp[:, 1].flatten(), 2 / 0.01
 below = int((gone.flatten() & (after < edge)).sum())
 title = f"{int(gone.sum())} of {gone.numel():,} runs diverge: "
-title += f"after one step all but {below} were past the edge"
+title += f"after one step {below or 'none'} of them lay below the edge"
 figure(
     pictures.who_diverges(after, gone.flatten(), edge, title),
     f"Left: the sharpness after one step, of runs that diverge and of the others; {below} of the "

@@ -87,8 +87,8 @@ def c026(e) -> Finding:
             "per seed, 1 step": ", ".join(f"{v:.3f}" for v in mean[:, 1]),
         },
         why=f"after 1, 5 and 10 steps the mean error is {ours} where the paper has 0.67, 0.38, "
-        f"0.35: {sum(near.values())} of the three are near, and those of more steps are held up by "
-        "the runs that nearly diverge.",
+        f"0.35: {sum(near.values())} of the three within the margin; runs that nearly diverge hold "
+        "the later ones up.",
         seeds=maml.seeds,
     )
 
@@ -154,7 +154,7 @@ def c029(e) -> Finding:
             "steps that hurt significantly, by seed": str(worse_steps(maml)),
         },
         why=f"ten steps improve {better:.0%} of the waves and take the mean from "
-        f"{mean[:, 1].mean():.2f} to {mean[:, 10].mean():.2f}, over a hump of {worst:.2f} in "
+        f"{mean[:, 1].mean():.2f} to {mean[:, 10].mean():.2f}, with up to {worst:.2f} in "
         f"between; {lost.value:.2%} of the runs diverge.",
         seeds=maml.seeds,
     )

@@ -16,7 +16,7 @@ from mamlkit.losses import mse
 from mamlkit.probes.tangent_kernel import alignment, linearised_step, tangent_kernel
 from mamlkit.studies.sinusoid_methods import NET, waves
 from mamlkit.task import Task
-from mamlkit.trees import Params
+from mamlkit.trees import Params, tree_map
 
 finding = partial(
     Finding,
@@ -32,7 +32,7 @@ MARGIN = 1.25  # of two ratios that count as the same
 def probe(methods: dict[str, Method], tasks: int = 1_000) -> dict[str, dict[str, Tensor]]:
     """By method and seed: the kernel's alignment with the plane of waves, and of each wave the
     query error after a real step, after the linearised one, and its fall per distance moved."""
-    some = waves(10, tasks)
+    some = tree_map(lambda t: t[:tasks], waves(10, 10_000))  # how many are drawn decides them
     return {
         m: {
             "alignment": torch.stack(

@@ -114,19 +114,22 @@ def figure3(methods: Mapping[str, Method]) -> dict[int, dict[str, Tensor]]:
     return lines
 
 
+def complete(evidence: Evidence, names: Iterable[str]) -> bool:
+    """Is all of this there, the networks (but for averages of them) with the same seeds?"""
+    if not all(name in evidence for name in names):
+        return False
+    methods = [evidence[name] for name in names if not name.startswith("average ")]
+    return len({tuple(m.seeds) for m in methods if isinstance(m, Method)}) <= 1
+
+
 def needs(*names: str):
-    """Marks a judge that says nothing (None) unless the evidence has all of these."""
+    """Marks a judge that says nothing (None) unless the evidence is `complete`."""
 
     def wrap(judge):
         def judged(evidence: Evidence):
-            return judge(evidence) if all(name in evidence for name in names) else None
+            return judge(evidence) if complete(evidence, names) else None
 
         judged.__name__, judged.__doc__ = judge.__name__, judge.__doc__
         return judged
 
     return wrap
-
-
-def seeds_of(methods: Iterable[Method]) -> list[int]:
-    """The seeds that all of these methods have."""
-    return sorted(set.intersection(*({*m.seeds} for m in methods)))

@@ -11,7 +11,7 @@ from mamlkit.audit import (
     opponents,
     places,
 )
-from mamlkit.audit.sinusoid_evidence import Evidence, banked
+from mamlkit.audit.sinusoid_evidence import Evidence, banked, complete
 
 PARTS = (figure3, opponents, places, blow_up, kernels, ablations, averaging, any_model, identities)
 JUDGES = {claim: judge for part in PARTS for claim, judge in part.JUDGES.items()}
@@ -25,7 +25,7 @@ def evidence(budget: str = "paper") -> Evidence:
         "fused": any_model.fused(),
         "pooled gap": any_model.pooled_gap(),
     }
-    if all(m in methods for m in kernels.MODELS):
+    if complete(methods, kernels.MODELS):
         found["kernels"] = kernels.probe(methods)
     if (trials := any_model.trials(budget)) is not None:
         found["trials"] = trials

@@ -45,3 +45,12 @@ def test_figure_3_draws_the_oracle_before_any_step():
     lines = figure3({name: method(*tests) for name in ("maml", "pretrained", "oracle")})
     assert lines[10]["oracle"].shape == (SEEDS, 11) and (lines[10]["oracle"] > 2.9).all()
     assert TABLE2[5]["maml"][1] == 0.67
+
+
+def test_networks_of_other_seeds_are_not_compared():
+    asked = needs("maml", "pretrained")(lambda e: "said")
+    five = method()
+    assert asked({"maml": five, "pretrained": five}) == "said"
+    assert asked({"maml": five, "pretrained": five._replace(seeds=[0, 1])}) is None
+    averages = needs("maml", "average l2")(lambda e: "said")
+    assert averages({"maml": five, "average l2": five._replace(seeds=[0, 1, 2])}) == "said"
