@@ -46,7 +46,12 @@ def judge(modules: Iterable, tell: Callable[[str], None] = print) -> Iterator[st
     made = commit()
     for module in modules:
         begin = time.monotonic()
-        evidence = module.evidence()
+        name = module.__name__.rpartition(".")[2]
+        try:
+            evidence = module.evidence()
+        except ValueError as missing:
+            tell(f"{name}: not judged, {missing}")
+            continue
         for claim, asked in module.JUDGES.items():
             if (finding := asked(evidence)) is not None:
                 file = BANK / "claims" / f"{claim}.paper.json"
@@ -54,7 +59,7 @@ def judge(modules: Iterable, tell: Callable[[str], None] = print) -> Iterator[st
                 text = json.dumps(content, indent=1, ensure_ascii=False, allow_nan=False)
                 write(file, text + "\n")
                 yield claim
-        tell(f"{module.__name__.rpartition('.')[2]}: {time.monotonic() - begin:.0f} s")
+        tell(f"{name}: {time.monotonic() - begin:.0f} s")
 
 
 def record(claim: str, finding: Finding, made: str) -> dict[str, Any]:
