@@ -1,10 +1,8 @@
 """The machine that numbers are made on: its device, its generators, and where the source tree
 is."""
 
-import ast
 import hashlib
 import warnings
-from collections.abc import Callable
 from pathlib import Path
 
 import torch
@@ -68,43 +66,3 @@ def restored(generator: torch.Generator, state: torch.Tensor) -> None:
         "other tasks than it would have drawn there",
         stacklevel=3,
     )
-
-
-def source_key(*used: Callable | tuple[Callable, ...]) -> str:
-    """A short hash of the sources that decide a training run's numbers; docstrings and comments do
-    not count.
-
-    used: the run's learner, family and net, or plain functions. Their modules count, the outer
-    loop, nets, losses and optimizer count, and whatever of mamlkit these import.
-    """
-    functions = [f for part in used for f in (part if isinstance(part, tuple) else (part,))]
-    waiting = [
-        "mamlkit.train",
-        "mamlkit.nets",
-        "mamlkit.losses",
-        "mamlkit.optimizer",
-        *(f.__module__ for f in functions if f),
-    ]
-    trees = {}
-    while waiting:
-        name = waiting.pop()
-        path = ROOT / f"{name.replace('.', '/')}.py"
-        if name in trees or not name.startswith("mamlkit.") or not path.exists():
-            continue
-        trees[name] = ast.parse(path.read_text())
-        for node in ast.walk(trees[name]):
-            if isinstance(node, ast.ImportFrom) and node.module:
-                waiting += [node.module, *(f"{node.module}.{alias.name}" for alias in node.names)]
-    digest = hashlib.sha256()
-    for name in sorted(trees):
-        for node in ast.walk(trees[name]):
-            body = getattr(node, "body", None)
-            if (
-                isinstance(body, list)
-                and body
-                and isinstance(body[0], ast.Expr)
-                and isinstance(body[0].value, ast.Constant)
-            ):
-                del body[0]
-        digest.update(ast.dump(trees[name]).encode())
-    return digest.hexdigest()[:12]

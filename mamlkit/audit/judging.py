@@ -49,7 +49,7 @@ def judge(modules: Iterable, tell: Callable[[str], None] = print) -> Iterator[st
         name = module.__name__.rpartition(".")[2]
         try:
             evidence = module.evidence()
-        except ValueError as missing:
+        except (ValueError, FileNotFoundError) as missing:
             tell(f"{name}: not judged, {missing}")
             continue
         for claim, asked in module.JUDGES.items():

@@ -5,21 +5,18 @@ import hashlib
 import json
 import sys
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import torch
 from safetensors import SafetensorError, safe_open
 from safetensors.torch import save_file
-from torch import Tensor
 
 from mamlkit.files import alone, write
-from mamlkit.machine import ROOT
 from mamlkit.train import Step
-from mamlkit.trees import Params, tree_map
+from mamlkit.trees import Params
 
 # bytes of the tensors in a result's file: what is committed stays under 1 MB with its header
-LIMIT = 980_000
 
 
 def save(path: Path, step: Step, about: dict) -> None:
@@ -128,75 +125,6 @@ def resumable(
         finally:
             if unsaved:
                 save(path, step, about)
-
-
-def remembered(
-    about: dict, make: Callable[[], Params], device: torch.device | str = "cpu"
-) -> Params:
-    """What `make()` returns, tensors by name: computed once for each `about`, then read from
-    data/cache/runs."""
-    path = place(about)
-    if not path.exists():
-        keep(path, make(), about)
-    return kept(path, device)[0]
-
-
-def gathered(
-    path: Path,
-    cells: Sequence[tuple],
-    make: Callable[..., Params] | None,
-    about: dict,
-    device: torch.device | str = "cpu",
-) -> dict[tuple, Params]:
-    """The results of an experiment's cells, tensors by name, as one small file: {cell: tensors}, as
-    far as they are there.
-
-    cells: tuples of words and numbers, e.g. (method, seed). make: what makes one, `make(*cell)`;
-    the file is written anew after each, so that a kill leaves whole ones. None: only what the file
-    holds is handed out; nothing if there is none.
-    """
-    prefix = {cell: "/".join(map(str, cell)) + ":" for cell in cells}
-    made = {}
-    for cell in cells if make else ():
-        made |= {prefix[cell] + name: tensor for name, tensor in make(*cell).items()}
-        keep(path, made, about)
-    tensors = kept(path, device)[0] if path.exists() else {}
-    found = {
-        cell: {name.removeprefix(p): t for name, t in tensors.items() if name.startswith(p)}
-        for cell, p in prefix.items()
-    }
-    return {cell: parts for cell, parts in found.items() if parts}
-
-
-def place(about: dict) -> Path:
-    """Where a run in progress is kept: data/cache/runs, under a name made from all of `about`, so
-    that two runs never meet."""
-    key = hashlib.sha256(json.dumps(about, sort_keys=True).encode()).hexdigest()[:12]
-    return ROOT / "data" / "cache" / "runs" / f"{about.get('name', 'run')}-{key}.safetensors"
-
-
-def keep(path: Path, params: Params, about: dict) -> None:
-    """Writes parameters as one small safetensors file, `about` (JSON values) in its header."""
-    save_tensors(path, params, about)
-
-
-def light(params: Params, beside: Params, limit: int = LIMIT) -> Params:
-    """`params`, in half precision if they and what is kept `beside` them would otherwise take more
-    than `limit` bytes."""
-    size = sum(t.numel() * t.element_size() for part in (params, beside) for t in part.values())
-    return tree_map(Tensor.half, params) if size > limit else params
-
-
-def kept(path: Path, device: torch.device | str = "cpu") -> tuple[Params, dict]:
-    """The parameters that `keep` wrote, and what was said about them.
-
-    Raises FileNotFoundError naming the file and the command that makes it, ValueError if it is
-    damaged.
-    """
-    if not Path(path).exists():
-        raise FileNotFoundError(f"{path} is not here; `python -m mamlkit bank` makes it")
-    metadata, params = read(Path(path))
-    return {k: p.to(device) for k, p in params.items()}, metadata["about"]
 
 
 def _previous(path: Path) -> Path:

@@ -18,7 +18,7 @@ import torch
 
 from mamlkit import files
 from mamlkit.bank import checkpoint
-from mamlkit.bank.checkpoint import LIMIT, keep, kept, light, load, place, resumable, save
+from mamlkit.bank.checkpoint import load, read, resumable, save, save_tensors
 from mamlkit.families.sinusoid import sinusoid
 from mamlkit.losses import mse
 from mamlkit.machine import seeded
@@ -316,30 +316,6 @@ def test_the_best_may_be_the_last(tmp_path):
     )
 
 
-def test_a_result_above_the_limit_keeps_its_parameters_in_half_precision():
-    params, counts = (
-        {"w": torch.randn(100), "b": torch.randn(3)},
-        {"right": torch.zeros(50, dtype=torch.uint8)},
-    )
-    assert light(params, counts, 462) is params
-    halved = light(params, counts, 461)
-    assert all(
-        halved[name].dtype == torch.float16 and torch.allclose(p, halved[name].float(), rtol=1e-3)
-        for name, p in params.items()
-    )
-
-
-def test_what_is_committed_is_small():
-    listed = subprocess.run(
-        ["git", "ls-files", "-z", "data"], cwd=checkpoint.ROOT, capture_output=True, text=True
-    )
-    files = [checkpoint.ROOT / name for name in listed.stdout.split("\0") if name] or [
-        *checkpoint.ROOT.glob("data/checkpoints/*")
-    ]
-    assert len(files) > 20 and LIMIT < 1e6
-    assert not [file.name for file in files if file.exists() and file.stat().st_size >= 1e6]
-
-
 def test_there_is_nothing_to_load_where_nothing_was_saved(tmp_path):
     assert load(tmp_path / "run.safetensors", ABOUT) is None
     assert list(tmp_path.iterdir()) == []
@@ -521,25 +497,6 @@ def test_a_checkpoint_of_another_run_is_refused_naming_both(tmp_path, lost):
     assert load(path, ABOUT).iteration in (5, 9), "it is still there"
 
 
-def test_runs_with_different_settings_never_share_a_place():
-    settings = [
-        ABOUT,
-        ABOUT | {"alpha": 0.02},
-        ABOUT | {"name": "other"},
-        ABOUT | {"seeds": [0, 4]},
-        ABOUT | {"extra": None},
-    ]
-    assert len({place(about) for about in settings}) == len(settings)
-    assert place(dict(reversed(ABOUT.items()))) == place(ABOUT), (
-        "the order of the settings says nothing"
-    )
-    assert place(ABOUT).name.startswith("small-") and place(ABOUT).parent.parts[-3:] == (
-        "data",
-        "cache",
-        "runs",
-    )
-
-
 # Resuming, in one process
 # ---------------------------------------------------------------------------------------------
 
@@ -587,63 +544,34 @@ def test_steps_are_saved_as_often_as_asked(tmp_path, monkeypatch):
     assert saves == [12, 21, 30, 39, 48, 57, 66, 70]
 
 
-# Parameters that are kept
-# ---------------------------------------------------------------------------------------------
+# Tensors with what is said of them
+# --------------------------------------------------------------------------------------------------
 
 
-def test_kept_parameters_come_back_in_their_order_with_what_was_said_of_them(tmp_path):
+def test_tensors_come_back_in_their_order_with_what_was_said_of_them(tmp_path):
     params, path = some_step().meta, tmp_path / "new" / "maml.safetensors"
-    keep(path, params, ABOUT)
-    back, about = kept(path)
-    assert list(back) == list(params) != sorted(params) and about == ABOUT
+    save_tensors(path, params, ABOUT)
+    metadata, back = read(path)
+    assert list(back) == list(params) != sorted(params) and metadata["about"] == ABOUT
     assert all(torch.equal(back[k], p) and back[k].dtype == p.dtype for k, p in params.items())
     assert [p.name for p in path.parent.iterdir()] == [path.name]
 
 
-def test_kept_parameters_are_replaced_whole(tmp_path, monkeypatch):
+def test_tensors_are_replaced_whole(tmp_path, monkeypatch):
     path = tmp_path / "maml.safetensors"
-    keep(path, {"w": torch.zeros(3)}, {})
+    save_tensors(path, {"w": torch.zeros(3)}, {})
     monkeypatch.setattr(
         files.os, "fsync", lambda _: (_ for _ in ()).throw(OSError("the disk is full"))
     )
     with pytest.raises(OSError, match="full"):
-        keep(path, {"w": torch.ones(3)}, {})
-    assert torch.equal(kept(path)[0]["w"], torch.zeros(3))
-
-
-def test_parameters_that_are_not_here_name_the_command_that_makes_them(tmp_path):
-    with pytest.raises(
-        FileNotFoundError, match=r"maml\.safetensors is not here.*python -m mamlkit bank"
-    ):
-        kept(tmp_path / "maml.safetensors")
+        save_tensors(path, {"w": torch.ones(3)}, {})
+    assert torch.equal(read(path)[1]["w"], torch.zeros(3))
 
 
 @pytest.mark.parametrize("damage", DAMAGE)
-def test_damaged_parameters_are_refused_by_name(tmp_path, damage):
+def test_damaged_tensors_are_refused_by_name(tmp_path, damage):
     path = tmp_path / "maml.safetensors"
-    keep(path, some_step().meta, ABOUT)
+    save_tensors(path, some_step().meta, ABOUT)
     path.write_bytes(DAMAGE[damage](path.read_bytes()))
-    with pytest.raises(ValueError, match="maml.safetensors is damaged"):
-        kept(path)
-
-
-def test_cells_of_an_experiment_are_gathered_and_read_back(tmp_path):
-    path, made = tmp_path / "experiment.safetensors", []
-
-    def make(name, number):
-        made.append((name, number))
-        if (name, number) == ("c", 3):
-            raise KeyboardInterrupt
-        return {"value": torch.tensor(float(number)), "of/it": torch.arange(number)}
-
-    cells = [("a", 1), ("a", 12), ("c", 3)]
-    with pytest.raises(KeyboardInterrupt):
-        checkpoint.gathered(path, cells, make, {"name": "test"})
-    assert made == cells, "each in turn"
-    found = checkpoint.gathered(path, cells, None, {"name": "test"})
-    assert (
-        [*found] == cells[:2]
-        and found["a", 1]["value"] == 1
-        and found["a", 12]["of/it"].tolist() == [*range(12)]
-    ), "what was done before the kill"
-    assert checkpoint.gathered(tmp_path / "none.safetensors", cells, None, {}) == {}
+    with pytest.raises(ValueError, match=r"maml\.safetensors is damaged"):
+        read(path)
