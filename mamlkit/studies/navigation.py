@@ -45,7 +45,7 @@ METHODS = {
     "oracle": JOINT | dict(rollouts=100),
     "random": dict(iterations=0, tried=GRID, tested=[1.0]),
     # Appendix C.2: five numbers adapt; their step size of 1 is ours
-    "context": dict(alpha=1.0, adapts="context", context=5, tried=MORE, tested=[1.0]),
+    "context": dict(alpha=1.0, adapts="context", context=5, tried=MORE, tested=[0.5, 1.0]),
 }
 
 
