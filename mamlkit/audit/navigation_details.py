@@ -122,8 +122,9 @@ def judge_alpha(e: Evidence) -> Finding:
         | ({"return after 1 update, 0.5 minus 0.1": larger} if larger else {}),
         f"the navigation script and the name of the published model say {CODE['alpha']}"
         + (
-            f"; here 0.1 returns {after:.1f} after one update, and with 0.5 the return is "
-            f"{told(larger)} higher: no measurable difference."
+            f"; here 0.1 returns {after:.1f} after one update, and 0.5 changes the return "
+            f"by {told(larger)}"
+            + (": no measurable difference." if larger.low < 0 < larger.high else ".")
             if larger
             else "."
         ),
