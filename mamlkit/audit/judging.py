@@ -110,7 +110,7 @@ def trained(experiment: str) -> dict[str, Any]:
         "command": f"python -m mamlkit bank --only {experiment}",
         "commits": sorted({a["commit"] for a in about}),
         "devices": sorted({a["device"] for a in about}),
-        "seconds": sum(a["seconds"] for a in about),
+        "seconds": sum(a.get("seconds", 0) for a in about),  # 0: an old file did not tell them
     }
 
 
