@@ -86,6 +86,7 @@ KINDS = {
     "document": "documents: quoted numbers, file names, code",
     "secondary": "sentences of secondary texts",
     "question": "our own questions",
+    "open": "nothing was run yet, or nothing can be",
 }
 
 
@@ -97,7 +98,9 @@ def kind(row: Mapping) -> str:
         return "secondary"
     if row.get("evidence", "experiment") != "experiment":
         return row["evidence"]
-    return "smaller" if row.get("share", 1) < 1 else "measured"
+    if "share" not in row:  # no record
+        return "open"
+    return "smaller" if row["share"] < 1 else "measured"
 
 
 def read(profile: str, folder: Path | None = None) -> dict[str, dict]:

@@ -124,7 +124,8 @@ def test_every_verdict_has_a_mark_of_its_own():
         ({"id": "S101", "kind": "shape"}, "secondary"),
         ({"id": "C104", "kind": "number", "evidence": "document"}, "document"),
         ({"id": "C012", "kind": "property", "evidence": "exact"}, "exact"),
-        ({"id": "C026", "kind": "number"}, "measured"),
+        ({"id": "C026", "kind": "number", "share": 1.0}, "measured"),
+        ({"id": "C026", "kind": "number"}, "open"),
         ({"id": "C050", "kind": "number", "share": 0.083}, "smaller"),
     ],
 )

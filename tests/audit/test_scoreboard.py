@@ -27,6 +27,7 @@ def row(name, verdict="reproduced", section="Section 5.1", **more):
         "here": {},
         "quote": "a claim",
         "why": "because",
+        "share": 1.0,
     } | more
 
 
