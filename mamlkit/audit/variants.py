@@ -102,6 +102,7 @@ def free_of_alpha(e: Evidence) -> Finding | None:
         f"{times[0]:g} to {times[-1]:g}, K = {s['shots']}, {s['tests']:,} test waves",
         seeds,
         ("variants-alpha", "variants-alpha-cpu"),
+        answer=answer,
     )
 
 
