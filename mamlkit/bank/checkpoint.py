@@ -127,6 +127,7 @@ def resumable(
                 yield step
         finally:
             if unsaved:
+                assert step is not None
                 save(path, step, about)
 
 
@@ -158,6 +159,7 @@ def gathered(
     prefix = {cell: "/".join(map(str, cell)) + ":" for cell in cells}
     made = {}
     for cell in cells if make else ():
+        assert make is not None
         made |= {prefix[cell] + name: tensor for name, tensor in make(*cell).items()}
         keep(path, made, about)
     tensors = kept(path, device)[0] if path.exists() else {}

@@ -8,6 +8,7 @@ answers.
 from collections.abc import Callable
 from functools import cache
 from pathlib import Path
+from typing import Any
 
 import torch
 from torch import Tensor
@@ -66,24 +67,25 @@ def picture(strokes: Strokes) -> Tensor:
     The pen is 1.5 pixels wide whatever the scale. No strokes make an empty image. Raises ValueError
     for what is not a list of strokes.
     """
+    lines: Any = strokes
     try:
-        strokes = [torch.tensor(stroke, dtype=torch.float32) for stroke in strokes]
-        points = torch.cat([torch.empty(0, 2), *strokes])
+        lines = [torch.tensor(stroke, dtype=torch.float32) for stroke in strokes]
+        points = torch.cat([torch.empty(0, 2), *lines])
     except (TypeError, ValueError, RuntimeError):
         points = torch.full((1, 2), float("nan"))
-    if not ((0 <= points) & (points <= 1)).all() or any(stroke.ndim != 2 for stroke in strokes):
+    if not ((0 <= points) & (points <= 1)).all() or any(line.ndim != 2 for line in lines):
         raise ValueError(
             "a drawing is a list of strokes, a stroke is a list of points (x, y) with numbers from"
-            f" 0 to 1; got {str(strokes)[:60]}"
+            f" 0 to 1; got {str(lines)[:60]}"
         )
     if not len(points):
         return torch.zeros(1, SIZE, SIZE)
     low, high = points.amin(0), points.amax(0)
     extent = float((high - low).max()) * SIZE
     scale = min(min(max(extent, LEAST - PEN), MOST - PEN) / max(extent, 1e-6), GROW)
-    strokes = [(stroke - (low + high) / 2) * SIZE * scale + SIZE / 2 for stroke in strokes]
-    start = torch.cat([stroke[:-1] if len(stroke) > 1 else stroke for stroke in strokes])
-    way = torch.cat([stroke[1:] if len(stroke) > 1 else stroke for stroke in strokes]) - start
+    lines = [(line - (low + high) / 2) * SIZE * scale + SIZE / 2 for line in lines]
+    start = torch.cat([line[:-1] if len(line) > 1 else line for line in lines])
+    way = torch.cat([line[1:] if len(line) > 1 else line for line in lines]) - start
     pixel = torch.stack(
         torch.meshgrid(*[torch.arange(SIZE) + 0.5] * 2, indexing="xy"), -1
     ).unsqueeze(-2)  # (row, column, 1, 2)
@@ -128,7 +130,8 @@ class DrawingPads(Knobs):
             [self.alpha],
         )  # is alpha right?
         self.first = self.turn = 0
-        self.support, self.path, self.drawn = None, [], [(None, None)] * (WAY + 1)
+        self.support, self.path = None, []
+        self.drawn: list[tuple[Any, Tensor | None]] = [(None, None)] * (WAY + 1)
         controls = {
             "steps": slider("steps", steps, 0, STEPS, 1),
             "characters": W.Dropdown(
@@ -195,9 +198,10 @@ class DrawingPads(Knobs):
         The path of parameters is kept until a support drawing changes.
         """
         steps = self.controls["steps"].value
-        if any(image is None for image in images):
+        full = [image for image in images if image is not None]
+        if len(full) < len(images):
             return None
-        support = torch.stack(images[:WAY])
+        support = torch.stack(full[:WAY])
         if self.support is None or not torch.equal(support, self.support):
             self.support, self.path = support, [self.theta]
         with one_thread(), torch.no_grad():
@@ -207,7 +211,7 @@ class DrawingPads(Knobs):
                     repeated(self.loss, Data(support, torch.arange(WAY)), more),
                     [self.alpha] * more,
                 )[1:]
-            batch = torch.stack(images)
+            batch = torch.stack(full)
             before, after = (
                 self.forward(params, batch)[-1].softmax(-1)
                 for params in (self.path[0], self.path[steps])
@@ -290,10 +294,9 @@ class DrawingPads(Knobs):
         """Which ready-made query is the first of five that is named wrongly before the steps and
         rightly after; 0 if none is."""
         for self.turn in range(WAY):
-            before, after = (
-                int(chances.argmax())
-                for chances in self.outcome([image / 255 for image in self.ready()[0]])
-            )
+            found = self.outcome([image / 255 for image in self.ready()[0]])
+            assert found is not None  # no pad is empty
+            before, after = (int(chances.argmax()) for chances in found)
             if before != self.ready()[1] == after:
                 return self.turn
         return 0
@@ -342,8 +345,12 @@ class DrawingPads(Knobs):
         from matplotlib.figure import Figure
 
         fig = Figure(figsize=(7.0, 3.3), dpi=100, facecolor=GROUND, layout="constrained")
-        top, bottom = fig.subfigures(2, 1, height_ratios=(1, 1.15))
-        top.set_facecolor(GROUND), bottom.set_facecolor(GROUND)
+        # of two rows it makes an array; the stub says one figure or an array
+        top, bottom = fig.subfigures(  # pyright: ignore[reportGeneralTypeIssues]
+            2, 1, height_ratios=(1, 1.15)
+        )
+        top.set_facecolor(GROUND)
+        bottom.set_facecolor(GROUND)
         places = [*top.subplots(1, WAY), *bottom.subplots(1, 3, width_ratios=(1, 1.5, 1.5))]
         self.title, self.places, self.bars = headline(fig), [], []
         for i, ax in enumerate(places[: WAY + 1]):

@@ -37,7 +37,7 @@ JOINT = dict(tasks=1, steps=0)
 # and nothing says that this is its best.
 GRID = [0.05, 0.1, 0.2, 0.5, 1.0, 2.0]
 MORE = [0.005, 0.01, 0.02, *GRID, 5.0]
-EXACT, BAND = 2, 0.25  # how a run of today is held against a kept one, see `repeats`
+FIRST, BAND = 2, 0.25  # how a run of today is held against a kept one, see `repeats`
 METHODS = {
     "maml": {},
     "pretrained": JOINT | dict(rollouts=800, tried=GRID, tested=[0.2]),
@@ -127,23 +127,23 @@ def repeats(losses: Tensor, setting: Setting) -> str:
     """Holds the first updates of MAML's training against the banked run of its seed: in words, how
     far they agree.
 
-    EXACT updates agree to the bank's tolerance on any processor. From then on rounding passes
+    FIRST updates agree to the bank's tolerance on any processor. From then on rounding passes
     through conjugate gradient and a line search, and only the mean loss of the later updates must
     lie within BAND. Raises ValueError naming the updates that differ.
     """
     kept = load(NAVIGATION).get(f"maml-{setting['seed']}")
     if kept is None:
         return f"Not compared with the bank: it holds no training with seed {setting['seed']}."
-    said = follows(losses, kept, setting, exact=EXACT)
-    if not said.startswith("Agrees") or len(losses) <= EXACT:
+    said = follows(losses, kept, setting, exact=FIRST)
+    if not said.startswith("Agrees") or len(losses) <= FIRST:
         return said
-    now, then = (x[EXACT : len(losses)].mean() for x in (losses, kept.measured["losses"]))
+    now, then = (x[FIRST : len(losses)].mean() for x in (losses, kept.measured["losses"]))
     if abs(now - then) > BAND * abs(then):
         raise ValueError(
-            f"this run is not the beginning of the banked one: over updates {EXACT + 1} to "
+            f"this run is not the beginning of the banked one: over updates {FIRST + 1} to "
             f"{len(losses)} its mean loss is {now:.4g}, kept {then:.4g}"
         )
-    later = f"updates {EXACT + 1} to {len(losses)}"
+    later = f"updates {FIRST + 1} to {len(losses)}"
     return f"{said} Over {later} the mean return is {-now:.2f}, kept {-then:.2f}."
 
 
