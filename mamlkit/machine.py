@@ -91,7 +91,7 @@ def source_key(*used: Callable | tuple[Callable, ...]) -> str:
         path = ROOT / f"{name.replace('.', '/')}.py"
         if name in trees or not name.startswith("mamlkit.") or not path.exists():
             continue
-        trees[name] = ast.parse(path.read_text())
+        trees[name] = ast.parse(path.read_text(encoding="utf-8"))
         for node in ast.walk(trees[name]):
             if isinstance(node, ast.ImportFrom) and node.module:
                 waiting += [node.module, *(f"{node.module}.{alias.name}" for alias in node.names)]
