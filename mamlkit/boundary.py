@@ -17,9 +17,11 @@ from mamlkit.trees import Params
 def concrete() -> bool:
     """Can the values of tensors be looked at here: is no compiler tracing, and no `grad` or `vmap`
     around?"""
-    return (
-        not torch.compiler.is_compiling() and torch._C._functorch.peek_interpreter_stack() is None
-    )
+    if torch.compiler.is_compiling():
+        return False
+    # torch's stubs leave this compiled module out
+    functorch = torch._C._functorch  # pyright: ignore[reportAttributeAccessIssue]
+    return functorch.peek_interpreter_stack() is None
 
 
 def said(value: Any) -> str:
@@ -51,9 +53,10 @@ def whole(name: str, value: Any, least: int = 1, most: int | None = None) -> int
     range_ = f"{least} or more" if most is None else f"from {least} to {most}"
     if isinstance(value, bool) or not isinstance(value, Integral):
         raise ValueError(f"{name} is {said(value)}: it must be a whole number, {range_}")
-    if value < least or most is not None and value > most:
+    number = int(value)
+    if number < least or most is not None and number > most:
         raise ValueError(f"{name} is {value}: it must be {range_}")
-    return int(value)
+    return number
 
 
 def finite(value: Any) -> bool:

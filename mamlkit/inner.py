@@ -13,7 +13,7 @@ from mamlkit.optimizer import Optimizer
 from mamlkit.trees import Params, partition, ravel
 
 Objective = Callable[[Params], Tensor]
-Alpha = float | Tensor | dict[str, float | Tensor]
+Alpha = float | Tensor | dict[str, float | Tensor] | dict[str, float]
 
 
 def step_sizes(params: Params, alpha: Alpha) -> dict[str, float | Tensor]:

@@ -74,6 +74,7 @@ def pure(
         fails."""
         nonlocal attention, on_trial
         module, on_trial = on_trial, None
+        assert module is not None  # `forward` asks
         try:
             with warnings.catch_warnings():  # batching the fast attention is slow, and tried first
                 warnings.simplefilter("ignore")
@@ -266,7 +267,7 @@ def unfuse(module: nn.Module) -> nn.Module:
 
 def _step(layer, told: Tensor, state: tuple[Tensor, ...], suffix: str) -> tuple[Tensor, ...]:
     """One step of a recurrent layer. told: the input times its weights. state: (h,) or (h, c)."""
-    weight, bias = (getattr(layer, f"{k}_hh{suffix}", None) for k in ("weight", "bias"))
+    weight, bias = getattr(layer, f"weight_hh{suffix}"), getattr(layer, f"bias_hh{suffix}", None)
     h, recalled = state[0], F.linear(state[0], weight, bias)
     if isinstance(layer, (nn.LSTM, nn.LSTMCell)):
         write, forget, new, show = (told + recalled).chunk(4, -1)
@@ -283,7 +284,7 @@ def _step(layer, told: Tensor, state: tuple[Tensor, ...], suffix: str) -> tuple[
 
 
 def _told(layer, x, suffix):
-    weight, bias = (getattr(layer, f"{k}_ih{suffix}", None) for k in ("weight", "bias"))
+    weight, bias = getattr(layer, f"weight_ih{suffix}"), getattr(layer, f"bias_ih{suffix}", None)
     return F.linear(x, weight, bias)
 
 
@@ -326,6 +327,8 @@ def _cell(cell: nn.RNNCellBase, x: Tensor, state=None):
     double = isinstance(cell, nn.LSTMCell)
     if state is None:
         zeros = x.new_zeros(*x.shape[:-1], cell.hidden_size)
-        state = (zeros, zeros) if double else zeros
-    after = _step(cell, _told(cell, x, ""), state if double else (state,), "")
+        before = (zeros, zeros)[: 1 + double]
+    else:
+        before = state if double else (state,)
+    after = _step(cell, _told(cell, x, ""), before, "")
     return after if double else after[0]

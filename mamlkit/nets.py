@@ -11,7 +11,6 @@ from torch.nn import functional as F
 
 from mamlkit.boundary import whole
 from mamlkit.layers import batch_norm, strided_conv
-from mamlkit.losses import Forward
 from mamlkit.modules import pure
 from mamlkit.trees import Params
 
@@ -25,7 +24,7 @@ class Net(NamedTuple):
     """
 
     init: Callable[[Generator], Params]
-    forward: Forward
+    forward: Callable[..., Tensor]
 
 
 Filler = Callable[[Generator, tuple[int, ...]], Tensor]

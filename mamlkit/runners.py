@@ -7,6 +7,7 @@ noise, n) -> place after n updates.
 
 import warnings
 from collections.abc import Callable
+from typing import Any
 
 import torch
 from torch import Tensor
@@ -46,7 +47,8 @@ def captured(advance) -> Callable:
 
     Not yet run on a GPU.
     """
-    graph = slots = None
+    graph: Any = None
+    slots: Any = None
 
     def run(place, noise, n):
         nonlocal graph, slots

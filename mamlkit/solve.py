@@ -1,6 +1,7 @@
 """Linear systems known only by their products with a vector: iMAML's meta-gradient, TRPO's step."""
 
 from collections.abc import Callable
+from typing import Any, overload
 
 import torch
 from torch import Tensor
@@ -8,12 +9,22 @@ from torch import Tensor
 from mamlkit.boundary import whole
 from mamlkit.trees import Params, ravel
 
-Vector = Tensor | Params
+
+@overload
+def conjugate_gradient(
+    product: Callable[[Tensor], Tensor], b: Tensor, *, iterations: int, tolerance: float = 1e-10
+) -> Tensor: ...
+
+
+@overload
+def conjugate_gradient(
+    product: Callable[[Params], Params], b: Params, *, iterations: int, tolerance: float = 1e-10
+) -> Params: ...
 
 
 def conjugate_gradient(
-    product: Callable[[Vector], Vector], b: Vector, *, iterations: int, tolerance: float = 1e-10
-) -> Vector:
+    product: Callable[[Any], Any], b: Any, *, iterations: int, tolerance: float = 1e-10
+) -> Any:
     """Solves A x = b, with A symmetric and positive definite, from products v -> A v alone
     (Hestenes & Stiefel 1952).
 

@@ -15,7 +15,8 @@ def dot(a: Params, b: Params) -> Tensor:
     """The inner product of two parameter dicts with the same names and shapes; a scalar."""
     if a.keys() != b.keys():
         raise ValueError(f"dot needs the same names on both sides, got {sorted(a)} and {sorted(b)}")
-    return sum((a[name] * b[name]).sum() for name in a)
+    # the sum of no parameters is the number 0
+    return sum((a[name] * b[name]).sum() for name in a)  # pyright: ignore[reportReturnType]
 
 
 def partition(params: Params, names: Iterable[str]) -> tuple[Params, Params]:

@@ -47,8 +47,14 @@ class Evidence(NamedTuple):
         stacked = torch.stack(found).expand(-1, -1, STEPS + 1)
         return stacked if step is None else stacked[..., step]
 
+    def found(self, name: str, method: str, step: int | None = None) -> Tensor:
+        """The same of what is there for certain."""
+        found = self.returns(name, method, step)
+        assert found is not None
+        return found
+
     def average(self, name: str, method: str, step: int = 0) -> float:
-        return self.returns(name, method, step).mean().item()
+        return self.found(name, method, step).mean().item()
 
     def complete(self, name: str, method: str = "maml") -> bool:
         """Is every training of a method there?"""
@@ -67,12 +73,12 @@ class Evidence(NamedTuple):
     def gain(self, name: str, method: str = "maml", step: int = 1, start: int = 0) -> Interval:
         """What the steps add to the mean return, with its interval over seeds (one seed: goals).
         Of two seeds there is no interval."""
-        after, before = (self.returns(name, method, k) for k in (step, start))
+        after, before = (self.found(name, method, k) for k in (step, start))
         return over_trainings(after - before)
 
     def gain_over(self, name: str, method: str) -> Interval:
         """What one step of MAML gains more than one of another start, its interval over goals."""
-        gains = [self.returns(name, m).diff(dim=-1)[0, :, 0] for m in ("maml", method)]
+        gains = [self.found(name, m).diff(dim=-1)[0, :, 0] for m in ("maml", method)]
         return over_seeds(gains[0] - gains[1])
 
     def oracle_above(self, method: str) -> dict[str, float]:
@@ -119,7 +125,7 @@ class Evidence(NamedTuple):
         return "; ".join(f"{words(env)}: {self.size(name)}" for env, name in self.judged().items())
 
     def seeds(self, name: str) -> range:
-        return range(len(self.returns(name, "context" if name == CONTEXT else "maml")))
+        return range(len(self.found(name, "context" if name == CONTEXT else "maml")))
 
 
 def banked(budget: str = "paper") -> Evidence:

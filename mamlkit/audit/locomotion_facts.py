@@ -1,6 +1,6 @@
 """Facts of the robots and of the paper's machinery, measured in seconds without a training."""
 
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import torch
 from torch import Tensor
@@ -76,7 +76,7 @@ def machinery(horizon: int = 200) -> tuple[dict[str, float], list[bool], float]:
     env, policy, g = Locomotion("cheetah", "direction", horizon=horizon), gaussian(20, 6), seeded(0)
     learner = lambda k: maml(reinforce(policy), alpha=ALPHA, steps=k)
     start, goals = policy.init(g), torch.tensor([[1.0], [-1.0]])
-    how = dict(steps=1, rollouts=4, generator=g)
+    how: dict[str, Any] = dict(steps=1, rollouts=4, generator=g)
     batch, both = collect(env, policy, learner, start, goals, **how)
     theta, tasks, played = (doubled(tree) for tree in (start, batch, both[0]))
     vector, unravel = ravel(theta)

@@ -17,7 +17,7 @@ def difference(mine: Tensor, theirs: Tensor) -> Interval:
     from scipy import stats
 
     gap, error, freedom = _compared(mine, theirs)
-    half = stats.t.ppf(0.975, freedom) * error
+    half = float(stats.t.ppf(0.975, freedom)) * error
     return Interval(gap, gap - half, gap + half)
 
 

@@ -42,7 +42,8 @@ def full_context(body: Net, *, features: int, ways: int, steps: int) -> Net:
         )
 
     def along(theta, name, g):
-        state, seen = (torch.zeros_like(g[0]),) * 2, []
+        zero = torch.zeros_like(g[0])
+        state, seen = (zero, zero), []
         for now in g.unbind(0):
             state = lstm_step(theta, name, now, state)
             seen.append(state[0])

@@ -28,7 +28,7 @@ def together(forward: Forward, support_x: Tensor) -> Forward:
     return forward
 
 
-def support_only(forward: Forward, support_x: Tensor) -> Forward:
+def support_only(forward: Callable[..., Tensor], support_x: Tensor) -> Forward:
     """All queries normalised by the statistics of the support set, in every layer: a query sees no
     other query.
 

@@ -8,7 +8,7 @@ import math
 import re
 from collections.abc import Callable, Mapping
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 from mamlkit.book import notebooks as book
 
@@ -79,7 +79,7 @@ def value_of(parameter: Parameter, text: str):
     return value
 
 
-def allowed(range: str) -> Callable[[object], bool]:
+def allowed(range: str) -> Callable[[Any], bool]:
     """The test that a range in words stands for. Raises ValueError for words that say no range."""
     if match := re.fullmatch(r"one of (.+)", range):
         return lambda value: value in [type(value)(word) for word in match[1].split(", ")]
@@ -102,7 +102,7 @@ def _wanted(parameter: Parameter) -> str:
     return f"{parameter.name} must be {', '.join(filter(None, [*words, parameter.range]))}"
 
 
-def _convert(kind: str, text: str):
+def _convert(kind: str, text: str) -> Any:
     if kind == "bool":
         return {"true": True, "false": False}[text.lower()]
     value = {"int": int, "float": float, "str": str}[kind](text)

@@ -258,7 +258,10 @@ def download(
 
     def fetch(fresh):
         bar = _Bar(progress, f"downloading {path.name} (bytes)")
-        HTTPDownloader(bar, 1 << 16, timeout=timeout)(url, str(fresh), None)
+        # pooch takes any object with tqdm's functions, and annotates a bool
+        HTTPDownloader(bar, 1 << 16, timeout=timeout)(  # pyright: ignore[reportArgumentType]
+            url, str(fresh), None
+        )
         if (came := file_hash(str(fresh))) != sha256:
             raise ValueError(f"what came has the SHA-256 {came}, not {sha256}")
 

@@ -10,6 +10,7 @@ import io
 import os
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from typing import Any
 
 import torch
 
@@ -83,6 +84,14 @@ class Knobs:
     what the figure shows now. The figure is drawn once; after that only what moves is drawn anew,
     on the ground that stays.
     """
+
+    widget: Any  # ipywidgets' are not typed
+
+    def update(self) -> None:
+        raise NotImplementedError
+
+    def alt(self) -> str:
+        raise NotImplementedError
 
     def assemble(self, fig, moving: list, controls: dict, column: list, look: str) -> None:
         """fig: the figure. moving: its artists that change. controls: name -> slider. column: what
@@ -300,9 +309,8 @@ def table(
         *(row(name, "td", texts, "row") for name, texts in rows.items()),
     ]
     return (
-        "<table"
-        f' style="width:560px;table-layout:fixed;border-collapse:collapse;font-size:12px;line-height:1.6;'
-        f'{ground}"><caption'
+        '<table style="width:560px;table-layout:fixed;border-collapse:collapse;'
+        f'font-size:12px;line-height:1.6;{ground}"><caption'
         ' style="caption-side:top;text-align:left;padding:0'
         f' 2px;{ground}">{caption}</caption><colgroup><col'
         f' style="width:6.5em"></colgroup>{"".join(lines)}</table>'

@@ -8,31 +8,24 @@ answers.
 from collections.abc import Callable
 from functools import cache
 from pathlib import Path
+from typing import Any
 
 import torch
 from torch import Tensor
 
 from mamlkit.inner import Alpha, adapt, repeated
 from mamlkit.knobs.base import Knobs, headline, one_thread, present, slider
+from mamlkit.knobs.strokes import PEN, SIZE, Strokes, picture
 from mamlkit.losses import cross_entropy
 from mamlkit.show.plots import GROUND, INK, LOOKS, QUIET, style
 from mamlkit.task import Data
 from mamlkit.trees import Params, tree_map
 
-WAY, STEPS, SIZE = 5, 10, 28  # classes; gradient steps at most; pixels of an image's side
-# Measured on Omniglot's 28 x 28 drawings: a stroke is 1.4 to 1.6 pixels wide (middle half), the
-# longer side of a drawing
-# 11 to 24 pixels (5 % to 95 %), and its middle within 2.5 pixels of the image's.
-PEN, LEAST, MOST = 1.5, 11, 24
-GROW = 2  # a drawing is enlarged this often at most: a dot stays a dot
+WAY, STEPS = 5, 10  # classes; gradient steps at most
 NORMALISED = (
     "Batch norm takes its statistics from the batch: the new drawing is normalised together with"
     " the five, as the sixth image beside them."
 )
-
-Strokes = list[
-    list[list[float]]
-]  # strokes of points (x, y), from 0 to 1, from the upper left corner
 
 
 def drawing_pads(
@@ -55,41 +48,6 @@ def drawing_pads(
     is. It is normalised together with the five. Raises ValueError for what does not fit this.
     """
     present(lambda: DrawingPads(forward, theta, alpha=alpha, samples=samples, steps=steps))
-
-
-def picture(strokes: Strokes) -> Tensor:
-    """What a net trained on Omniglot is used to: strokes -> an image (1, 28, 28) in [0, 1], ink 1,
-    paper 0.
-
-    A drawing is put in the middle, by its bounding box, since Omniglot's are and a net with strides
-    is not indifferent to place; its longer side is brought into 11 to 24 pixels, doubled at most.
-    The pen is 1.5 pixels wide whatever the scale. No strokes make an empty image. Raises ValueError
-    for what is not a list of strokes.
-    """
-    try:
-        strokes = [torch.tensor(stroke, dtype=torch.float32) for stroke in strokes]
-        points = torch.cat([torch.empty(0, 2), *strokes])
-    except (TypeError, ValueError, RuntimeError):
-        points = torch.full((1, 2), float("nan"))
-    if not ((0 <= points) & (points <= 1)).all() or any(stroke.ndim != 2 for stroke in strokes):
-        raise ValueError(
-            "a drawing is a list of strokes, a stroke is a list of points (x, y) with numbers from"
-            f" 0 to 1; got {str(strokes)[:60]}"
-        )
-    if not len(points):
-        return torch.zeros(1, SIZE, SIZE)
-    low, high = points.amin(0), points.amax(0)
-    extent = float((high - low).max()) * SIZE
-    scale = min(min(max(extent, LEAST - PEN), MOST - PEN) / max(extent, 1e-6), GROW)
-    strokes = [(stroke - (low + high) / 2) * SIZE * scale + SIZE / 2 for stroke in strokes]
-    start = torch.cat([stroke[:-1] if len(stroke) > 1 else stroke for stroke in strokes])
-    way = torch.cat([stroke[1:] if len(stroke) > 1 else stroke for stroke in strokes]) - start
-    pixel = torch.stack(
-        torch.meshgrid(*[torch.arange(SIZE) + 0.5] * 2, indexing="xy"), -1
-    ).unsqueeze(-2)  # (row, column, 1, 2)
-    along = ((pixel - start) * way).sum(-1) / (way * way).sum(-1).clamp(min=1e-9)
-    away = (pixel - start - along.clamp(0, 1).unsqueeze(-1) * way).norm(dim=-1).amin(-1)
-    return (PEN / 2 + 0.5 - away).clamp(0, 1).unsqueeze(0)
 
 
 class DrawingPads(Knobs):
@@ -128,7 +86,8 @@ class DrawingPads(Knobs):
             [self.alpha],
         )  # is alpha right?
         self.first = self.turn = 0
-        self.support, self.path, self.drawn = None, [], [(None, None)] * (WAY + 1)
+        self.support, self.path = None, []
+        self.drawn: list[tuple[Any, Tensor | None]] = [(None, None)] * (WAY + 1)
         controls = {
             "steps": slider("steps", steps, 0, STEPS, 1),
             "characters": W.Dropdown(
@@ -195,9 +154,10 @@ class DrawingPads(Knobs):
         The path of parameters is kept until a support drawing changes.
         """
         steps = self.controls["steps"].value
-        if any(image is None for image in images):
+        full = [image for image in images if image is not None]
+        if len(full) < len(images):
             return None
-        support = torch.stack(images[:WAY])
+        support = torch.stack(full[:WAY])
         if self.support is None or not torch.equal(support, self.support):
             self.support, self.path = support, [self.theta]
         with one_thread(), torch.no_grad():
@@ -207,7 +167,7 @@ class DrawingPads(Knobs):
                     repeated(self.loss, Data(support, torch.arange(WAY)), more),
                     [self.alpha] * more,
                 )[1:]
-            batch = torch.stack(images)
+            batch = torch.stack(full)
             before, after = (
                 self.forward(params, batch)[-1].softmax(-1)
                 for params in (self.path[0], self.path[steps])
@@ -290,10 +250,9 @@ class DrawingPads(Knobs):
         """Which ready-made query is the first of five that is named wrongly before the steps and
         rightly after; 0 if none is."""
         for self.turn in range(WAY):
-            before, after = (
-                int(chances.argmax())
-                for chances in self.outcome([image / 255 for image in self.ready()[0]])
-            )
+            found = self.outcome([image / 255 for image in self.ready()[0]])
+            assert found is not None  # no pad is empty
+            before, after = (int(chances.argmax()) for chances in found)
             if before != self.ready()[1] == after:
                 return self.turn
         return 0
@@ -342,8 +301,12 @@ class DrawingPads(Knobs):
         from matplotlib.figure import Figure
 
         fig = Figure(figsize=(7.0, 3.3), dpi=100, facecolor=GROUND, layout="constrained")
-        top, bottom = fig.subfigures(2, 1, height_ratios=(1, 1.15))
-        top.set_facecolor(GROUND), bottom.set_facecolor(GROUND)
+        # of two rows it makes an array; the stub says one figure or an array
+        top, bottom = fig.subfigures(  # pyright: ignore[reportGeneralTypeIssues]
+            2, 1, height_ratios=(1, 1.15)
+        )
+        top.set_facecolor(GROUND)
+        bottom.set_facecolor(GROUND)
         places = [*top.subplots(1, WAY), *bottom.subplots(1, 3, width_ratios=(1, 1.5, 1.5))]
         self.title, self.places, self.bars = headline(fig), [], []
         for i, ax in enumerate(places[: WAY + 1]):

@@ -2,6 +2,7 @@
 step leads."""
 
 from math import pi
+from typing import Any
 
 import torch
 
@@ -99,7 +100,9 @@ class CurvatureKnob(Knobs):
                     for m in NAMES
                 }
             )
-            arrow = dict(arrowstyle="-|>", mutation_scale=9, linewidth=1.6, shrinkA=0, shrinkB=0)
+            arrow: dict[str, Any] = dict(
+                arrowstyle="-|>", mutation_scale=9, linewidth=1.6, shrinkA=0, shrinkB=0
+            )
             self.arrows[method] = [
                 ax.add_patch(
                     FancyArrowPatch((0, 0), (1, 1), color=look.color, linestyle=look.line, **arrow)

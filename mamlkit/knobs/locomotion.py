@@ -1,7 +1,7 @@
 """The knob of section 5.3: choose a robot and a goal, take a gradient step, and see how it moves
 before and after."""
 
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 import torch
@@ -77,7 +77,8 @@ class GaitKnobs(Knobs):
                     f"the parameters of {name} take {theta['layer0.weight'].shape[1]} numbers, "
                     f"its robot shows {env.observations}: they are another robot's"
                 )
-        self.starts, self.known = starts, None
+        self.starts = starts
+        self.known: Any = None
         first = next(iter(starts))
         controls = {
             "robot": W.Dropdown(

@@ -3,6 +3,7 @@
 import time
 from collections.abc import Callable
 from math import pi
+from typing import Any
 
 import torch
 from torch import Tensor
@@ -89,7 +90,8 @@ class SineKnobs(Knobs):
             for name, params in models.items()
         }
         self.seed = self.first_seed = seed
-        self.placed, self.known, self.grabbed, self.free_at = {}, None, None, 0.0
+        self.placed, self.known, self.free_at = {}, None, 0.0
+        self.grabbed: Any = None
         controls = {
             "amplitude": slider("amplitude", amplitude, *AMPLITUDE, 0.1),
             "phase": slider("phase", phase, PHASE[0], pi, 0.05),
@@ -378,7 +380,7 @@ def _oracle(task) -> Tensor:
     """Least squares on sin x and cos x; nowhere if the points do not decide a wave."""
     try:
         return sine(sine_fit(task.support), GRID).squeeze(-1).float().unsqueeze(0)
-    except torch.linalg.LinAlgError:
+    except torch.linalg.LinAlgError:  # pyright: ignore[reportPrivateImportUsage], public there
         return torch.full((1, len(GRID)), float("nan"))
 
 

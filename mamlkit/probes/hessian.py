@@ -30,7 +30,10 @@ def gauss_newton_product(
     G is the curvature of the network itself. Source: Schraudolph 2002, "Fast curvature
     matrix-vector products".
     """
-    outputs, change = jvp(lambda p: forward(p, data.x), (params,), (v,))
+    # jvp gives two values without has_aux; its stub says two or three
+    outputs, change = jvp(  # pyright: ignore[reportAssignmentType]
+        lambda p: forward(p, data.x), (params,), (v,)
+    )
     of_outputs = measure(lambda outputs, x: outputs["f"])
     bent = hessian_product(lambda p: of_outputs(p, data), {"f": outputs}, {"f": change})["f"]
     return vjp(lambda p: forward(p, data.x), params)[1](bent)[0]

@@ -64,7 +64,7 @@ def _lowest(H, c):
     """Where the sum of 1/2 (theta - c_i)' H_i (theta - c_i) is lowest."""
     try:
         return {"theta": torch.linalg.solve(H.sum(0), (H @ c.unsqueeze(-1)).sum(0)).squeeze(-1)}
-    except torch.linalg.LinAlgError:
+    except torch.linalg.LinAlgError:  # pyright: ignore[reportPrivateImportUsage], public there
         raise ValueError(
             "every start is as good as any other: the tasks do not decide which is lowest"
         ) from None

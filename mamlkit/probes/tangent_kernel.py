@@ -34,7 +34,10 @@ def linearised_step(
     """The outputs at x after one gradient step, to first order in alpha: f(x) - alpha J(x) grad
     L."""
     gradient = grad(loss)(params, support)
-    now, change = jvp(lambda p: forward(p, x), (params,), (gradient,))
+    # jvp gives two values without has_aux; its stub says two or three
+    now, change = jvp(  # pyright: ignore[reportAssignmentType]
+        lambda p: forward(p, x), (params,), (gradient,)
+    )
     return now - alpha * change
 
 

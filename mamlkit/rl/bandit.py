@@ -75,7 +75,7 @@ def meta_gradient(
     O11; Al-Shedivat et al. 2018 add the missing term, Foerster et al. 2018 mend the Hessian.
     """
     whole("samples", samples)
-    theta, number = {"logits": theta}, len(reward)
+    start, number = {"logits": theta}, len(reward)
     counts = torch.tensor(
         [c for c in product(range(samples + 1), repeat=number) if sum(c) == samples],
         dtype=reward.dtype,
@@ -88,7 +88,7 @@ def meta_gradient(
     paid = lambda params: params["logits"].softmax(-1) @ reward
 
     def after(loss, params, times):
-        return inner_step(params, lambda p: loss(p, pulls(reward, theta["logits"], times)), alpha)
+        return inner_step(params, lambda p: loss(p, pulls(reward, theta, times)), alpha)
 
     rewards = lambda params: vmap(lambda times: paid(after(by_log(number), params, times)))(counts)
     learner = unrolled(
@@ -100,31 +100,31 @@ def meta_gradient(
         """The query set holds every arm as often as the adapted policy pulls it: all that it could
         see."""
         support, (_, adapted) = (
-            pulls(reward, theta["logits"], times),
-            learner.adapt(theta, pulls(reward, theta["logits"], times)),
+            pulls(reward, theta, times),
+            learner.adapt(start, pulls(reward, theta, times)),
         )
         query = pulls(reward, adapted["logits"], adapted["logits"].softmax(-1))
-        return -learner.meta_grad(theta, Task(support, query))[0]["logits"]
+        return -learner.meta_grad(start, Task(support, query))[0]["logits"]
 
     return MetaGradient(
-        exact=grad(lambda p: (probable(p) * rewards(p)).sum())(theta)["logits"],
-        estimated=probable(theta) @ vmap(estimate)(counts),
-        missing=rewards(theta) @ jacrev(probable)(theta)["logits"],
-        limit=grad(lambda p: paid(inner_step(p, lambda q: -paid(q), alpha)))(theta)["logits"],
+        exact=grad(lambda p: (probable(p) * rewards(p)).sum())(start)["logits"],
+        estimated=probable(start) @ vmap(estimate)(counts),
+        missing=rewards(start) @ jacrev(probable)(start)["logits"],
+        limit=grad(lambda p: paid(inner_step(p, lambda q: -paid(q), alpha)))(start)["logits"],
     )
 
 
 def gradients(reward: Tensor, theta: Tensor, loss: Callable = by_log) -> tuple[Tensor, Tensor]:
     """The gradient of the expected reward by the logits, exact and as minus the average gradient of
     an inner loss; (arms,) each."""
-    theta, here = {"logits": theta}, pulls(reward, theta, theta.softmax(-1))
-    exact = grad(lambda p: p["logits"].softmax(-1) @ reward)(theta)["logits"]
-    return exact, -grad(loss(len(reward)))(theta, here)["logits"]
+    start, here = {"logits": theta}, pulls(reward, theta, theta.softmax(-1))
+    exact = grad(lambda p: p["logits"].softmax(-1) @ reward)(start)["logits"]
+    return exact, -grad(loss(len(reward)))(start, here)["logits"]
 
 
 def hessians(reward: Tensor, theta: Tensor, loss: Callable = by_log) -> tuple[Tensor, Tensor]:
     """The Hessian of the expected reward, exact and as minus the average Hessian of an inner loss;
     (arms, arms) each. Oracle O10."""
-    theta, here = {"logits": theta}, pulls(reward, theta, theta.softmax(-1))
-    exact = jacrev(grad(lambda p: p["logits"].softmax(-1) @ reward))(theta)["logits"]["logits"]
-    return exact, -jacrev(grad(loss(len(reward))))(theta, here)["logits"]["logits"]
+    start, here = {"logits": theta}, pulls(reward, theta, theta.softmax(-1))
+    exact = jacrev(grad(lambda p: p["logits"].softmax(-1) @ reward))(start)["logits"]["logits"]
+    return exact, -jacrev(grad(loss(len(reward))))(start, here)["logits"]["logits"]

@@ -56,13 +56,13 @@ def paper_cheetah(threads: int = 1) -> Robot:
         return normal(generator, batch, rest[0], 0.01), normal(generator, batch, rest[1], 0.1)
 
     def look(place):
-        return see(*place, centre(*place)[0])
+        return see(place[0], place[1], centre(*place)[0])
 
     def see(qpos, qvel, com):
         return np.concatenate([qpos[:, 1:], qvel, com], 1)
 
     def move(place, action):
-        qpos, qvel, _, broken = simulate(*place, action)
+        qpos, qvel, _, broken = simulate(place[0], place[1], action)
         com, velocity = centre(qpos, qvel)
         cost = 0.05 * np.square(action).sum(1)
         return Moved(
@@ -91,7 +91,7 @@ def gym_cheetah(threads: int = 1) -> Robot:
         return np.concatenate([place[0][:, 1:], place[1]], 1)
 
     def move(place, action):
-        qpos, qvel, _, broken = simulate(*place, action)
+        qpos, qvel, _, broken = simulate(place[0], place[1], action)
         velocity = (qpos[:, 0] - place[0][:, 0]) / (5 * model.opt.timestep)
         cost = 0.1 * np.square(action).sum(1)
         return Moved(
@@ -131,7 +131,7 @@ def paper_ant(threads: int = 1) -> Robot:
         )
 
     def move(place, action):
-        qpos, qvel, seen, broken = simulate(*place, action)
+        qpos, qvel, seen, broken = simulate(place[0], place[1], action)
         cost = 0.005 * np.square(action).sum(1) + CONTACT * np.square(
             seen["cfrc_ext"].clip(-1, 1)
         ).sum((1, 2))
@@ -222,8 +222,9 @@ def authors_ant(spec: Any) -> None:
     spec.option.timestep = 0.02
     for geom in spec.geoms:
         geom.solimp[:3] = 0.8, 0.8, 0.01
-    for kind in (mujoco.mjtSensor.mjSENS_SUBTREELINVEL, mujoco.mjtSensor.mjSENS_FRAMELINACC):
-        spec.add_sensor(type=kind, objtype=mujoco.mjtObj.mjOBJ_BODY, objname="torso")
+    lib: Any = mujoco  # a compiled module without stubs
+    for kind in (lib.mjtSensor.mjSENS_SUBTREELINVEL, lib.mjtSensor.mjSENS_FRAMELINACC):
+        spec.add_sensor(type=kind, objtype=lib.mjtObj.mjOBJ_BODY, objname="torso")
 
 
 def balance(model: Any) -> Callable[[np.ndarray, np.ndarray], tuple[np.ndarray, np.ndarray]]:

@@ -32,9 +32,11 @@ class Env(Protocol):
 
     def sample_goals(self, generator: Generator, tasks: int) -> Tensor:
         """Goals of `tasks` tasks T_i ~ p(T), (tasks, ...), on the generator's device."""
+        ...
 
     def reset(self, goals: Tensor, generator: Generator) -> State:
         """The first states of episodes with these goals, (batch, ...): x_1 ~ q_i(x_1)."""
+        ...
 
     def step(self, state: State, action: Tensor, goals: Tensor) -> tuple[State, Tensor, Tensor]:
         """One step, x_{t+1} ~ q_i(x_{t+1} | x_t, a_t). action: (batch, actions).
@@ -42,3 +44,4 @@ class Env(Protocol):
         Returns the new state, the reward of the step (batch,), and done (batch,), boolean: the
         episode is over, by the environment's own rule; the time limit is not its business.
         """
+        ...

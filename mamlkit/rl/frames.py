@@ -1,5 +1,8 @@
 """A robot on its way, and pictures of it, on machines with and without OpenGL."""
 
+# mujoco is a compiled module without stubs: pyright cannot see what it holds
+# pyright: reportAttributeAccessIssue=false
+
 from copy import copy
 from typing import Any
 

@@ -7,6 +7,7 @@ ids; after `import mamlkit.rl.gym` they are known without the part before the co
 
 from collections.abc import Mapping
 from importlib import import_module
+from typing import Any, TypeGuard
 
 import gymnasium
 import numpy as np
@@ -56,6 +57,9 @@ def register() -> None:
 class _Ours:
     """What both kinds of environment share: they are made from a place and settings, also when
     they are unpickled, and draw pictures."""
+
+    state: Any  # a State once an episode has begun
+    goals: Any
 
     def _make(self, place, render_mode, settings):
         if not (render_mode is None or isinstance(render_mode, str) and render_mode in MODES):
@@ -196,7 +200,7 @@ class Batched(_Ours, gymnasium.vector.VectorEnv):
         return told | {f"_{name}": np.ones(self.num_envs, dtype=bool) for name in told}
 
 
-def _whole(value):
+def _whole(value) -> TypeGuard[int]:
     return isinstance(value, (int, np.integer)) and not isinstance(value, bool)
 
 

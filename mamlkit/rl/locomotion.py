@@ -118,8 +118,8 @@ class Locomotion:
 
     def step(self, state: State, action: Tensor, goals: Tensor) -> tuple[State, Tensor, Tensor]:
         """One frame; reward and done are those of the place where it leads."""
-        action = _array(action.clamp(-1, 1))
-        moved, goal = self.robot.move(tuple(map(_array, state.hidden)), action), _array(goals)[:, 0]
+        place, forces = tuple(map(_array, state.hidden)), _array(action.clamp(-1, 1))
+        moved, goal = self.robot.move(place, forces), _array(goals)[:, 0]
         closeness = (
             -abs(moved.velocity - goal) if self.task == "velocity" else goal * moved.velocity
         )

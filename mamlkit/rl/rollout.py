@@ -67,7 +67,8 @@ def rollout(
         step = (observation, action, tree_map(lambda t: t.flatten(0, 1), old), reward)
         if broken.any():
             step = tree_map(lambda t: torch.where(broken.view(-1, *[1] * (t.ndim - 1)), 0, t), step)
-        steps.append(Trajectories(*step, age == 1, last, broken, counts))
+        observation, action, old, reward = step
+        steps.append(Trajectories(observation, action, old, reward, age == 1, last, broken, counts))
         over = last.nonzero().flatten()
         if len(over):
             fresh = env.reset(goals[over], generator)

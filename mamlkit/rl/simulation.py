@@ -1,5 +1,8 @@
 """Many copies of one MuJoCo model moved at once: what section 5.3's robots are simulated with."""
 
+# mujoco is a compiled module without stubs: pyright cannot see what it holds
+# pyright: reportAttributeAccessIssue=false
+
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager

@@ -79,7 +79,7 @@ def trpo_step(
                 for of in (surrogate, divergence)
             ]
 
-    before, gradient, products = 0.0, 0.0, []
+    before, gradient, products = 0.0, torch.zeros_like(vector), []
     for part in parts:
         here = linearised(after, vector, part)
         before = before + _total(surrogate, policy, here.dists, part.query) / count
@@ -130,14 +130,17 @@ class Linearised(NamedTuple):
 def linearised(after: Callable, vector: Tensor, tasks: Task) -> Linearised:
     """J' u is a reverse pass; as it is linear in u, its own reverse pass is J v: nothing is
     differentiated anew for a product."""
-    dists, transposed = vjp(lambda v: _each(lambda task: after(v, task), tasks), vector)
+    # vjp gives two values without has_aux; its stub says two or three
+    dists, transposed = vjp(  # pyright: ignore[reportAssignmentType]
+        lambda v: _each(lambda task: after(v, task), tasks), vector
+    )
 
     def pull(u):
         with torch.no_grad():
             return transposed(u)[0]
 
     def push():
-        _, forwards = vjp(lambda u: transposed(u)[0], tree_map(torch.zeros_like, dists))
+        forwards = vjp(lambda u: transposed(u)[0], tree_map(torch.zeros_like, dists))[1]
         return lambda v: forwards(v)[0]
 
     return Linearised(dists, pull, push)
@@ -150,7 +153,7 @@ def fisher(here: Linearised, policy: Policy, tasks: Task) -> Callable[[Tensor], 
     its Hessian by the distributions: symmetric, so that M u is a reverse pass as well.
     """
     push = here.push()
-    _, curve = vjp(_slope(divergence, policy, tasks.query), here.dists)
+    curve = vjp(_slope(divergence, policy, tasks.query), here.dists)[1]
 
     def product(v):
         with torch.no_grad():

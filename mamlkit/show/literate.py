@@ -68,7 +68,11 @@ def _without_docstring(definition) -> str:
         for n in ast.walk(ast.parse(text))
         if isinstance(n, (ast.FunctionDef, ast.ClassDef)) and ast.get_docstring(n) is not None
     ]
-    said = {line for n in nodes for line in range(n.body[0].lineno, n.body[0].end_lineno + 1)}
+    said = {
+        line
+        for n in nodes
+        for line in range(n.body[0].lineno, (n.body[0].end_lineno or n.body[0].lineno) + 1)
+    }
     lines = [line for i, line in enumerate(text.splitlines(), 1) if i not in said]
     return "\n".join(
         line
@@ -141,6 +145,7 @@ def watch(
     from IPython.display import HTML, display
 
     place = display(HTML(""), display_id=True)
+    assert place is not None  # because of display_id
     shown = time.monotonic()
     try:
         for item in items:

@@ -17,7 +17,7 @@ class Look(NamedTuple):
 
     label: str
     color: str
-    line: str
+    line: Any  # a word or a pattern, as matplotlib takes it
     marker: str
 
 

@@ -59,7 +59,9 @@ def by_row(
             ax.axvline(panel.chance, color=QUIET, linestyle=":")
         ax.set(xlabel=panel.label, xlim=panel.limits)
         if panel.log:
-            ticks = [t for t in (0.1, 1, 10) if panel.limits[0] <= t <= panel.limits[1]]
+            low, high = panel.limits
+            assert low is not None and high is not None
+            ticks = [t for t in (0.1, 1, 10) if low <= t <= high]
             ax.set(xscale="log", xticks=ticks, xticklabels=[f"{t:g}" for t in ticks])
             ax.minorticks_off()
     rows = range(len(names))

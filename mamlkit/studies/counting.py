@@ -52,8 +52,8 @@ def learners(setting: Setting, steps: int | None = None) -> tuple[Loss, Params, 
     net = NETS[setting["net"]](setting["way"])
     loss, params = cross_entropy(net.forward), net.init(seeded(0))
     alpha = all_but_norms(params, setting["alpha"])
-    steps = steps or setting["steps"]
-    return loss, params, [v(loss, alpha=alpha, steps=steps) for v in ORDERS.values()]
+    taken = steps or setting["steps"]
+    return loss, params, [v(loss, alpha=alpha, steps=taken) for v in ORDERS.values()]
 
 
 def shapes_of(setting: Setting) -> Task:

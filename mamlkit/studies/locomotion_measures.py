@@ -113,8 +113,16 @@ def untrained(setting: Setting, env: Any, policy: Policy, learner: Learners) -> 
     goals, rows, found = env.authors_goals(setting["goals"]), [], {}
     for seed in range(setting["policies"]):
         theta = policy.init(seeded(seed))
-        how = dict(steps=0, rollouts=setting["test_rollouts"], generator=seeded(10_000 + seed))
-        played = collect(env, policy, learner, theta, goals, **how)[1]
+        played = collect(
+            env,
+            policy,
+            learner,
+            theta,
+            goals,
+            steps=0,
+            rollouts=setting["test_rollouts"],
+            generator=seeded(10_000 + seed),
+        )[1]
         rows.append(returned(played, env.horizon)[:, 0])
         if seed == 0:
             total, length, end = (t.flatten() for t in episodes(played[0]))

@@ -14,7 +14,7 @@ from mamlkit.baselines.pretrain import pretrain
 from mamlkit.evaluate import evaluate, on_query, on_support
 from mamlkit.families.sinusoid import informed, sinusoid
 from mamlkit.inner import adapt, inner_step, repeated
-from mamlkit.learner import Learner
+from mamlkit.learner import Learner, unrolled
 from mamlkit.machine import seeded
 from mamlkit.probes.tangent_kernel import sharpness
 from mamlkit.studies.sinusoid_methods import LIMIT, NET, STEPS, errors, method, waves
@@ -200,7 +200,7 @@ def blow_up(setting, theta: Params) -> Measured:
         return path
 
     e = errors(maml(loss, alpha=alpha, steps=STEPS), theta, tasks)
-    remedy = evaluate(Learner(dict, limited, None), theta, tasks, on_query(loss), chunk=250)
+    remedy = evaluate(unrolled(loss, limited), theta, tasks, on_query(loss), chunk=250)
     return {
         "blow-up sharpness": sharpnesses(setting, theta, tasks),
         "blow-up diverges": (e > LIMIT).any(1),
@@ -252,7 +252,7 @@ def of_pretrained(setting, theta: Params) -> Measured:
             tasks = waves(5, setting["test_tasks"])
             found |= summary("K=5 support", errors(learner, theta, tasks, on_support(loss)))
             found["first twelve"] = e[:12]
-            stronger = Learner(dict, fine_tune(loss, alpha=0.01, steps=STEPS), None)
+            stronger = unrolled(loss, fine_tune(loss, alpha=0.01, steps=STEPS))
             found |= summary("K=5 Adam", errors(stronger, theta, tasks))
     return found | edges(setting, theta) | race(setting, theta)
 

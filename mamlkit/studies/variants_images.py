@@ -3,7 +3,7 @@ published."""
 
 from collections.abc import Callable, Iterator
 from functools import partial
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import torch
 from torch import Tensor
@@ -72,11 +72,11 @@ def _normalises(name: str) -> bool:
     return name.startswith("norm")
 
 
-LEFT_OUT = dict(annealing=1.0, learned=_never, per_step=_never)
+LEFT_OUT: dict[str, Any] = dict(annealing=1.0, learned=_never, per_step=_never)
 FIRST_ORDER = dict(update=partial(inner_step, first_order=True))
 # MAML++'s parts, each with those above it: what differs in the first eighth of the iterations, in
 # the second, and in the rest.
-PARTS: dict[str, tuple[dict, dict, dict]] = {
+PARTS: dict[str, tuple[dict[str, Any], ...]] = {
     "none": ({}, {}, {}),
     "multi-step loss": (dict(annealing=0.0), dict(annealing=0.5), {}),
     "derivative order": (FIRST_ORDER, FIRST_ORDER, {}),
@@ -156,8 +156,8 @@ def tasks_of(
     images: Tensor, setting: Setting, *, queries: int | None = None, shots: int = 1
 ) -> Family:
     """N-way tasks on characters, each turned; `queries` a class, at test the setting's."""
-    queries = queries or setting["queries"]
-    return few_shot(images, way=setting["way"], shots=shots, queries=queries, rotate=True)
+    each = queries or setting["queries"]
+    return few_shot(images, way=setting["way"], shots=shots, queries=each, rotate=True)
 
 
 def plan(setting: Setting) -> Plan:

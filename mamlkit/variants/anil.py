@@ -18,8 +18,10 @@ def anil(loss: Loss, *, alpha: Alpha, steps: int) -> Learner:
     inner_loop(loss, alpha, steps)
 
     def inner(theta, support):
-        alphas = alpha if isinstance(alpha, dict) else dict.fromkeys(_last_layer(theta), alpha)
-        return adapt(theta, repeated(loss, support, steps), [alphas] * steps)
+        sizes: Alpha = (
+            alpha if isinstance(alpha, dict) else dict.fromkeys(_last_layer(theta), alpha)
+        )
+        return adapt(theta, repeated(loss, support, steps), [sizes] * steps)
 
     return unrolled(loss, inner)
 

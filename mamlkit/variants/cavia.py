@@ -5,7 +5,7 @@ import torch
 from torch import Tensor
 
 from mamlkit.boundary import inner_loop
-from mamlkit.inner import adapt, repeated
+from mamlkit.inner import Alpha, adapt, repeated
 from mamlkit.learner import Learner, unrolled
 from mamlkit.losses import Loss
 
@@ -33,6 +33,7 @@ def cavia(loss: Loss, *, alpha: float | Tensor, steps: int) -> Learner:
                 "nets.with_context gives it one"
             )
         start = theta | {"context": torch.zeros_like(theta["context"])}
-        return adapt(start, repeated(loss, support, steps), [{"context": alpha}] * steps)
+        sizes: Alpha = {"context": alpha}
+        return adapt(start, repeated(loss, support, steps), [sizes] * steps)
 
     return unrolled(loss, inner)

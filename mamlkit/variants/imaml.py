@@ -62,7 +62,7 @@ def imaml(
         ]
         if not moves:
             return g, {"loss": value}
-        _, pull = vjp(grad(lambda p: loss(p, task.support)), phi)
+        pull = vjp(grad(lambda p: loss(p, task.support)), phi)[1]
         adapting, free = partition(g, moves)
 
         def hessian(v):

@@ -20,7 +20,8 @@ NOTEBOOK = (
 import torch
 
 from mamlkit import nets
-from mamlkit.knobs.drawing import drawing_pads, picture
+from mamlkit.knobs.drawing import drawing_pads
+from mamlkit.knobs.strokes import picture
 
 # %%
 generator = torch.Generator().manual_seed(0)

@@ -8,16 +8,12 @@ from mamlkit import nets
 from mamlkit.inner import adapt, repeated
 from mamlkit.knobs import drawing as pads
 from mamlkit.knobs.drawing import (
-    LEAST,
-    MOST,
     NORMALISED,
-    PEN,
-    SIZE,
     STEPS,
     WAY,
     DrawingPads,
-    picture,
 )
+from mamlkit.knobs.strokes import LEAST, MOST, PEN, SIZE, picture
 from mamlkit.losses import cross_entropy
 from mamlkit.task import Data
 
