@@ -9,7 +9,8 @@ from mamlkit.audit.judging import Finding, judge, record, trained
 from mamlkit.bank import experiment as bank
 from tests.bank.tiny import TINY
 
-C026 = Finding({"one step": True}, {"MSE after 1 step": Interval(0.7, 0.6, 0.8)}, "0.7.", "five")
+ALL = dict.fromkeys(ledger()["C026"]["checks"], True)
+C026 = Finding(ALL, {"MSE after 1 step": Interval(0.7, 0.6, 0.8)}, "0.7.", "five")
 
 
 def test_a_record_says_what_was_asked_and_what_was_found():
@@ -26,14 +27,14 @@ def test_a_record_says_what_was_asked_and_what_was_found():
 
 def test_what_is_no_number_is_none_and_checks_are_true_or_false():
     here = {"a": float("nan"), "b": Interval(1.0, float("-inf"), 2.0), "c": "words"}
-    made = record("C026", C026._replace(here=here, checks={"one step": 1}), "0")
+    made = record("C026", C026._replace(here=here, checks=dict.fromkeys(ALL, 1)), "0")
     assert made["here"] == {"a": None, "b": {"value": 1.0, "low": None, "high": 2.0}, "c": "words"}
-    assert made["checks"] == {"one step": True}
+    assert made["checks"] == ALL
     json.dumps(made, allow_nan=False)
 
 
 def test_a_smaller_budget_cannot_refute():
-    lost = C026._replace(checks={"one step": False}, share=0.1)
+    lost = C026._replace(checks=dict.fromkeys(ALL, False), share=0.1)
     assert record("C026", lost, "0")["verdict"] == "not tested"
     assert record("C026", lost._replace(share=1.0), "0")["verdict"] == "not reproduced"
 
@@ -42,7 +43,8 @@ def test_a_question_has_an_answer_and_nothing_else_has_one():
     asked = {won: Finding({"no": won}, {}, "4 times.") for won in (True, False)}
     found = {won: record("X002", finding, "0") for won, finding in asked.items()}
     assert [f["verdict"] for f in found.values()] == ["answered", "answered"]
-    assert [f["answer"] for f in found.values()] == ["no", "yes"]
+    assert [f["answer"] for f in found.values()] == ledger()["X002"]["answers"]
+    assert record("X002", asked[True]._replace(answer="4 times"), "0")["answer"] == "4 times"
     assert "answer" not in record("C026", C026, "0")
 
 

@@ -91,7 +91,7 @@ def test_a_training_that_failed_counts_as_infinitely_sensitive():
 def test_a_smaller_budget_refutes_nothing(claim, given, check):
     found, entry = JUDGES[claim](evidence(**given)), ledger()[claim]
     assert entry["enough"] == check and not found.checks[check]
-    assert verdict(entry, found.checks, profile="paper", seeds=3) == "not tested"
+    assert verdict(entry, found.checks, seeds=3) == "not tested"
 
 
 @pytest.mark.parametrize(("claim", "good"), [("X061", waves(-0.4)), ("X062", alpha(1.0, 1.5))])

@@ -22,7 +22,7 @@ def test_a_line_is_fitted():
 
 
 def test_lines_of_code_are_counted_without_words():
-    assert lines(fomaml) == 4
+    assert lines(lambda x: x) == 1 < lines(fomaml) == 5
 
 
 def test_the_papers_budget_is_read_once_it_is_whole(monkeypatch):

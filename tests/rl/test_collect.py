@@ -85,6 +85,6 @@ def test_the_generator_alone_decides():
 
 def test_a_negative_number_of_steps_is_refused():
     with pytest.raises(
-        ValueError, match="steps is -1: the number of inner steps must be 0 or more"
+        ValueError, match="steps is -1: the number of inner steps must be a whole number, 0 or more"
     ):
         sampled(steps=-1)
