@@ -497,9 +497,7 @@ claim("X004")
 profile: str = "quick"  # how much is run; one of smoke, quick, paper
 seed: int = 0  # the seed of the training; 0 or more
 device: str = "auto"  # where it runs; one of auto, cpu, cuda, cuda:N
-images: str = (
-    "auto"  # Omniglot, or invented glyphs where it cannot be had; one of auto, omniglot, glyphs
-)
+images: str = "auto"  # glyphs where Omniglot cannot be had; one of auto, omniglot, glyphs
 beta: float = 0.003  # the meta step size that Adam begins with; above 0
 
 # %%

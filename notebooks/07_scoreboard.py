@@ -67,8 +67,8 @@ say("\n".join(f"- **{r['id']}** “{r['quote']}”: {r['why']}" for r in lost))
 # Every number of the paper that an experiment of ours answers, over the paper's. A bar that crosses the line agrees.
 
 # %% tags=["figure"]
-found = "; ".join(f"{label} {here:.3g} against {paper:.3g}" for label, paper, here, *_ in numbers(rows))
-figure(forest(rows), f"Our values over the paper's, one line each: {found}.")
+pairs = [f"{label} {here:.3g} against {paper:.3g}" for label, paper, here, *_ in numbers(rows)]
+figure(forest(rows), f"Our values over the paper's, one line each: {'; '.join(pairs)}.")
 
 # %% [markdown]
 # ## All of it

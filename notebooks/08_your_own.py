@@ -46,6 +46,11 @@ parabolas = Family(noise, parabola)
 sample(parabolas, seeded(0), tasks=4).support.x.shape
 
 # %% [markdown]
+# What you have written is a distribution over tasks, the paper's $p(T)$. The support is what a model adapts to, the
+# query is what it is judged on, and here they are five and ten points of one curve. Nothing says that a task must be a
+# regression: `x` and `y` may be any tensors that your network and your loss understand, and a support may be a tuple
+# with one batch for each inner step.
+#
 # The first axis is that of the tasks; you never wrote it. `noise` draws on the generator's device, and nothing else is
 # random, so a run with the same seed has the same tasks.
 #
@@ -92,7 +97,8 @@ from mamlkit.variants.maml import maml
 updates = {"smoke": 20, "quick": 1_500, "paper": 20_000}[profile]
 learner, g = maml(robust, alpha=alpha, steps=1), seeded(seed)
 start = learner.init(net.init(g))
-for step in train(learner, start, parabolas, adam(0.003), generator=g, tasks=10, iterations=updates):
+size = dict(tasks=10, iterations=updates)
+for step in train(learner, start, parabolas, adam(0.003), generator=g, **size):
     if step.iteration % 500 == 0:
         print(step.iteration, step.losses[-100:].mean().item())
 
@@ -142,11 +148,15 @@ def sign_maml(loss, *, alpha, steps):
 
 # %%
 signed, h = sign_maml(robust, alpha=0.02, steps=1), seeded(seed)
-for last in train(signed, start, parabolas, adam(0.003), generator=h, tasks=10, iterations=updates):
+for last in train(signed, start, parabolas, adam(0.003), generator=h, **size):
     pass
 evaluate(signed, last.meta, new, on_query(robust)).median(0).values
 
 # %% [markdown]
+# That is all a variant is: how parameters adapt to one support, as a path from the start to the end. Evaluation walks
+# along the same path, so it can say how good the model is after every step. Whatever your inner loop does to the
+# parameters, the outer loop, the checkpoints, the baselines and the figures of this book work with it unchanged.
+#
 # The sign has no useful derivative, so this is a first-order method by nature. Compare its two numbers with MAML's first
 # two above: which of the steps is worth more?
 #
@@ -219,8 +229,8 @@ from mamlkit.rl.train import train_policy
 
 policy, g = gaussian(1, 1, hidden=(16,)), seeded(seed)
 walk = lambda steps: maml(reinforce(policy), alpha=0.1, steps=steps)
-size = dict(tasks=10, rollouts=10, steps=1, iterations=2 if profile == "smoke" else 15)
-for step in train_policy(Line(), policy, walk, policy.init(g), generator=g, **size):
+batch = dict(tasks=10, rollouts=10, steps=1, iterations=2 if profile == "smoke" else 15)
+for step in train_policy(Line(), policy, walk, policy.init(g), generator=g, **batch):
     pass
 step.optimizer["returns"][-3:].mean(0)
 

@@ -165,7 +165,7 @@ def failing(error):
     ids=lambda value: type(value).__name__,
 )
 def test_a_refusal_is_one_sentence(monkeypatch, capsys, error, sentence):
-    monkeypatch.setattr(command, "_readme", failing(error))
+    monkeypatch.setitem(command.ACTIONS, "readme", failing(error))
     assert main(["readme"]) == 2
     assert capsys.readouterr().err == f"mamlkit: {sentence}\n"
 
@@ -174,7 +174,7 @@ def test_a_refusal_is_one_sentence(monkeypatch, capsys, error, sentence):
     "bug", [TypeError("x"), KeyError("x"), IndexError("x"), UnicodeDecodeError("a", b"", 0, 1, "x")]
 )
 def test_a_bug_is_a_traceback(monkeypatch, bug):
-    monkeypatch.setattr(command, "_readme", failing(bug))
+    monkeypatch.setitem(command.ACTIONS, "readme", failing(bug))
     with pytest.raises(type(bug)):
         main(["readme"])
 

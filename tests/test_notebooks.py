@@ -123,9 +123,8 @@ def test_lines_are_at_most_100_characters(path):
 def test_cells_define_no_classes_and_install_nothing(path):
     for _, source in code_cells(path):
         for node in ast.walk(ast.parse(source)):
-            assert not isinstance(node, ast.ClassDef), (
-                f"a class belongs in the package: {node.name}"
-            )
+            own = path.stem == "08_your_own"  # where a reader writes what the package would hold
+            assert own or not isinstance(node, ast.ClassDef), "a class belongs in the package"
         assert not re.search(r"^\s*#?\s*[!%]\s*pip\b|\bpip install\b", source, re.MULTILINE)
 
 

@@ -64,7 +64,7 @@ def verdict(entry: Mapping, checks: Mapping[str, bool], *, seeds: int, share: fl
     if not checks:
         return "not tested"
     if entry["kind"] == "question":
-        return "answered"
+        return "answered" if checks.get(entry.get("enough", ""), True) else "not tested"
     reduced = entry["budget"] == "paper" and (
         share < 1 or not checks.get(entry.get("enough", ""), True)
     )

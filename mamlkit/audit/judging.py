@@ -73,8 +73,10 @@ def record(claim: str, finding: Finding, made: str) -> dict[str, Any]:
     entry = ledger()[claim]
     checks = {name: bool(passed) for name, passed in finding.checks.items()}
     seeds = [int(s) for s in finding.seeds]
-    question = entry["kind"] == "question"
-    answer = finding.answer or entry["answers"][not all(checks.values())] if question else ""
+    stands = verdict(entry, checks, share=finding.share, seeds=len(seeds))
+    answer = ""
+    if stands == "answered":
+        answer = finding.answer or entry["answers"][not all(checks.values())]
     return {
         "id": claim,
         "profile": "paper",
@@ -87,7 +89,7 @@ def record(claim: str, finding: Finding, made: str) -> dict[str, Any]:
         **({"amended": entry["amended"]} if "amended" in entry else {}),
         "checks": checks,
         "share": finding.share,
-        "verdict": verdict(entry, checks, share=finding.share, seeds=len(seeds)),
+        "verdict": stands,
         **({"answer": answer} if answer else {}),
         "why": finding.why,
         "provenance": {

@@ -94,6 +94,7 @@ SMALL = {"share": 0.08}
         ({"kind": "question"}, checks(), {}, "answered"),
         ({"kind": "question"}, NONE, {}, "answered"),
         ({"kind": "question"}, NONE, SMALL, "answered"),
+        ({"kind": "question", "enough": "c"}, checks(c=False), {}, "not tested"),
         # what tests nothing
         ({"checks": {}}, {}, {}, "not tested"),
         *[({"kind": k, "checks": {}}, {}, {}, "not testable") for k in UNTESTABLE],
@@ -333,7 +334,7 @@ def test_every_banked_record_is_what_the_ledger_and_its_checks_make_of_it(file):
         assert file.name.split(".")[0] in NOT_BANKED and made["command"]
         return
     assert content.get("amended") == asked.get("amended")
-    assert bool(content.get("answer")) == (asked["kind"] == "question")
+    assert bool(content.get("answer")) == (content["verdict"] == "answered")
     assert re.fullmatch(r"[0-9a-f]{10}", made["commit"]), "a record names a clean commit"
     assert made["command"] == "python -m mamlkit judge" and made["device"]
     assert content["why"].strip()
