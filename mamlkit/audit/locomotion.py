@@ -115,7 +115,7 @@ def judge_outperforms(e: Evidence) -> Finding | None:
     """C109: "substantially outperforms random initialization and pretraining"."""
     judged, others = e.judged(), rivals(e)
     lead = {
-        (env, m, k): difference(*(e.returns(judged[env], who, k).mean(1) for who in ("maml", m)))
+        (env, m, k): difference(*(e.found(judged[env], who, k).mean(1) for who in ("maml", m)))
         for env in judged
         for m in others[env]
         for k in (1, 2, 3)
@@ -182,7 +182,7 @@ def worse_at_all_steps(e: Evidence, name: str) -> float:
     """The p-value that the pretrained start is below the random one at each of steps 1 to 3: the
     largest of the three."""
     found = [
-        lower(*(e.returns(name, m, k).mean(1) for m in ("pretrained", "random"))) for k in (1, 2, 3)
+        lower(*(e.found(name, m, k).mean(1) for m in ("pretrained", "random"))) for k in (1, 2, 3)
     ]
     return max(found) if all(p == p for p in found) else float("nan")
 
@@ -219,7 +219,7 @@ def judge_small_experience(e: Evidence) -> Finding | None:
     if name is None or len(e.scratch) < 2:
         return None
     there = next(r for c, r in sorted(e.results[name].items()) if c.startswith("maml"))
-    goals, after = there.measured["goals"][:, 0], e.returns(name, "maml", 1)
+    goals, after = there.measured["goals"][:, 0], e.found(name, "maml", 1)
     wanted = {way: after[:, goals == g].mean(1).mean().item() for way, g in WAYS.items()}
     needed = {
         way: sorted(episodes_until(row, value) for row in e.scratch[way])
@@ -250,9 +250,10 @@ def judge_handful(e: Evidence) -> Finding | None:
     name = e.largest("cheetah-direction")
     cells = sorted(e.results[name].items()) if name else []
     rows = [r.measured.get("gain by tries") for c, r in cells if c.startswith("maml")]
-    if not rows or any(row is None for row in rows):
+    kept = [row for row in rows if row is not None]
+    if name is None or not rows or len(kept) < len(rows):
         return None
-    mean = dict(zip(TRIES, torch.stack(rows).double().mean(0).tolist(), strict=True))
+    mean = dict(zip(TRIES, torch.stack(kept).double().mean(0).tolist(), strict=True))
     part = mean[FEW] / mean[MANY] if mean[MANY] > 0 else float("nan")  # of no gain no share
     return Finding(
         {"a handful": part >= 0.8} | {"the authors' experience": name == "cheetah-direction"},
@@ -273,7 +274,7 @@ def judge_two_cores(name: str):
     def judge(e: Evidence) -> Finding | None:
         if not e.complete(name):
             return None
-        found, after = e.gain(name), e.returns(name, "maml")
+        found, after = e.gain(name), e.found(name, "maml")
         means = after.mean((0, 1)).tolist()
         each = (after[..., 1] - after[..., 0]).mean(1).tolist()
         return Finding(
@@ -325,7 +326,7 @@ def judge_ants(e: Evidence) -> Finding | None:
         tuple(names.values()),
         min(e.played(name) / needed(env) for env, name in names.items()),
         "no more than an untrained ant"
-        if not any(above(i) for i in more.values())
+        if not all(map(above, more.values()))
         else "more than an untrained ant",
     )
 

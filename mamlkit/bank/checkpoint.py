@@ -123,7 +123,7 @@ def resumable(
                     saved, unsaved = time.monotonic(), False
                 yield step
         finally:
-            if unsaved:
+            if unsaved and step is not None:
                 save(path, step, about)
 
 

@@ -349,8 +349,8 @@ def _page():
     here = Path(__file__).parent
 
     class Pads(anywidget.AnyWidget):
-        _esm = (here / "drawing.js").read_text()
-        _css = (here / "drawing.css").read_text()
+        _esm = (here / "drawing.js").read_text(encoding="utf-8")
+        _css = (here / "drawing.css").read_text(encoding="utf-8")
         look = traitlets.Dict(
             {
                 "ground": GROUND,
