@@ -58,7 +58,6 @@ figure(
     f"{right[0]} before, {right[1]} after one step and {right[3]} after three.",
 )
 
-# %% tags=["fold"]
 from mamlkit.audit.accuracies import of_seeds, shares
 
 trainings = f"{len(main.results)} training{'s' * (len(main.results) > 1)}"

@@ -47,7 +47,6 @@ figure(
     f"{', '.join(f'{v:.1f}' for v in value)}.",
 )
 
-# %% tags=["fold"]
 after = {k: e.after("maml", k).value for k in range(5)}
 say(
     f"""

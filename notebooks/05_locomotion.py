@@ -38,7 +38,6 @@ figure(
     f"{right[0]} of 20 end in front where forward pays and {right[1]} of 20 behind where backward.",
 )
 
-# %% tags=["fold"]
 all_ways = [r.measured["ways"][1, ..., -1] for c, r in bank.results[HALF].items() if "maml" in c]
 ahead = sum(int((w[0] > 0).sum()) for w in all_ways), sum(int((w[1] < 0).sum()) for w in all_ways)
 step = [bank.average(HALF, "maml", k) for k in range(4)]

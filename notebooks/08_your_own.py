@@ -30,7 +30,7 @@ import torch
 from mamlkit.machine import seeded
 from mamlkit.task import Data, Family, Task, sample
 
-
+# %%
 def noise(generator, tasks):
     draw = lambda *shape: torch.rand(tasks, *shape, generator=generator) * 2 - 1
     return {"shape": draw(3), "x": draw(15, 1)}
@@ -42,6 +42,7 @@ def parabola(drawn):
     return Task(Data(data.x[:5], data.y[:5]), Data(data.x[5:], data.y[5:]))
 
 
+# %%
 parabolas = Family(noise, parabola)
 sample(parabolas, seeded(0), tasks=4).support.x.shape
 
@@ -119,7 +120,8 @@ say(
     f"One step takes the median error from {first:.3f} to {second:.3f}, three take it to "
     f"{final:.3f}: later steps help here as well, though nobody trained for them."
     if final < second
-    else f"One step takes the median error from {first:.3f} to {second:.3f}; three end at {final:.3f}."
+    else f"One step takes the median error from {first:.3f} to {second:.3f}; three end at "
+    f"{final:.3f}."
 )
 
 # %% [markdown]

@@ -5,6 +5,8 @@ The notebook is a small one of its own with random policies. Skips, screenshots 
 in test_browser.py.
 """
 
+import time
+
 import pytest
 from test_browser import Scene, browser, folder, serve  # noqa: F401 (fixtures)
 
@@ -120,6 +122,9 @@ def test_a_key_changes_the_gait(cheetah, label):
 def test_the_other_direction_is_learned_anew(cheetah):
     scene, before = cheetah
     scene.click("backward")
+    until = time.monotonic() + 20
+    while scene.picture() == before and time.monotonic() < until:
+        time.sleep(0.25)
     assert scene.settle() != before
     scene.shoot("backward")
 

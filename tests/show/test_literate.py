@@ -297,6 +297,7 @@ def test_a_run_is_watched_while_it_goes_and_the_picture_goes_with_it(page, monke
     import IPython.display
     import matplotlib.pyplot as plt
 
+    plt.close("all")  # what other tests left open
     placed = []
     monkeypatch.delenv("MAMLKIT_HEADLESS", raising=False)
     monkeypatch.setattr(
