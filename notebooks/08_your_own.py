@@ -208,7 +208,7 @@ one.support.x.shape, one.query.y[0].tolist()
 # %%
 from mamlkit.rl.env import State
 
-
+# %%
 class Line:
     horizon, observations, actions = 20, 1, 1
 
