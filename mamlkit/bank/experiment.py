@@ -226,16 +226,22 @@ def follows(
     """Holds a run of today against a kept one: in words, how far they agree.
 
     At the kept setting the run *is* the beginning of the kept one: the first `exact` updates agree
-    to `TOLERANCE`; later ones, which rounding drives apart, to a share `band` in means of a
-    hundred. Another setting has nothing to agree with, and is told so.
+    to `TOLERANCE` with the kept losses, or with those of its eager beginning, which a compiled
+    training of images soon leaves; later ones, which rounding drives apart, to a share `band` in
+    means of a hundred. Another setting has nothing to agree with, and is told so.
     Raises ValueError naming the first iteration that differs.
     """
     if other := _difference(kept.setting, setting):
         return f"Not compared with the bank: {other[2]} here, {other[1]} there."
     first = kept.measured["losses"]
-    found = compare(losses[:exact], first[: len(losses[:exact])])
-    if found != "same":
-        raise ValueError(f"this run is not the beginning of the banked one: it {found}")
+    eager = torch.tensor(kept.about["beginning"], dtype=first.dtype)[: min(exact, UPDATES)]
+    ours = losses[:exact]
+    found = [
+        compare(ours, whole[: len(ours)])
+        for whole in (first, torch.cat([eager, first[len(eager) :]]))
+    ]
+    if "same" not in found:
+        raise ValueError(f"this run is not the beginning of the banked one: it {found[0]}")
     n = min(len(losses), len(first)) // EACH * EACH
     ours, theirs = (x[:n].unflatten(0, (-1, EACH)).mean(1) for x in (losses, first))
     apart = (ours - theirs).abs() > band * theirs.abs()
