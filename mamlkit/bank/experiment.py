@@ -14,11 +14,12 @@ from torch import Tensor
 from mamlkit.bank.budget import PROFILES
 from mamlkit.bank.checkpoint import read, resumable, save_tensors
 from mamlkit.bank.provenance import commit, describe
-from mamlkit.machine import ROOT
+from mamlkit.machine import ROOT, choose_device
 from mamlkit.train import Step
-from mamlkit.trees import Params
+from mamlkit.trees import Params, tree_map
 
 Setting = Mapping[str, Any]  # JSON values that a reader understands; "method" and "seed" are two
+Device = torch.device | str
 TOLERANCE = 1e-4  # relative: between two processors a beginning agrees to about 1e-6
 UPDATES = 5  # of a training's first updates a fingerprint is made of
 SAVE_EVERY = 10.0  # seconds of training that a kill may cost
@@ -32,15 +33,16 @@ class Experiment(NamedTuple):
 
     name: its name in the bank. cells: (budget, how many seeds or None) -> a setting for each cell,
     by the cell's name, e.g. "maml-0". steps: (setting, where to resume or None, where to stop or
-    None) -> the Steps of the training; a stop shortens a run and nothing else, schedules included.
-    measure: (setting, last Step) -> the parameters that are kept and what was measured on test
-    tasks. begin: setting -> the numbers by which a kept result is known, see `first_losses`.
-    cost: setting -> about how many seconds one core takes.
+    None, device) -> the Steps of the training; a stop shortens a run and nothing else, schedules
+    included; the device is the CPU if none is given. measure: (setting, last Step, its tensors on
+    the CPU) -> the parameters that are kept and what was measured on test tasks. begin: setting ->
+    the numbers by which a kept result is known, see `first_losses`. cost: setting -> about how many
+    seconds one core takes.
     """
 
     name: str
     cells: Callable[[str, int | None], dict[str, Setting]]
-    steps: Callable[[Setting, Step | None, int | None], Iterator[Step]]
+    steps: Callable[..., Iterator[Step]]
     measure: Callable[[Setting, Step], tuple[Params, dict[str, Tensor]]]
     begin: Callable[[Setting], Tensor]
     cost: Callable[[Setting], float]
@@ -129,21 +131,31 @@ def _difference(kept: Setting, asked: Setting) -> tuple[str, str, str] | None:
     return None
 
 
-def make(experiment: Experiment, cell: str, setting: Setting, budget: str, progress=None) -> Path:
+def make(
+    experiment: Experiment,
+    cell: str,
+    setting: Setting,
+    budget: str,
+    progress=None,
+    device: Device | None = None,
+) -> Path:
     """Trains a cell, measures it and keeps it: what `run` does in a process of its own.
 
-    The training goes on where an earlier one stopped. progress: wraps the Steps.
+    The training goes on where an earlier one stopped. progress: wraps the Steps. device: of the
+    training; None takes a GPU where there is one. What is measured is measured on the CPU.
     Raises ValueError if another process makes this cell.
     """
     begin, started = time.monotonic(), commit()
+    device = choose_device() if device is None else device
     run = ROOT / "data" / "cache" / "runs" / budget / experiment.name / f"{cell}.safetensors"
     steps = resumable(
         run,
-        lambda resume: experiment.steps(setting, resume, None),
+        lambda resume: experiment.steps(setting, resume, None, device),
         about=dict(setting),
         seconds=SAVE_EVERY,
     )
     step = last(progress(steps) if progress else steps)
+    step = tree_map(lambda t: t.cpu() if isinstance(t, Tensor) else t, step)
     params, measured = experiment.measure(setting, step)
     about = dict(
         setting=dict(setting),
@@ -152,7 +164,7 @@ def make(experiment: Experiment, cell: str, setting: Setting, budget: str, progr
         command=f"python -m mamlkit bank --only {experiment.name}",
         seconds=round(time.monotonic() - begin),
         date=datetime.now(UTC).strftime("%Y-%m-%d"),
-        **describe(),
+        **describe(device),
     )
     file = keep(experiment, cell, budget, params, measured | curve(step.losses), about)
     for done in (run, run.with_name(f"{run.name}.previous")):

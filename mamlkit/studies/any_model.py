@@ -7,7 +7,7 @@ import torch
 from torch import Tensor
 
 from mamlkit.bank.budget import budget
-from mamlkit.bank.experiment import Setting
+from mamlkit.bank.experiment import Device, Setting
 from mamlkit.evaluate import evaluate, on_query
 from mamlkit.families.sinusoid import make, pictured, sinusoid, walked
 from mamlkit.inner import Alpha
@@ -132,8 +132,13 @@ def cells(profile: str, seeds: int | None = None) -> dict[str, Setting]:
     }
 
 
-def steps(setting: Setting, resume: Any = None, until: int | None = None) -> Iterator[Step]:
-    trial, generator = TRIALS[setting["method"]](), seeded(setting["seed"])
+def steps(
+    setting: Setting,
+    resume: Any = None,
+    until: int | None = None,
+    device: Device = "cpu",
+) -> Iterator[Step]:
+    trial, generator = TRIALS[setting["method"]](), seeded(setting["seed"], device)
     return train(
         maml(trial.loss, alpha=trial.alpha, steps=1),
         trial.net.init(generator),

@@ -6,7 +6,7 @@ from functools import cache, partial
 import torch
 from torch import Tensor
 
-from mamlkit.bank.experiment import Experiment, first_losses
+from mamlkit.bank.experiment import Device, Experiment, first_losses
 from mamlkit.baselines.episodic import episodic
 from mamlkit.baselines.fine_tune import HEAD, fine_tune, fresh_head
 from mamlkit.baselines.pretrain import all_classes, pretrain
@@ -75,10 +75,10 @@ def some(setting: Setting) -> Tensor:
     ]
 
 
-def plan(setting: Setting) -> Plan:
+def plan(setting: Setting, device: Device = "cpu") -> Plan:
     """MAML on 5-way tasks; or one classifier of all classes, each quarter turn a class of its
     own."""
-    images, n, rule = some(setting), setting["iterations"], falling(setting)
+    images, n, rule = some(setting).to(device), setting["iterations"], falling(setting)
     if setting["method"] == "maml":
         tasks = tasks_of(images, setting, queries=1)
         phases = [(learner_of(setting), n)]
@@ -108,10 +108,13 @@ def measure(setting: Setting, step: Step) -> tuple[Params, dict[str, Tensor]]:
 
 
 def train_steps(
-    setting: Setting, resume: Step | None = None, until: int | None = None
+    setting: Setting,
+    resume: Step | None = None,
+    until: int | None = None,
+    device: Device = "cpu",
 ) -> Iterator[Step]:
     """One training, in four blocks."""
-    return steps(plan, 4, setting, resume, until)
+    return steps(plan, 4, setting, resume, until, device)
 
 
 def experiment(name: str, two_cores: bool) -> Experiment:

@@ -145,3 +145,20 @@ def test_later_losses_agree_in_their_means():
 def test_another_setting_has_nothing_to_follow():
     said = follows(falling(9) + 1, banked(falling(9)), ASKED | {"alpha": 0.02})
     assert said == "Not compared with the bank: alpha 0.02 here, alpha 0.01 there."
+
+
+def test_a_cell_is_trained_on_the_device_that_is_asked_for(tmp_path, monkeypatch):
+    """None takes what `choose_device` finds; the result says which it was."""
+    asked = []
+
+    def steps(setting, resume, until, device):
+        asked.append(str(device))
+        return tiny.steps(setting, resume, until, device)
+
+    monkeypatch.setattr(bank, "ROOT", tmp_path)
+    monkeypatch.setattr(bank, "choose_device", lambda: torch.device("cpu:0"))
+    setting = TINY.cells("smoke", 1)["maml-0"]
+    for device in ("cpu", None):
+        make(TINY._replace(steps=steps), "maml-0", setting, "smoke", device=device)
+    assert asked == ["cpu", "cpu:0"]
+    assert load(TINY, "smoke")["maml-0"].about["device"].startswith("cpu:0 (")
