@@ -79,13 +79,16 @@ def headline(fig):
 class Knobs:
     """A figure that follows its controls.
 
-    A subclass makes the figure, the artists that move and the controls, calls `assemble`, and
-    defines `update()`, which brings everything in line with the controls, and `alt()`, which says
-    what the figure shows now. The figure is drawn once; after that only what moves is drawn anew,
-    on the ground that stays.
+    A subclass makes the controls, calls `assemble`, and defines `figure()`, which makes the figure
+    and the artists in it that move, `update()`, which brings everything in line with the controls,
+    and `alt()`, which says what the figure shows now. The figure is drawn once; after that only
+    what moves is drawn anew, on the ground that stays.
     """
 
     widget: Any  # ipywidgets' are not typed
+
+    def figure(self) -> tuple[Any, list]:
+        raise NotImplementedError
 
     def update(self) -> None:
         raise NotImplementedError
@@ -93,12 +96,13 @@ class Knobs:
     def alt(self) -> str:
         raise NotImplementedError
 
-    def assemble(self, fig, moving: list, controls: dict, column: list, look: str) -> None:
-        """fig: the figure. moving: its artists that change. controls: name -> slider. column: what
-        stands beside the figure. look: one sentence on what to look for."""
+    def assemble(self, controls: dict, column: list, look: str) -> None:
+        """controls: name -> slider. column: what stands beside the figure. look: one sentence on
+        what to look for."""
         import ipywidgets as W
 
-        self.fig, self.moving, self.controls = fig, moving, controls
+        self.controls = controls
+        self.fig, self.moving = fig, moving = self.figure()
         self.start = {name: control.value for name, control in controls.items()}
         self.quiet, self.ground = False, None
         for artist in moving:
@@ -212,6 +216,21 @@ class Knobs:
         button = W.Button(description=label, tooltip=label, layout={"width": "auto"})
         button.on_click(lambda _: self.attempt(action))
         return button
+
+    def buttons(self, actions: dict[str, Callable[[], None]]):
+        """A row of buttons, by their labels."""
+        import ipywidgets as W
+
+        return W.HBox([self.button(label, action) for label, action in actions.items()])
+
+    def player(self, label: str, control, interval: int):
+        """A row with a button that moves a slider by itself, every `interval` milliseconds."""
+        import ipywidgets as W
+
+        ends = dict(min=control.min, max=control.max)
+        play = W.Play(value=control.value, interval=interval, tooltip=label, **ends)
+        W.jslink((play, "value"), (control, "value"))
+        return W.HBox([W.Label(label), play])
 
     def exercise(self) -> None:
         """Moves every control to its ends and back: an error in what they do stops a headless

@@ -89,17 +89,14 @@ class FirstOrderKnobs(Knobs):
             "steps": slider("steps", steps, 1, STEPS, 1),
             "network": W.Dropdown(options=[*networks], description="network", **look),
         }
-        buttons = W.HBox([self.button("new wave", self.new_wave), self.button("reset", self.reset)])
-        fig, moving = self._figure()
+        buttons = self.buttons({"new wave": self.new_wave, "reset": self.reset})
         self.assemble(
-            fig,
-            moving,
             controls,
             [*controls.values(), buttons],
             "Make α ten times smaller, then add steps: when do the two arrows part?",
         )
 
-    def _figure(self):
+    def figure(self):
         from matplotlib.figure import Figure
         from matplotlib.patches import FancyArrowPatch
 

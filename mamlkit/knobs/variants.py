@@ -125,17 +125,14 @@ class VariantKnobs(Knobs):
             "steps": slider("steps", steps, 1, STEPS, 1),
             "shots": slider("points K", shots, 2, SHOTS, 1, name="shots"),
         }
-        buttons = W.HBox([self.button("new wave", self.new_wave), self.button("reset", self.reset)])
-        fig, moving = self._figure()
+        buttons = self.buttons({"new wave": self.new_wave, "reset": self.reset})
         self.assemble(
-            fig,
-            moving,
             controls,
             [*controls.values(), buttons],
             "Raise the steps: which direction stays with MAML's, and does its curve care?",
         )
 
-    def _figure(self):
+    def figure(self):
         from matplotlib.figure import Figure
 
         fig = Figure(figsize=(6.4, 3.2), dpi=100, facecolor=GROUND, layout="constrained")
