@@ -17,8 +17,8 @@ import torch
 from mamlkit.show.literate import figure, in_notebook, say
 from mamlkit.show.plots import GROUND, INK
 
-# a column of controls: beside a figure of 5.6 inches it fits a window of 1280 pixels with Lab's
-# sidebar open
+# Of a column of controls: beside a figure of 5.6 inches it fits a window of 1280 pixels with Lab's
+# sidebar open.
 WIDE = "270px"
 NOTE = (
     "*A picture: the first state of a live figure. `make lab` opens the book where its sliders"
@@ -115,9 +115,7 @@ class Knobs:
         for control in controls.values():
             control.observe(self._follow, "value")
         fig.draw_without_rendering()
-        fig.set_layout_engine(
-            "none"
-        )  # laid out once: nothing jumps, and a drawing costs half the time
+        fig.set_layout_engine("none")  # nothing jumps, and a drawing costs half the time
         fig.canvas.mpl_connect("draw_event", self._drawn)
         self.update()
 
@@ -134,9 +132,8 @@ class Knobs:
 
                 canvas = Canvas(self.fig)
                 FigureManager(canvas, 0)
-                canvas.header_visible = canvas.footer_visible = canvas.toolbar_visible = (
-                    canvas.resizable
-                ) = False
+                for part in ("header_visible", "footer_visible", "toolbar_visible", "resizable"):
+                    setattr(canvas, part, False)
                 return canvas
             except ImportError:
                 pass
@@ -236,10 +233,8 @@ class Knobs:
         """Moves every control to its ends and back: an error in what they do stops a headless
         run."""
         for name, control in self.controls.items():
-            for value in (
-                *(getattr(control, "options", None) or (control.min, control.max)),
-                self.start[name],
-            ):
+            ends = getattr(control, "options", None) or (control.min, control.max)
+            for value in (*ends, self.start[name]):
                 control.value = value
         self.reset()
 
@@ -250,6 +245,25 @@ class Knobs:
 
         bundle = self.widget._repr_mimebundle_() | {"image/png": self.png64()}
         display(bundle, metadata={"image/png": {"alt": self.alt()}}, raw=True)
+
+
+class WaveKnobs(Knobs):
+    """Knobs on a wave that `seed` draws."""
+
+    seed = first_seed = 0
+
+    def new_wave(self) -> None:
+        """Another wave and other points."""
+        self.seed += 1
+        self.update()
+
+    def reset(self) -> None:
+        self.seed = self.first_seed
+        super().reset()
+
+    def exercise(self) -> None:
+        self.new_wave()
+        super().exercise()
 
 
 def present(build: Callable[[], Knobs]) -> None:

@@ -1,7 +1,7 @@
 """Section 1: one MAML for any model and any loss (claims C001, C006 to C008)."""
 
 from collections.abc import Callable, Iterator
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import torch
 from torch import Tensor
@@ -132,12 +132,7 @@ def cells(profile: str, seeds: int | None = None) -> dict[str, Setting]:
     }
 
 
-def steps(
-    setting: Setting,
-    resume: Any = None,
-    until: int | None = None,
-    device: Device = "cpu",
-) -> Iterator[Step]:
+def steps(setting: Setting, resume=None, until=None, device: Device = "cpu") -> Iterator[Step]:
     trial, generator = TRIALS[setting["method"]](), seeded(setting["seed"], device)
     return train(
         maml(trial.loss, alpha=trial.alpha, steps=1),

@@ -114,11 +114,7 @@ def step_size(setting: Setting, alpha: float) -> float | dict[str, float]:
 
 
 def steps(
-    setting: Setting,
-    resume: Step | None = None,
-    until: int | None = None,
-    device: Device = "cpu",
-    horizon: int = 200,
+    setting: Setting, resume=None, until=None, device: Device = "cpu", horizon: int = 200
 ) -> Iterator[Step]:
     """The training of a cell: Algorithm 3 for MAML, TRPO on all tasks at once for the baselines.
 
@@ -258,11 +254,7 @@ def scratch_cells(budget: str, seeds: int | None = None) -> dict[str, Setting]:
 
 
 def scratch_steps(
-    setting: Setting,
-    resume: Step | None = None,
-    until: int | None = None,
-    device: Device = "cpu",
-    horizon: int = 200,
+    setting: Setting, resume=None, until=None, device: Device = "cpu", horizon: int = 200
 ) -> Iterator[Step]:
     """TRPO on one direction, the one that the goal names."""
     env = Fixed(environment(setting, horizon), setting["goal"])

@@ -80,12 +80,7 @@ def cells(
     }
 
 
-def steps(
-    setting: Setting,
-    resume: Step | None = None,
-    until: int | None = None,
-    device: Device = "cpu",
-) -> Iterator[Step]:
+def steps(setting: Setting, resume=None, until=None, device: Device = "cpu") -> Iterator[Step]:
     """Algorithm 3's Steps; each holds the snapshot that did best on validation goals so far."""
     generator, policy = seeded(setting["seed"], device), own_policy(setting)
     theta = policy.init(generator)

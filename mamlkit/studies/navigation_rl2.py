@@ -40,12 +40,7 @@ def agent(setting: Setting, episodes: int | None = None) -> RL2:
     return rl2(Navigation(), episodes=episodes or setting["episodes"])
 
 
-def steps(
-    setting: Setting,
-    resume: Step | None = None,
-    until: int | None = None,
-    device: Device = "cpu",
-) -> Iterator[Step]:
+def steps(setting: Setting, resume=None, until=None, device: Device = "cpu") -> Iterator[Step]:
     """A Step for each update; its history holds the returns of a trial's episodes, in order."""
     memory, world, generator = agent(setting), Navigation(), seeded(setting["seed"], device)
     params, done = memory.policy.init(generator), 0

@@ -136,14 +136,9 @@ def cells(budget: str, seeds: int | None = None) -> dict[str, Setting]:
     }
 
 
-def steps(
-    setting: Setting,
-    resume: Step | None = None,
-    until: int | None = None,
-    device: Device = "cpu",
-) -> Iterator[Step]:
+def steps(setting: Setting, resume=None, until=None, device: Device = "cpu") -> Iterator[Step]:
     """A short training by MAML that yields after each `pause` of its iterations."""
-    setting = {"device": str(device)} | setting
+    setting = {"device": str(device), **setting}
     net, generator = network(setting), generator_of(setting)
     theta = net.init(generator)
     alpha = all_but_norms(theta, setting["alpha"])

@@ -1,7 +1,6 @@
 """Appendix C.1: regressors of single waves, and the average of their parameters."""
 
 from collections.abc import Iterator
-from typing import Any
 
 import torch
 from torch import Tensor
@@ -61,12 +60,7 @@ def averages(
     )
 
 
-def steps(
-    setting: Setting,
-    resume: Any = None,
-    until: int | None = None,
-    device: Device = "cpu",
-) -> Iterator[Step]:
+def steps(setting: Setting, resume=None, until=None, device: Device = "cpu") -> Iterator[Step]:
     """A Step after each group of regressors; an interrupted run begins anew. A step's losses are
     the regressors' own errors."""
     generator = seeded(setting["seed"], device).get_state()

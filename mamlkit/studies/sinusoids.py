@@ -77,12 +77,7 @@ def settled_cells(profile: str, seeds: int | None = None) -> dict[str, Setting]:
     }
 
 
-def steps(
-    setting: Setting,
-    resume: Step | None = None,
-    until: int | None = None,
-    device: Device = "cpu",
-) -> Iterator[Step]:
+def steps(setting: Setting, resume=None, until=None, device: Device = "cpu") -> Iterator[Step]:
     """The meta-training of a setting; `until` ends it early and changes nothing else."""
     if setting["iterations"] == 0:
         generator = seeded(setting["seed"], device)

@@ -1,6 +1,5 @@
 """Chapter 6's question of data: MAML against plain pretraining, by the number of classes."""
 
-from collections.abc import Iterator
 from functools import cache, partial
 
 import torch
@@ -107,19 +106,10 @@ def measure(setting: Setting, step: Step) -> tuple[Params, dict[str, Tensor]]:
     }
 
 
-def train_steps(
-    setting: Setting,
-    resume: Step | None = None,
-    until: int | None = None,
-    device: Device = "cpu",
-) -> Iterator[Step]:
-    """One training, in four blocks."""
-    return steps(plan, 4, setting, resume, until, device)
-
-
 def experiment(name: str, two_cores: bool) -> Experiment:
-    begin = partial(first_losses, train_steps)
-    return Experiment(name, partial(cells, two_cores), train_steps, measure, begin, cost)
+    how = partial(steps, plan, 4)  # one training, in four blocks
+    begin = partial(first_losses, how)
+    return Experiment(name, partial(cells, two_cores), how, measure, begin, cost)
 
 
 CLASSES_CPU = experiment("variants-classes-cpu", True)

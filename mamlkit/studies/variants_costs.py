@@ -38,12 +38,7 @@ def cells(budget: str, seeds: int | None = None) -> dict[str, Setting]:
     }
 
 
-def steps(
-    setting: Setting,
-    resume: Step | None = None,
-    until: int | None = None,
-    device: Device = "cpu",
-) -> Iterator[Step]:
+def steps(setting: Setting, resume=None, until=None, device: Device = "cpu") -> Iterator[Step]:
     """Nothing is trained."""
     yield before({}, seeded(setting["seed"], device))
 

@@ -101,12 +101,7 @@ def tasks_of(setting: Setting) -> Family:
     return pooled(waves) if setting["method"] == "reptile" else waves
 
 
-def steps(
-    setting: Setting,
-    resume: Step | None = None,
-    until: int | None = None,
-    device: Device = "cpu",
-) -> Iterator[Step]:
+def steps(setting: Setting, resume=None, until=None, device: Device = "cpu") -> Iterator[Step]:
     """One training; it ends early where a meta-gradient is not finite.
 
     until: iterations after which it stops; nothing else changes.
