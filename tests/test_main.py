@@ -145,6 +145,17 @@ def test_lab_opens_copies(tmp_path, monkeypatch, capsys):
     assert began[0][-1] == "--port=1" and "holds copies" in capsys.readouterr().out
 
 
+def test_tests_run_side_by_side_and_words_go_to_pytest(monkeypatch):
+    began, prepared = [], []
+    monkeypatch.setattr(command, "prepare", lambda paths, folder: prepared.extend(paths))
+    monkeypatch.setattr(command, "_become", lambda words, **places: began.append((words, places)))
+    assert main(["test", "-x"]) is None
+    (words, places), smoke = began[0], str(command.SMOKE)
+    assert words[:3] == ["pytest", "tests", smoke] and words[-1] == "-x"
+    assert words[words.index("-n") + 1] in "1234" and places == {"MAMLKIT_RESULTS": smoke}
+    assert prepared == book.notebooks(), "every notebook is run, cell by cell"
+
+
 def failing(error):
     def action(options, rest, command):
         raise error
@@ -187,20 +198,18 @@ def shell(line, **environment):
     )
 
 
-def test_a_closed_pipe_is_silent(tmp_path):
+def test_a_closed_pipe_is_silent_where_there_is_no_home(tmp_path):
     folder = write(tmp_path, **{f"_{i:02}_a": OTHER for i in range(40)})
-    ran = shell(f"set -o pipefail; mamlkit run --list --folder {folder} | head -1")
+    ran = shell(f"unset HOME; set -o pipefail; mamlkit run --list --folder {folder} | head -1")
     assert (ran.stdout, ran.stderr, ran.returncode) == (b"00_a\n", b"", 141)
 
 
-def test_closed_streams_and_other_places(tmp_path):
+def test_closed_streams(tmp_path):
     folder = write(tmp_path / "f", _00_a=OTHER)
     ran = shell(f"mamlkit run --list --folder {folder} >&- 2>&-")
     assert ran.returncode == 0
     ran = shell(f"mamlkit run 7 --folder {folder} 2>&-")
     assert (ran.returncode, ran.stdout, ran.stderr) == (2, b"", b"")
-    ran = shell(f"unset HOME; mamlkit run --list --folder {folder}")
-    assert (ran.returncode, ran.stderr) == (0, b"")
 
 
 def test_an_ascii_locale(tmp_path):

@@ -87,7 +87,7 @@ def alive(pid):
         return False
 
 
-def test_cells_are_made_in_processes_of_their_own_and_not_again(start):
+def test_cells_are_made_in_processes_of_their_own_and_not_again(start, monkeypatch):
     process = start("TINY")
     said, _ = process.communicate(timeout=120)
     assert process.returncode == 0, said
@@ -95,8 +95,8 @@ def test_cells_are_made_in_processes_of_their_own_and_not_again(start):
     kept = sorted(p.name for p in start.root.rglob("data/cache/bank/smoke/tiny/*"))
     assert kept == ["fomaml-0.safetensors", "maml-0.safetensors"]
     assert not [*start.root.rglob("data/cache/runs/**/*.safetensors*")], "a run that is kept goes"
-    again = start("TINY")
-    assert again.communicate(timeout=60)[0] == "" and again.returncode == 0
+    monkeypatch.setattr(bank, "ROOT", start.root)
+    assert missing([TINY], "smoke", 1) == [] and work.run([]) == 0
 
 
 @pytest.mark.parametrize("end", [signal.SIGKILL, signal.SIGTERM, signal.SIGHUP])
@@ -115,21 +115,15 @@ def test_a_cell_ends_with_its_parent_and_saves(start, end):
     assert run.exists() and not [*run.parent.glob(".*")], "no lock and no half file is left"
 
 
-def test_time_that_is_up_is_kept_by_the_cell_itself(start):
-    process = start("STUCK", "0.1")
-    said, _ = process.communicate(timeout=90)
-    assert process.returncode == 3, said
-    assert "stuck maml-0: interrupted after" in said
-    assert "What remains: stuck maml-0, stuck fomaml-0. The same command goes on" in said
-
-
-def test_two_processes_never_make_one_cell(start):
+def test_two_processes_never_make_one_cell_and_time_that_is_up_is_kept_by_the_cell(start):
     first = start("STUCK")
     running(start.root / "data/cache/runs/smoke/stuck/maml-0.safetensors")
     second = start("STUCK", "0.1")
     said, _ = second.communicate(timeout=90)
     assert "maml-0.safetensors is being written by another run" in said
-    assert said.count("Traceback") == 0 and first.poll() is None
+    assert "stuck maml-0: failed after" in said and "stuck fomaml-0: interrupted after" in said
+    assert "What remains: stuck fomaml-0. The same command goes on" in said
+    assert second.returncode == 3 and said.count("Traceback") == 0 and first.poll() is None
     first.send_signal(signal.SIGINT)
     assert first.wait(40) == 3
 
