@@ -156,6 +156,17 @@ def test_a_resumed_run_goes_on_with_its_best_and_asks_nothing_twice():
         assert rest[-1].best == whole.best and torch.equal(rest[-1].scores, whole.scores)
 
 
+def test_a_step_that_is_met_again_is_not_asked_again():
+    """A run that is read from its file yields its last Step once more."""
+    first = list(validated(run_of(40), lambda meta: meta["p"], every=20))[-1]
+    again = [first._replace(best={}), *run_of(60, first)]
+    asked = []
+    score = lambda meta: asked.append(meta["p"].item()) or meta["p"]
+    steps = list(validated(again, score, every=20, resume=first))
+    assert asked == [60] and steps[0].best["p"] == 40
+    assert steps[-1].scores.tolist() == [[20, 20], [40, 40], [60, 60]]
+
+
 def test_what_a_run_itself_scored_is_not_mixed_in():
     steps = validated(
         run_of(60, scores=torch.tensor([[10.0, 99.0]] * 9)), lambda meta: -meta["p"], every=20

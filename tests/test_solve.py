@@ -100,6 +100,21 @@ def test_the_tolerance_is_relative_to_the_right_hand_side():
         assert 1e-6 * scale < (A @ x - scale * b).norm() <= 0.05 * scale * b.norm()
 
 
+def test_it_ends_at_the_tolerance_and_not_before():
+    """The first product leaves a fifth of b, the second nothing."""
+    A, b = torch.diag(torch.tensor([1.0, 1.5])), torch.ones(2)
+    first, exact = solve(A, b, 1), torch.linalg.solve(A, b)
+    assert ((A @ first - b).norm() / b.norm()).item() == pytest.approx(0.2)
+    assert torch.equal(solve(A, b, 9, tolerance=0.21), first)
+    assert (solve(A, b, 9, tolerance=0.19) - exact).abs().max() < 1e-12
+
+
+def test_a_direction_without_curvature_ends_it():
+    flat = torch.diag(torch.tensor([2.0, 0.0]))
+    assert torch.equal(solve(flat, torch.tensor([0.0, 1.0]), 5), torch.zeros(2))
+    assert torch.equal(solve(flat, torch.tensor([4.0, 0.0]), 5), torch.tensor([2.0, 0.0]))
+
+
 def test_a_direction_without_positive_curvature_ends_it():
     """What was found before is kept: here the part of b along which A curves upwards, found by the
     first product."""

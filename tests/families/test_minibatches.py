@@ -37,6 +37,13 @@ def test_a_support_is_dealt_out_whole_before_it_is_shuffled_anew():
     assert not torch.equal(orders[0, :6], orders[0, 6:12]) and not torch.equal(orders[0], orders[1])
 
 
+def test_a_minibatch_can_be_the_whole_support():
+    task = sample(minibatched(WAVES, examples=6, batches=2), seeded(0), 3)
+    whole = vmap(WAVES.make)(WAVES.noise(seeded(0), 3)).support
+    for batch in task.support:
+        assert torch.equal(batch.x.sort(1).values, whole.x.sort(1).values)
+
+
 def test_the_tasks_are_those_of_the_family_and_the_generator_alone_decides():
     family = minibatched(WAVES, examples=2, batches=3)
     first, again, other = (sample(family, seeded(s), 4) for s in (0, 0, 1))

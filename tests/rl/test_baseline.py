@@ -94,6 +94,14 @@ def test_time_is_counted_from_the_start_of_each_episode():
     assert (vmap(linear_baseline)(blind, to_go) - to_go)[done.valid].abs().max() < 2e-2
 
 
+def test_observations_are_seen_as_far_as_ten():
+    done, to_go = play(), torch.randn(play().reward.shape, generator=seeded(2))
+    seen = 30 * torch.randn(done.observation.shape, generator=seeded(3))
+    values = lambda o: vmap(linear_baseline)(done._replace(observation=o), to_go)
+    assert torch.equal(values(seen), values(seen.clamp(-10, 10)))
+    assert (values(seen) - values(seen.clamp(-9, 9))).abs().max() > 1e-3
+
+
 def test_what_does_not_count_is_not_fitted():
     done = play()
     to_go = torch.randn(done.reward.shape, generator=seeded(2))
