@@ -100,6 +100,14 @@ def test_biases_and_batch_norm_shifts_start_at_0_and_weights_do_not(net):
         assert (p == 0).all() == (not name.endswith(".weight")), name
 
 
+@pytest.mark.parametrize("net", [strided_convnet(20), pooled_convnet(20)])
+def test_a_convnets_head_starts_ten_times_and_more_as_wide_as_its_body(net):
+    """The authors draw it with a standard deviation of 1."""
+    params = net.init(seeded(0))
+    assert params["layer4.weight"].std().item() == pytest.approx(1, rel=0.05)
+    assert params["layer3.weight"].std() < 0.1
+
+
 def test_an_mlp_is_its_layers():
     net = mlp(2, 4, 8, 3, activation=torch.tanh, weight=he)
     p, x = net.init(seeded(0)), torch.randn(6, 2, generator=seeded(1))

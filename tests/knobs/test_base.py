@@ -51,6 +51,27 @@ def test_the_picture_follows_and_reset_brings_it_back():
     assert pixels(knob) == first
 
 
+def test_a_player_moves_its_slider_between_its_ends(monkeypatch):
+    import ipywidgets as W
+
+    linked, control = [], slider("steps", 3, 1, 7, 1)
+    monkeypatch.setattr(W, "jslink", lambda *ends: linked.append(ends))
+    label, play = Slope().player("play the steps", control, 250).children
+    assert linked == [((play, "value"), (control, "value"))]
+    assert (play.min, play.max, play.value, play.interval) == (1, 7, 3, 250)
+    assert label.value == play.tooltip == "play the steps"
+
+
+def test_a_row_of_buttons_does_what_each_says():
+    done, knob = [], Slope()
+    first, second = knob.buttons({"one": lambda: done.append(1), "two": knob.reset}).children
+    knob.controls["slope"].value = 2.0
+    first.click()
+    second.click()
+    assert done == [1] and knob.controls["slope"].value == 1.0
+    assert [b.description for b in (first, second)] == ["one", "two"]
+
+
 def test_an_error_in_a_callback_is_raised_and_said():
     knob = Slope()
     with pytest.raises(ValueError, match="no slope"):
