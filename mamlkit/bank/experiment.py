@@ -152,6 +152,7 @@ def make(
         run,
         lambda resume: experiment.steps(setting, resume, None, device),
         about=dict(setting),
+        device=device,
         seconds=SAVE_EVERY,
     )
     step = last(progress(steps) if progress else steps)

@@ -69,8 +69,8 @@ def train_policy(
         _same_run(resume, theta, history)
         done, theta, history, best, scores = (
             resume.iteration,
-            {name: p.to(theta[name].device) for name, p in resume.meta.items()},
-            resume.optimizer,
+            {name: p.to(generator.device) for name, p in resume.meta.items()},
+            {name: h.cpu() for name, h in resume.optimizer.items()},
             resume.best,
             resume.scores,
         )

@@ -47,8 +47,8 @@ def steps(setting: Setting, resume=None, until=None, device: Device = "cpu") -> 
     history = {"returns": torch.empty(0, setting["episodes"])}
     history |= {name: torch.empty(0) for name in Outcome._fields}
     if resume is not None:
-        params, done, history = resume.meta, resume.iteration, resume.optimizer
-        params = {name: p.to(device) for name, p in params.items()}
+        params = {name: p.to(device) for name, p in resume.meta.items()}
+        done, history = resume.iteration, {name: h.cpu() for name, h in resume.optimizer.items()}
         restored(generator, resume.generator)
     for iteration in range(done + 1, (until or setting["iterations"]) + 1):
         goals = world.sample_goals(generator, setting["trials"])
