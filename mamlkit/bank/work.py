@@ -137,8 +137,8 @@ def _work(job: Job, parent: Connection, seconds: float | None) -> None:
     os.setsid()  # the terminal's Ctrl-C and its closing reach the parent, and us through the pipe
     for stop in (signal.SIGINT, signal.SIGTERM):
         signal.signal(stop, signal.default_int_handler)
-    threading.Thread(target=_watch, args=(parent, seconds), daemon=True).start()
-    try:
+    try:  # no time may be left at all: the interrupt then comes at once
+        threading.Thread(target=_watch, args=(parent, seconds), daemon=True).start()
         make(job.experiment, job.cell, job.setting, job.budget, _said(job))
     except KeyboardInterrupt:
         os._exit(3)

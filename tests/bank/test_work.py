@@ -89,7 +89,7 @@ def alive(pid):
 
 def test_cells_are_made_in_processes_of_their_own_and_not_again(start, monkeypatch):
     process = start("TINY")
-    said, _ = process.communicate(timeout=120)
+    said, _ = process.communicate(timeout=300)
     assert process.returncode == 0, said
     assert "tiny maml-0: banked after" in said and "tiny fomaml-0: banked after" in said
     kept = sorted(p.name for p in start.root.rglob("data/cache/bank/smoke/tiny/*"))
@@ -119,13 +119,13 @@ def test_two_processes_never_make_one_cell_and_time_that_is_up_is_kept_by_the_ce
     first = start("STUCK")
     running(start.root / "data/cache/runs/smoke/stuck/maml-0.safetensors")
     second = start("STUCK", "0.1")
-    said, _ = second.communicate(timeout=90)
+    said, _ = second.communicate(timeout=300)
     assert "maml-0.safetensors is being written by another run" in said
     assert "stuck maml-0: failed after" in said and "stuck fomaml-0: interrupted after" in said
     assert "What remains: stuck fomaml-0. The same command goes on" in said
     assert second.returncode == 3 and said.count("Traceback") == 0 and first.poll() is None
     first.send_signal(signal.SIGINT)
-    assert first.wait(40) == 3
+    assert first.wait(120) == 3
 
 
 @pytest.fixture
