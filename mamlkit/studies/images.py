@@ -178,7 +178,8 @@ def measure(setting: Setting, step: Step, device: str = "cpu") -> tuple[Params, 
     """The parameters of a gradient method, and how many test queries are right: of each protocol
     `right.<protocol>`, of a classifier's features `features.<protocol>`; for the rest see `looks`.
     """
-    best, how = step.best or step.meta, method(setting)
+    best = {k: p.to(device) for k, p in (step.best or step.meta).items()}
+    how = method(setting)
     if len(how.adapts) > 1:
         by_validation = [score(setting, how.net, a, best, device=device) for a in how.adapts]
         chosen = int(torch.stack(by_validation).argmax())
@@ -195,6 +196,7 @@ def measure(setting: Setting, step: Step, device: str = "cpu") -> tuple[Params, 
         )
     if looked_at(setting):
         found |= looks(setting, best)
+    best = {k: p.cpu() for k, p in best.items()}
     return (best if setting["method"] in GRADIENT else {}), {"scores": step.scores} | found
 
 
