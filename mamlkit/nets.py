@@ -10,7 +10,7 @@ from torch import Generator, Tensor, nn
 from torch.nn import functional as F
 
 from mamlkit.boundary import whole
-from mamlkit.layers import batch_norm, conv, strided_conv
+from mamlkit.layers import batch_norm, strided_conv
 from mamlkit.modules import pure
 from mamlkit.trees import Params
 
@@ -230,7 +230,7 @@ def pooled_body(
     """
 
     def block(x, weight, bias, norm):
-        return F.max_pool2d(activation(norm(conv(x, weight, bias))), 2)
+        return F.max_pool2d(activation(norm(F.conv2d(x, weight, bias, padding=1))), 2)
 
     return _body(filters, channels, block, lambda x: x.flatten(1))
 

@@ -5,7 +5,6 @@ import torch
 from torch.func import grad, vmap
 from torch.nn import functional as F
 
-from mamlkit import layers
 from mamlkit.inner import inner_step
 from mamlkit.layers import batch_norm, strided_conv
 from mamlkit.machine import seeded
@@ -102,24 +101,3 @@ def test_the_trap_is_real_torchs_batch_norm_under_vmap_inside_a_gradient_is_wron
         f"torch {torch.__version__} differentiates its batch norm under grad(vmap(grad)) "
         "correctly, which 2.13 did not: the docstring of layers.batch_norm must change"
     )
-
-
-@pytest.mark.parametrize("stride, shape", [(1, (6, 5)), (2, (7, 9)), (2, (6, 4))], ids=str)
-def test_on_a_gpu_a_convolution_is_a_product_with_torchs_values_and_derivatives(stride, shape):
-    """Second derivatives too, with tasks on either, neither or both of images and weights."""
-    x, weight, bias = (
-        torch.randn(size, generator=seeded(0))
-        for size in ((2, 3, 2, *shape), (2, 4, 2, 3, 3), (4,))
-    )
-
-    def derivatives(conv):
-        inner = grad(lambda w, x: conv(x, w, bias, stride).tanh().square().sum(), (0, 1))
-        outer = grad(lambda w, x: sum(g.square().sum() for g in inner(w, x)), (0, 1))
-        return lambda w, x: (conv(x, w, bias, stride), *inner(w, x), *outer(w, x))
-
-    native = derivatives(lambda x, w, b, stride: F.conv2d(x, w, b, stride, padding=1))
-    for axes in ((0, 0), (None, 0), (0, None)):
-        args = [v if a == 0 else v[0] for v, a in zip((weight, x), axes)]
-        ours = vmap(derivatives(layers._product), axes)(*args)
-        for a, b in zip(ours, vmap(native, axes)(*args), strict=True):
-            assert a.shape == b.shape and (a - b).abs().max() < 1e-11 * b.abs().max()

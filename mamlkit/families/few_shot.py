@@ -35,8 +35,9 @@ def few_shot(images: Tensor, *, way: int, shots: int, queries: int, rotate: bool
     others in the query.
 
     images: uint8 (classes, examples, channels, height, width), all classes of one split. A task is
-    on their device, and is the same on each for a generator of the CPU. rotate: each class of a task is turned by 0, 90, 180 or 270 degrees (section
-    5.2). A class stands in a task once, so two rotations of one character never meet.
+    on their device, and is the same on each for a generator of the CPU. rotate: each class of a
+    task is turned by 0, 90, 180 or 270 degrees (section 5.2). A class stands in a task once, so two
+    rotations of one character never meet.
     A task's x is float32 (way * shots, channels, height, width) in [0, 1] (way * queries in the
     query), its y int64 labels 0 to way - 1. Examples are grouped by class: first all of label 0,
     then all of label 1. Tasks of the same seed have the same classes whatever shots, queries and
