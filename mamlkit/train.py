@@ -66,10 +66,10 @@ def train(
     same numbers need the same block. chunk: how many tasks are held in memory at once (None: all);
     it is halved where memory runs out, and a warning says so. compiled: True, False, or None:
     compile when the run is long enough to gain from it; on a GPU an update is captured as one CUDA
-    graph, and in a long run compiled before that; where that fails, the run goes on without and a warning says so. On a CPU chunks
-    run uncompiled: each would be one more copy of the update in the graph. resume: go on from this
-    Step of a run with the same settings instead of from `meta`; with more `iterations` the run is
-    lengthened, also where it ended inside a block.
+    graph, and in a long run compiled before that; where that fails, the run goes on without and a
+    warning says so. On a CPU chunks run uncompiled: each would be one more copy of the update in
+    the graph. resume: go on from this Step of a run with the same settings instead of from `meta`;
+    with more `iterations` the run is lengthened, also where it ended inside a block.
 
     Raises ValueError for settings out of range, for malformed tasks and for a Step of another
     model or optimizer, FloatingPointError naming the iteration and the parameters when a

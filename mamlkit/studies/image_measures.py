@@ -36,8 +36,9 @@ def queries(setting: Setting, protocol: str) -> int:
 
 
 def in_parts(learner, meta, tasks_of, metric, seed: int, n: int, device="cpu") -> Tensor:
-    """`evaluate` on n tasks, drawn a hundred at a time so that memory stays small, on the CPU so that
-    they are the same on every device.
+    """`evaluate` on n tasks, drawn a hundred at a time so that memory stays small.
+
+    They are drawn on the CPU, so that they are the same on every device.
 
     n: below 100 or a multiple of it. Returns (n, steps + 1).
     """

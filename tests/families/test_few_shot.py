@@ -233,7 +233,6 @@ def test_what_a_cpu_draws_is_a_task_on_the_images_own_device():
     assert {part.device.type for part in drawn} == {"meta"}
 
 
-
 @pytest.mark.compiled
 def test_a_compiled_task_is_the_eager_one():
     family = few_shot(IMAGES, **SETTINGS, rotate=True)
