@@ -163,10 +163,6 @@ def _bank(options, rest, command) -> int:
             print(f"{name}: {says}", flush=True)
         return 1 if set(found.values()) - {"same"} else 0
     device = str(choose_device(options.device))
-    if device != "cpu" and (bound := [e.name for e in chosen if not e.anywhere]):
-        raise ValueError(
-            f"--device {device}: {bound[0]} trains on a CPU only; name others by --only"
-        )
     jobs = work.missing(chosen, options.profile, options.seeds, device)
     if not jobs:
         print("All of it is banked.")

@@ -50,8 +50,30 @@ def lstm_step(
     return torch.sigmoid(show) * torch.tanh(c), c
 
 
+def gru_step(params: Params, told: Tensor, state: Tensor) -> Tensor:
+    """One step of a gated recurrent unit (Cho et al. 2014): state (..., hidden) -> the next state.
+
+    told: the step's input through the linear layer "input", (..., 3 * hidden); the state goes
+    through the linear layer "state".
+    """
+    reset, keep, new = told.chunk(3, -1)
+    from_reset, from_keep, from_new = apply_dense(params, "state", state).chunk(3, -1)
+    new = torch.tanh(new + torch.sigmoid(reset + from_reset) * from_new)
+    return new + torch.sigmoid(keep + from_keep) * (state - new)
+
+
+def gru_states(params: Params, x: Tensor) -> Tensor:
+    """The states of a gated recurrent unit that begins empty: (examples, time, inputs) ->
+    (examples, time, hidden)."""
+    state, states = x.new_zeros(len(x), params["state.weight"].shape[1]), []
+    for told in apply_dense(params, "input", x.transpose(0, 1)).unbind():
+        state = gru_step(params, told, state)
+        states.append(state)
+    return torch.stack(states, 1)
+
+
 def gru(inputs: int, hidden: int, outputs: int) -> Net:
-    """A gated recurrent unit (Cho et al. 2014) and a linear read-out of its last state.
+    """A gated recurrent unit and a linear read-out of its last state.
 
     forward: (examples, time, inputs) -> (examples, outputs).
     """
@@ -63,16 +85,7 @@ def gru(inputs: int, hidden: int, outputs: int) -> Net:
             | dense(generator, "out", outputs, hidden)
         )
 
-    def forward(params, x):
-        state = x.new_zeros(x.shape[0], hidden)
-        for now in x.unbind(1):
-            from_input = F.linear(now, params["input.weight"], params["input.bias"]).chunk(3, -1)
-            from_state = F.linear(state, params["state.weight"], params["state.bias"]).chunk(3, -1)
-            reset, keep = (torch.sigmoid(a + b) for a, b in zip(from_input[:2], from_state[:2]))
-            state = keep * state + (1 - keep) * torch.tanh(from_input[2] + reset * from_state[2])
-        return F.linear(state, params["out.weight"], params["out.bias"])
-
-    return Net(init, forward)
+    return Net(init, lambda params, x: apply_dense(params, "out", gru_states(params, x)[:, -1]))
 
 
 def transformer(inputs: int, width: int, heads: int, outputs: int) -> Net:

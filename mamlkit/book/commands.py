@@ -134,7 +134,7 @@ def parser(actions: Mapping[str, Callable]) -> argparse.ArgumentParser:
     bank.add_argument(
         "--device",
         default="cpu",
-        help="where it trains: cpu (default), cuda, auto; on a GPU what is made of images",
+        help="where it trains: cpu (default), cuda, auto",
     )
     bank.add_argument(
         "--check", action="store_true", help="does what is kept still begin as the code does?"

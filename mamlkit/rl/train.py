@@ -69,7 +69,7 @@ def train_policy(
         _same_run(resume, theta, history)
         done, theta, history, best, scores = (
             resume.iteration,
-            resume.meta,
+            {name: p.to(theta[name].device) for name, p in resume.meta.items()},
             resume.optimizer,
             resume.best,
             resume.scores,

@@ -57,7 +57,7 @@ def _trained(setting) -> tuple[Setting, Params]:
     return found[cell].setting, found[cell].params
 
 
-def steps(setting: Setting, resume=None, until=None) -> Iterator[Step]:
+def steps(setting: Setting, resume=None, until=None, device="cpu") -> Iterator[Step]:
     """Nothing is trained."""
     yield Step(0, _trained(setting)[1], {}, seeded(0).get_state(), torch.empty(0))
 

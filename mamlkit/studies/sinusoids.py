@@ -8,7 +8,7 @@ from torch import Tensor
 
 from mamlkit.bank import experiment as bank
 from mamlkit.bank.budget import budget
-from mamlkit.bank.experiment import Experiment, Setting, first_losses
+from mamlkit.bank.experiment import Device, Experiment, Setting, first_losses
 from mamlkit.machine import seeded
 from mamlkit.optimizer import adam
 from mamlkit.studies import any_model, parameter_averages
@@ -77,20 +77,16 @@ def settled_cells(profile: str, seeds: int | None = None) -> dict[str, Setting]:
     }
 
 
-def steps(
-    setting: Setting,
-    resume: Step | None = None,
-    until: int | None = None,
-    device: torch.device | str = "cpu",
-) -> Iterator[Step]:
+def steps(setting: Setting, resume=None, until=None, device: Device = "cpu") -> Iterator[Step]:
     """The meta-training of a setting; `until` ends it early and changes nothing else."""
     if setting["iterations"] == 0:
-        generator = seeded(setting["seed"])
+        generator = seeded(setting["seed"], device)
         yield Step(0, NET.init(generator), {}, generator.get_state(), torch.empty(0))
         return
     m, generator = method(setting), seeded(setting["seed"], device)
     learner = m.learner(1)
     start = begins_with(setting) or m.net.init(generator)
+    start = {name: p.to(device) for name, p in start.items()}
     yield from train(
         learner,
         learner.init(start),
