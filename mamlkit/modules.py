@@ -19,7 +19,7 @@ from torch.nn.attention import SDPBackend, sdpa_kernel
 from torch.nn.modules.batchnorm import _NormBase
 from torch.nn.parameter import UninitializedParameter
 
-from mamlkit.boundary import said
+from mamlkit.boundary import said, whole
 from mamlkit.trees import Params, dot
 
 EXAMPLES = 4  # in the batch that a module is tried with
@@ -36,8 +36,7 @@ def pure(
             f"from_module takes a function that makes the module, got {said(build)}: write "
             "from_module(lambda: ...)"
         )
-    if isinstance(derivatives, bool) or derivatives not in (0, 1, 2):
-        raise ValueError(f"derivatives is {said(derivatives)}: it must be 0, 1 or 2")
+    whole("derivatives", derivatives, 0, 2)
 
     def made():
         with torch.random.fork_rng():
@@ -221,8 +220,8 @@ def _try(module: nn.Module, x: Tensor, derivatives: int) -> None:
 
 
 def _gap(loss, at: Params, x: Tensor, times: int, start: float) -> float:
-    """How far the first or second derivative is from central differences of the one before, relative to its
-    size; the tasks are batched, as in training."""
+    """How far the first or second derivative is from central differences of the one before,
+    relative to its size; the tasks are batched, as in training."""
     along = {k: _numbers(p.shape, start) for k, p in at.items()}
     slope = lambda p, x: dot(grad(loss)(p, x), along)
     once = lambda p: vmap(grad(loss), (None, 0))(p, x[None])

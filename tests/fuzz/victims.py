@@ -1,4 +1,4 @@
-"""What is killed: trainings, `bank`, `judge`, `run` and `--grid`, each small, in a place of its own.
+"""What is killed: trainings, `bank`, `judge`, `run` and `--grid`, all small, each in its own place.
 
 `python -m tests.fuzz.victims` is a host that imports everything once, and then forks a process for
 every line of JSON that it is given.
@@ -92,7 +92,7 @@ def _train(place, tell, compiled=False):
 def _bank(place, tell):
     from mamlkit.bank import work
 
-    return work.run(work.missing([TINY], "quick", 1)[:1])
+    return work.run([job for job in work.missing([TINY], "quick", 1) if job.cell == "maml-0"])
 
 
 def _judge(place, tell):
