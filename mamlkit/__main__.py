@@ -3,9 +3,9 @@
 import os
 import re
 import shlex
+import shutil
 import signal
 import sys
-import tempfile
 from pathlib import Path
 from typing import NoReturn
 
@@ -16,6 +16,7 @@ from mamlkit.machine import ROOT
 
 RUNS = ROOT / "runs"
 SMOKE = ROOT / "data" / "cache" / "smoke"
+DRAFTS = ROOT / "data" / "cache" / "notebooks"  # as they run, before they are published
 LAB = ROOT / "lab"  # a reader's copies; beside notebooks/, so that their links lead the same way
 
 
@@ -195,16 +196,17 @@ def _notebooks(options, rest, command) -> int:
     paths = book.find(options.notebooks, options.folder)
     for path in paths:
         book.untouched(path)
-    with tempfile.TemporaryDirectory() as folder:
-        out = Path(folder)
-        outcomes = headless.run(paths, {path: {} for path in paths}, out, command=command)
+    with files.alone(DRAFTS):
+        shutil.rmtree(DRAFTS, ignore_errors=True)  # what a killed one left
+        outcomes = headless.run(paths, {path: {} for path in paths}, DRAFTS, command=command)
         failed = [o.error for o in outcomes if o.error]
         for path, outcome in zip(paths, outcomes):
             if not outcome.error:
                 try:
-                    book.publish(path, nbformat.read(out / f"{path.stem}.ipynb", 4))
+                    book.publish(path, nbformat.read(DRAFTS / f"{path.stem}.ipynb", 4))
                 except ValueError as refusal:  # edited while it ran
                     failed.append(str(refusal))
+        shutil.rmtree(DRAFTS, ignore_errors=True)
     print(
         *(f"{error}; its .ipynb is as it was" for error in failed),
         f"{len(outcomes) - len(failed)} of {len(outcomes)} notebooks written",

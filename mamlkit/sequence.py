@@ -11,6 +11,7 @@ import torch
 from torch import Generator, Tensor
 from torch.nn import functional as F
 
+from mamlkit.boundary import wholes
 from mamlkit.nets import Net, normal
 from mamlkit.trees import Params
 
@@ -77,6 +78,7 @@ def gru(inputs: int, hidden: int, outputs: int) -> Net:
 
     forward: (examples, time, inputs) -> (examples, outputs).
     """
+    wholes(inputs=inputs, hidden=hidden, outputs=outputs)
 
     def init(generator):
         return (
@@ -95,6 +97,7 @@ def transformer(inputs: int, width: int, heads: int, outputs: int) -> Net:
     Attention without position codes sees a set. width must be a multiple of heads.
     forward: (examples, time, inputs) -> (examples, outputs).
     """
+    wholes(inputs=inputs, width=width, heads=heads, outputs=outputs)
     if width % heads:
         raise ValueError(
             f"width is {width} and heads is {heads}: width must be a multiple of heads"

@@ -5,6 +5,7 @@ from typing import NamedTuple
 import torch
 from torch import Generator, Tensor
 
+from mamlkit.boundary import said, whole
 from mamlkit.task import Data, Family, Task
 
 
@@ -19,15 +20,6 @@ class Draw(NamedTuple):
     classes: Tensor
     examples: Tensor
     turns: Tensor
-
-
-def whole(value: object) -> bool:
-    """Is it a whole number? True and False are none."""
-    return isinstance(value, int) and not isinstance(value, bool)
-
-
-def _array(value):
-    return hasattr(value, "dtype") and hasattr(value, "shape")
 
 
 def few_shot(images: Tensor, *, way: int, shots: int, queries: int, rotate: bool = False) -> Family:
@@ -46,10 +38,9 @@ def few_shot(images: Tensor, *, way: int, shots: int, queries: int, rotate: bool
     classification task"; the authors' code rotates at training and at test.
     """
     if not isinstance(images, Tensor) or images.dtype != torch.uint8 or images.ndim != 5:
-        found = f"{images.dtype} of shape {tuple(images.shape)}" if _array(images) else type(images)
         raise ValueError(
-            f"the images are {found}: torch.uint8 (classes, examples, channels, height, width) is "
-            "needed"
+            f"the images are {said(images)}: torch.uint8 (classes, examples, channels, height, "
+            "width) is needed"
         )
     classes, examples, _, height, width = images.shape
     for name, value, most in (
@@ -57,11 +48,12 @@ def few_shot(images: Tensor, *, way: int, shots: int, queries: int, rotate: bool
         ("shots", shots, examples),
         ("queries", queries, examples),
     ):
-        if not (whole(value) and 1 <= value <= most):
+        try:
+            whole(name, value, 1, most)
+        except ValueError as refusal:
             raise ValueError(
-                f"{name} is {value!r}: it must be a whole number from 1 to {most}, as these images "
-                f"have {classes} classes of {examples} examples"
-            )
+                f"{refusal}, as these images have {classes} classes of {examples} examples"
+            ) from None
     each = shots + queries
     if each > examples:
         raise ValueError(
@@ -69,7 +61,7 @@ def few_shot(images: Tensor, *, way: int, shots: int, queries: int, rotate: bool
             f"{examples}"
         )
     if not isinstance(rotate, bool):
-        raise ValueError(f"rotate is {rotate!r}: it must be True or False")
+        raise ValueError(f"rotate is {said(rotate)}: it must be True or False")
     if rotate and height != width:
         raise ValueError(
             f"images of {height} x {width} cannot be rotated by a quarter turn: they must be square"
