@@ -45,8 +45,8 @@ def rates(net: Net, params: Params, x: Tensor, generator: Generator) -> list[Ten
 
 
 def balanced(net: Net, params: Params, x: Tensor, generator: Generator) -> Params:
-    """Each layer scaled such that all have one rate, the geometric mean of theirs; the net's outputs
-    stay as they are.
+    """Each layer scaled such that all have one rate, the geometric mean of theirs; the outputs stay
+    as they are.
 
     A net of ReLUs is homogeneous: one step does what the paper's iteration does for other nets.
     Source: section 3.2, Algorithm 2.

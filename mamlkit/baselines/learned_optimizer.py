@@ -60,8 +60,8 @@ def learned_optimizer(loss: Loss, *, steps: int) -> Learner:
     One LSTM serves all parameters, each with a state of its own. What it is trained on is the sum
     (here the mean) of the losses after every step, on the query. Gradients count as constants.
     loss: of the network that is optimised; the meta-parameters are the optimiser's
-    (`optimizer_params`), and tasks come from `started`. Raises ValueError for steps below 1. Source:
-    equations 1 to 3, section 2.
+    (`optimizer_params`), and tasks come from `started`. Raises ValueError for steps below 1.
+    Source: equations 1 to 3, section 2.
     """
     inner_steps(steps, 1)
 

@@ -1,4 +1,4 @@
-"""The meta-learner LSTM: Ravi & Larochelle 2017, "Optimization as a Model for Few-Shot Learning"."""
+"""The meta-learner LSTM: Ravi & Larochelle 2017."""
 
 import torch
 from torch import Tensor
@@ -78,8 +78,8 @@ def meta_learner_lstm(loss: Loss, *, steps: int) -> Learner:
 
 
 def _gate(rule: Params, name: str, seen: Tensor, theta: Tensor, last: Tensor) -> Tensor:
-    """A gate's value for each parameter: of what the first LSTM says (parameters, hidden), theta and
-    the gate's last value (parameters,)."""
+    """A gate's value for each parameter, by what the first LSTM says (parameters, hidden), theta
+    and the gate's last value (parameters,)."""
     *weight, for_theta, for_last = rule[f"{name}.weight"].split([seen.shape[-1], 1, 1])
     return torch.sigmoid(
         seen @ weight[0] + for_theta * theta + for_last * last + rule[f"{name}.bias"]

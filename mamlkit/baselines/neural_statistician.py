@@ -76,8 +76,8 @@ def neural_statistician(
 
 
 def bound(body: Net):
-    """The loss that trains a `neural_statistician`: minus the variational lower bound of log p(set),
-    for each image. (params that remember, `Sets`) -> scalar.
+    """The loss that trains a `neural_statistician`: minus the variational lower bound of the log
+    probability of a set, for each image. (params that remember, `Sets`) -> scalar.
 
     Source: equations 8 to 10 (reconstruction, context and latent divergence), section 3.2.
     """

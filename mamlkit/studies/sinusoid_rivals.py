@@ -32,7 +32,7 @@ SEEN = 100  # training waves whose inputs a start is scaled by
 
 def own(profile: str) -> dict[str, dict]:
     """What each method's setting has of its own; the outer step falls to 0 along half a cosine."""
-    few = budget(profile, smoke=4, quick=100, paper=2_000)
+    few = budget(profile, smoke=6, quick=100, paper=2_000)
     many = budget(profile, smoke=10, quick=4_000, paper=70_000)
     return {
         "hypernetwork": dict(iterations=many),

@@ -1,4 +1,4 @@
-"""What is written for a support set: by hand, in any order, and better than what is told nothing."""
+"""What is written for a support set: by hand, in any order, better than what is told nothing."""
 
 import torch
 

@@ -117,7 +117,9 @@ def test_it_learns_to_optimise():
         compiled=False,
     )
     tasks, metric = sample(family, seeded(9), 200), on_query(mse(net.forward))
-    before, after = (evaluate(learner, m, tasks, metric).median(0).values for m in (meta, step.meta))
+    before, after = (
+        evaluate(learner, m, tasks, metric).median(0).values for m in (meta, step.meta)
+    )
     assert after[0] == before[0] and after[-1] < 0.8 * after[0] and after[-1] < 0.9 * before[-1]
 
 
