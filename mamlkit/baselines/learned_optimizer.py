@@ -38,7 +38,7 @@ def started(family: Family, net: Net) -> Family:
     def make(noise):
         drawn, start = noise
         task = family.make(drawn)
-        return Task(Started(*task.support, start), task.query)
+        return Task(Started(task.support.x, task.support.y, start), task.query)
 
     return Family(noise, make)
 

@@ -35,9 +35,9 @@ def own(profile: str) -> dict[str, dict]:
     few = budget(profile, smoke=6, quick=100, paper=2_000)
     many = budget(profile, smoke=10, quick=4_000, paper=70_000)
     return {
+        **{name: dict(iterations=0) for name in UNTRAINED},
         "hypernetwork": dict(iterations=many),
         "learned-optimizer": dict(iterations=few, tasks=10, beta=0.003),
-        **{name: dict(iterations=0) for name in UNTRAINED},
     }
 
 
