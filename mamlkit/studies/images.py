@@ -230,6 +230,7 @@ def cost(setting: Setting) -> float:
     if setting["method"] == "pixels":
         return 60.0
     each = _operations(*sorted(setting.items()))
+    each *= 3 if setting["method"] == "lstm" else 1  # gates of every weight, which are not counted
     return each * setting["tasks"] * setting["iterations"] / RATE
 
 
