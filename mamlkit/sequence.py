@@ -7,6 +7,8 @@ composes nn.RNN, nn.GRU and nn.LSTM of plain operations, and has attention compu
 kernel (`torch.nn.attention.sdpa_kernel`).
 """
 
+from math import exp
+
 import torch
 from torch import Generator, Tensor
 from torch.nn import functional as F
@@ -71,6 +73,18 @@ def gru_states(params: Params, x: Tensor) -> Tensor:
         state = gru_step(params, told, state)
         states.append(state)
     return torch.stack(states, 1)
+
+
+def read_gradient(gradient: Tensor, p: float = 10.0) -> Tensor:
+    """What a coordinatewise LSTM reads of a gradient or a loss (...): its size and its sign (...,
+    2), both near 1 whatever its scale.
+
+    (log|g| / p, sign g) where |g| is at least e^-p, else (-1, e^p g). Source: Andrychowicz et al.
+    2016, appendix A; Ravi & Larochelle 2017, section 3.4.
+    """
+    large = gradient.abs() >= exp(-p)
+    size = torch.where(large, gradient.abs().clamp(min=exp(-p)).log() / p, -1.0)
+    return torch.stack([size, torch.where(large, gradient.sign(), exp(p) * gradient)], -1)
 
 
 def gru(inputs: int, hidden: int, outputs: int) -> Net:

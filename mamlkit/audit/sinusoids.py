@@ -10,12 +10,14 @@ from mamlkit.audit import (
     kernels,
     opponents,
     places,
+    rivals,
 )
 from mamlkit.audit.sinusoid_evidence import Evidence, banked, complete
 from mamlkit.bank.experiment import load
 from mamlkit.studies.edge import EDGE
 
-PARTS = (figure3, opponents, places, blow_up, kernels, ablations, averaging, any_model, identities)
+PARTS = (figure3, opponents, places, blow_up, kernels, ablations, averaging, any_model, rivals)
+PARTS += (identities,)
 JUDGES = {claim: judge for part in PARTS for claim, judge in part.JUDGES.items()}
 
 
