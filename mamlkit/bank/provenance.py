@@ -10,7 +10,7 @@ from pathlib import Path
 
 import torch
 
-from mamlkit.machine import ROOT
+from mamlkit.machine import CLONED, ROOT
 
 
 def describe(device: torch.device | str = "cpu") -> dict[str, str]:
@@ -37,7 +37,9 @@ def installed(package: str) -> str:
 
 def commit() -> str:
     """The commit of the source tree, with "+" behind it when package or notebook sources differ
-    from it."""
+    from it; "unknown" for an installed package."""
+    if not CLONED:
+        return "unknown"
 
     def git(*words):
         return subprocess.run(

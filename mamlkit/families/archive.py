@@ -17,10 +17,10 @@ from safetensors.torch import save_file
 from torch import Tensor
 
 from mamlkit import files
-from mamlkit.machine import ROOT, choose_device
+from mamlkit.machine import ROOT, SHIPPED, choose_device
 
 CACHE = ROOT / "data" / "cache"
-SPLITS = ROOT / "data" / "splits"
+SPLITS = SHIPPED / "splits"
 TIMEOUT = 20.0  # seconds that a server may be silent
 LIMIT = 16 * 2**20  # bytes of one file: an image or a list of images is far smaller
 
@@ -254,7 +254,9 @@ def download(
     try:
         from pooch import HTTPDownloader, file_hash
     except ImportError:
-        raise ImportError(f"nothing can be downloaded without pooch: {instead}") from None
+        raise ImportError(
+            f"nothing can be downloaded without pooch (pip install 'mamlkit[images]'): {instead}"
+        ) from None
 
     def fetch(fresh):
         bar = _Bar(progress, f"downloading {path.name} (bytes)")

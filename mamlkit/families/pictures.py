@@ -7,7 +7,7 @@ from io import BytesIO
 import torch
 from torch import Tensor
 
-from mamlkit.families.archive import Reader, quiet
+from mamlkit.families.archive import CACHE, Reader, quiet
 
 GREY, COLOUR, DEEP = ("1", "L", "LA"), ("P", "PA", "RGB", "RGBA", "CMYK"), ("I;16", "I;16B")
 
@@ -22,8 +22,8 @@ def picture(data: bytes, name: str, size: int):
         from PIL import Image
     except ImportError:
         raise ImportError(
-            "images cannot be decoded without Pillow: install it, or bring data/cache/decoded from "
-            "a machine that has it"
+            "images cannot be decoded without Pillow: pip install 'mamlkit[images]', or bring "
+            f"{CACHE / 'decoded'} from a machine that has it"
         ) from None
     try:
         image = Image.open(BytesIO(data))
