@@ -1,6 +1,7 @@
 """Labelled images on disk: read from folders and zips, decoded once, downloaded whole or not at
 all."""
 
+import csv
 import hashlib
 import json
 import os
@@ -241,6 +242,26 @@ def _reader(path, archive, entry):
             ) from None
 
     return read
+
+
+def listed(data: bytes, name: str) -> list[tuple[str, str]]:
+    """The (file, label) of each line of a list of images. Raises ValueError naming it for another
+    file."""
+    wide = data.startswith((b"\xff\xfe", b"\xfe\xff"))
+    try:
+        text = data.decode("utf-16" if wide else "utf-8-sig")
+    except UnicodeDecodeError:
+        raise ValueError(f"{name} is not UTF-8: save it as UTF-8") from None
+    try:
+        rows = [(row["filename"], row["label"]) for row in csv.DictReader(text.splitlines())]
+    except (csv.Error, KeyError):
+        rows = []
+    if not rows or not all(file and label for file, label in rows):
+        raise ValueError(
+            f"{name} is not a list of images: its first line must be filename,label and a line "
+            "must stand for each image"
+        )
+    return rows
 
 
 def download(
