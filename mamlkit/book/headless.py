@@ -17,6 +17,7 @@ from mamlkit import files
 from mamlkit.audit.claims import VERDICTS
 from mamlkit.book import html as page
 from mamlkit.book import notebooks as book
+from mamlkit.book.report import reported
 
 NOISE = "Kernel is running over TCP without encryption"
 
@@ -116,12 +117,13 @@ def watched(line: Callable[[], str], stream=None, every: float = 10.0):
             print("\r\033[K", end="", file=stream, flush=True)
 
 
-def environment(results: Path, command: str, progress: Path) -> dict[str, str]:
-    """The environment of a headless kernel: it says where results and progress go, and who
-    asked."""
+def environment(results: Path, stem: str, command: str, progress: Path) -> dict[str, str]:
+    """The environment of a headless kernel: it says where results, reported numbers and progress
+    go, and who asked."""
     return os.environ | {
         "MAMLKIT_HEADLESS": "1",
         "MAMLKIT_RESULTS": str(results),
+        "MAMLKIT_REPORT": str(_report(results, stem)),
         "MAMLKIT_COMMAND": command,
         "MAMLKIT_PROGRESS": str(progress),
         "JUPYTER_PREFER_ENV_PATH": "1",
@@ -149,6 +151,7 @@ def execute(
     out.mkdir(parents=True, exist_ok=True)
     notebook = book.read(path)
     place = Place(prefix, notebook.cells, _expected(path, values), later)
+    _report(out, path.stem).unlink(missing_ok=True)
     room = out / ".running"  # here, and not in /tmp: what a kill leaves, the next run clears away
     shutil.rmtree(room, ignore_errors=True)
     room.mkdir()
@@ -167,7 +170,7 @@ def execute(
     try:
         with watched(line):
             error = _papermill(
-                notebook, path, out, values, environment(out, command, progress), enter
+                notebook, path, out, values, environment(out, path.stem, command, progress), enter
             )
     finally:
         shutil.rmtree(room, ignore_errors=True)
@@ -310,6 +313,15 @@ def new_folder(runs: Path) -> Path:
             folder.mkdir(parents=True)
             return folder
     raise ValueError(f"{runs} already holds a hundred runs of this second")
+
+
+def _report(results: Path, stem: str) -> Path:
+    return results / f"{stem}.numbers.json"
+
+
+def numbers(results: Path, stem: str) -> dict[str, float]:
+    """What the notebook called `stem` reported in a results folder."""
+    return reported(_report(results, stem))
 
 
 def verdicts(folder: Path) -> str:

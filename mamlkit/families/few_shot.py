@@ -22,20 +22,35 @@ class Draw(NamedTuple):
     turns: Tensor
 
 
-def few_shot(images: Tensor, *, way: int, shots: int, queries: int, rotate: bool = False) -> Family:
+def _between(least, counts, most):
+    if not isinstance(counts, Tensor) or counts.is_floating_point():
+        return False
+    return bool(((least <= counts) & (counts <= most)).all())
+
+
+def few_shot(
+    images: Tensor,
+    *,
+    way: int,
+    shots: int,
+    queries: int,
+    rotate: bool = False,
+    counts: Tensor | None = None,
+) -> Family:
     """N-way K-shot classification: `way` classes, `shots` images of each in the support, `queries`
     others in the query.
 
     images: uint8 (classes, examples, channels, height, width), all classes of one split. A task is
     on their device, and is the same on each for a generator of the CPU. rotate: each class of a
-    task is turned by 0, 90, 180 or 270 degrees (section 5.2). A class stands in a task once, so two
-    rotations of one character never meet.
-    A task's x is float32 (way * shots, channels, height, width) in [0, 1] (way * queries in the
-    query), its y int64 labels 0 to way - 1. Examples are grouped by class: first all of label 0,
-    then all of label 1. Tasks of the same seed have the same classes whatever shots, queries and
-    rotate are, and the same support whatever queries is. Raises ValueError for images of another
-    kind and for numbers that the images cannot give. Source: section 5.2, "the N-way, K-shot
-    classification task"; the authors' code rotates at training and at test.
+    task is turned by 0, 90, 180 or 270 degrees (section 5.2). counts: int64 (classes,), how many
+    images each class has, where they differ; what stands behind them is never drawn. A class stands
+    in a task once, so two rotations of one character never meet. A task's x is float32 (way *
+    shots, channels, height, width) in [0, 1] (way * queries in the query), its y int64 labels 0 to
+    way - 1. Examples are grouped by class: first all of label 0, then all of label 1. Tasks of the
+    same seed have the same classes whatever shots, queries and rotate are, and the same support
+    whatever queries is. Raises ValueError for images of another kind and for numbers that the
+    images cannot give. Source: section 5.2, "the N-way, K-shot classification task"; the authors'
+    code rotates at training and at test.
     """
     if not isinstance(images, Tensor) or images.dtype != torch.uint8 or images.ndim != 5:
         raise ValueError(
@@ -60,6 +75,10 @@ def few_shot(images: Tensor, *, way: int, shots: int, queries: int, rotate: bool
             f"{shots} shots and {queries} queries need {each} images of a class, these have "
             f"{examples}"
         )
+    if counts is not None and not (_between(each, counts, examples) and counts.shape == (classes,)):
+        raise ValueError(
+            f"counts must be {classes} whole numbers, one for each class, from {each} to {examples}"
+        )
     if not isinstance(rotate, bool):
         raise ValueError(f"rotate is {said(rotate)}: it must be True or False")
     if rotate and height != width:
@@ -68,16 +87,19 @@ def few_shot(images: Tensor, *, way: int, shots: int, queries: int, rotate: bool
         )
 
     def noise(generator: Generator, tasks: int) -> Draw:
-        def distinct(k, *shape):
+        def chance(*shape):
             # float64, so that no two are equal: the first of k stay the same whatever k is.
-            chance = torch.rand(
+            return torch.rand(
                 *shape, generator=generator, device=generator.device, dtype=torch.float64
             )
-            return chance.topk(k, -1).indices
 
-        chosen = distinct(way, tasks, classes)
+        chosen = chance(tasks, classes).topk(way, -1).indices
         turns = torch.randint(4, (tasks, way), generator=generator, device=generator.device)
-        draw = Draw(chosen, distinct(each, tasks, way, examples), turns * rotate)
+        among = chance(tasks, way, examples)
+        if counts is not None:
+            has = counts.to(chosen.device)[chosen].unsqueeze(-1)
+            among[torch.arange(examples, device=among.device) >= has] = -1
+        draw = Draw(chosen, among.topk(each, -1).indices, turns * rotate)
         return Draw(*(part.to(images.device) for part in draw))
 
     def make(draw: Draw) -> Task:
