@@ -21,6 +21,9 @@ from mamlkit.trees import Params, ravel, tree_flatten, tree_map
 # iterations: below this, compiling or capturing costs more time than it saves
 COMPILE_FROM = {"cpu": 2_000, "cuda": 20}
 
+# (meta vector, noise of a meta-batch) -> (mean meta-gradient as a vector, mean query loss)
+MetaBatch = Callable[[Tensor, Any], tuple[Tensor, Tensor]]
+
 
 class Step(NamedTuple):
     """Everything that training needs to go on: this tuple is what is checkpointed and resumed.
@@ -54,6 +57,7 @@ def train(
     chunk: int | None = None,
     compiled: bool | None = None,
     resume: Step | None = None,
+    spread: Callable[[MetaBatch], MetaBatch] | None = None,
 ) -> Iterator[Step]:
     """Meta-trains (Algorithm 1), yielding a `Step` after every `block` meta-updates and after the
     last.
@@ -68,7 +72,9 @@ def train(
     graph instead; where that fails, the run goes on without and a warning says so. On a CPU chunks
     run uncompiled: each would be one more copy of the update in the graph. resume: go on from this
     Step of a run with the same settings instead of from `meta`; with more `iterations` the run is
-    lengthened, also where it ended inside a block.
+    lengthened, also where it ended inside a block. spread: how several processes share a meta-batch,
+    as `scale.ranks` makes it; None: this process makes all of it. A process that shares does not
+    halve its chunk: the others would be ahead of it.
 
     Raises ValueError for settings out of range, for malformed tasks and for a Step of another
     model or optimizer, FloatingPointError naming the iteration and the parameters when a
@@ -119,7 +125,8 @@ def train(
     compiled = iterations >= COMPILE_FROM[vector.device.type] if compiled is None else compiled
 
     def meta_batch(chunk):
-        return _meta_batch(learner, family, unravel, None if chunk == tasks else chunk)
+        here = _meta_batch(learner, family, unravel, None if chunk == tasks else chunk)
+        return here if spread is None else spread(here)
 
     if compiled:  # what is wrong with model or data is said in their words, not the compiler's
         with torch.no_grad():
@@ -143,7 +150,9 @@ def train(
         place = _start(vector, state, block, first)
         with torch.no_grad():
             (_, made, vector, state, losses), chunk = fitting(
-                lambda chunk: runner(chunk)(place, noise, n), chunk
+                lambda chunk: runner(chunk)(place, noise, n),
+                chunk,
+                least=1 if spread is None else chunk,
             )
             if made < first + n:
                 bad = int(made)
@@ -201,8 +210,8 @@ def _shapes(tree):
     )
 
 
-def _meta_batch(learner: Learner, family: Family, unravel, chunk) -> Callable:
-    """(meta vector, noise of a meta-batch) -> (mean meta-gradient as a vector, mean query loss)."""
+def _meta_batch(learner: Learner, family: Family, unravel, chunk) -> MetaBatch:
+    """Lines 3 to 8 of Algorithm 1 as one function."""
 
     def one(meta, noise):
         gradient, aux = learner.meta_grad(meta, family.make(noise))
@@ -225,7 +234,7 @@ def _start(vector, state, block, first):
         begin.clone(),
         vector,
         state,
-        torch.zeros(block, dtype=torch.float32, device=vector.device),
+        torch.zeros(block, dtype=torch.promote_types(vector.dtype, torch.float32), device=begin.device),
     )
 
 
@@ -250,7 +259,7 @@ def _advance(meta_batch, optimizer) -> Callable:
             made + fine,
             keep(new_vector, vector),
             tree_map(keep, new_state, state),
-            torch.where(here, loss.float(), losses),
+            torch.where(here, loss.to(losses.dtype), losses),
         )
 
     return advance
