@@ -75,6 +75,8 @@ def _run(options, rest, command) -> int:
     paths = book.find(options.notebooks, options.folder)
     if axes:
         return _sweep(options, paths, given, axes, command)
+    if options.workers is not None or options.scheduler:
+        raise ValueError("--workers and --scheduler share out a --grid; give one")
     known = {path: parameters(path) for path in paths}
     check(
         " and ".join(path.stem for path in paths),
@@ -112,6 +114,7 @@ def _run(options, rest, command) -> int:
 def _sweep(options, paths, given, axes, command) -> int:
     from mamlkit.book import sweep
     from mamlkit.book.parameters import check, parameters
+    from mamlkit.scale import workers
 
     if len(paths) != 1 or not options.notebooks:
         raise ValueError("--grid goes over one notebook; name it, e.g. `run 01 --grid seed=0,1,2`")
@@ -129,7 +132,8 @@ def _sweep(options, paths, given, axes, command) -> int:
         for point in sweep.grid({name: list(dict.fromkeys(v)) for name, v in checked.items()})
     ]
     folder = _results_folder(options.out) if options.out else RUNS / "sweeps" / path.stem
-    rows = sweep.sweep(path, known, points, folder, command=command)
+    with workers.rows(options.workers, options.scheduler) as each:
+        rows = sweep.sweep(path, known, points, folder, command=command, each=each)
     print(sweep.table(rows))
     print(f"results: {folder}")
     return 1 if any(row["status"] == "failed" for row in rows) else 0
@@ -145,6 +149,7 @@ def _list(options) -> int:
 
 def _bank(options, rest, command) -> int:
     from mamlkit.bank import work
+    from mamlkit.scale import workers
     from mamlkit.studies.catalogue import find
 
     if options.minutes is not None and not 0 < options.minutes < float("inf"):
@@ -164,6 +169,9 @@ def _bank(options, rest, command) -> int:
     jobs = work.missing(chosen, options.profile, options.seeds)
     if not jobs:
         print("All of it is banked.")
+    elif options.workers is not None or options.scheduler:
+        with workers.workers(options.workers, options.scheduler) as client:
+            return workers.bank(client, jobs, options.minutes)
     return work.run(jobs, options.minutes)
 
 

@@ -5,7 +5,8 @@ import hashlib
 import itertools
 import json
 import sys
-from collections.abc import Mapping
+from collections.abc import Callable, Iterator, Mapping
+from functools import partial
 from pathlib import Path
 
 from mamlkit import files
@@ -34,29 +35,50 @@ def sweep(
     folder: Path,
     *,
     command: str,
+    each: Callable[[dict], Iterator[tuple[int, dict | None]]] | None = None,
 ) -> list[dict]:
     """Runs a notebook at every point, each into folder/<key>/; folder/sweep.json says how each
     ended.
 
     A point that was done before is "cached"; one that failed, or whose result.json is damaged, is
-    run again the next time and keeps no other from running. Raises ValueError while another sweep
-    writes into the folder.
+    run again the next time and keeps no other from running. each: makes the rows, {number: call} ->
+    (number, row) as they are done, e.g. `scale.workers.rows`; None: here, one after the other.
+    Raises ValueError while another sweep writes into the folder.
     """
-    rows = []
+    prefixes = [f"[{n}/{len(points)}] " + words(values) for n, values in enumerate(points, 1)]
+    calls = {
+        n: partial(_row, folder / key(path, parameters, values), path, values, prefix, command)
+        for n, (values, prefix) in enumerate(zip(points, prefixes))
+    }
+    rows = {}
     with files.alone(folder / "sweep"):
-        for number, values in enumerate(points, 1):
-            place = folder / key(path, parameters, values)
-            prefix = f"[{number}/{len(points)}] " + words(values)
-            row = _row(place, path, values, prefix, command)
-            rows.append(row)
-            about = {"notebook": path.stem, "command": command, "runs": rows}
+        for n, row in (each or _one_by_one)(calls):
+            rows[n] = row = row or _lost(calls[n].args[0], points[n])
+            prefix, done = prefixes[n], [rows[n] for n in sorted(rows)]
+            about = {"notebook": path.stem, "command": command, "runs": done}
             files.write(folder / "sweep.json", json.dumps(about, indent=1) + "\n")
             print(
                 f"{prefix}: {row['error'] or row['status']} ({headless.duration(row['seconds'])})",
                 file=sys.stderr,
                 flush=True,
             )
-    return rows
+    return [rows[n] for n in sorted(rows)]
+
+
+def _one_by_one(calls):
+    return ((n, call()) for n, call in calls.items())
+
+
+def _lost(place: Path, values: dict) -> dict:
+    """The row of a point whose process died before it could say anything."""
+    return {
+        "parameters": values,
+        "status": "failed",
+        "seconds": 0.0,
+        "folder": place.name,
+        "verdicts": "",
+        "error": "its process or its workers died",
+    }
 
 
 def _row(place: Path, path: Path, values: dict, prefix: str, command: str) -> dict:

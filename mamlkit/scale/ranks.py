@@ -14,11 +14,13 @@ from typing import NamedTuple
 
 import torch
 import torch.distributed as dist
+from torch import Tensor
+from torch.distributed.rendezvous import rendezvous
 
 from mamlkit.bank import checkpoint
 from mamlkit.machine import choose_device
-from mamlkit.train import MetaBatch, Step
-from mamlkit.trees import tree_flatten, tree_map
+from mamlkit.train import Spread, Step
+from mamlkit.trees import Params, tree_flatten, tree_map
 
 VARIABLES = ("RANK", "WORLD_SIZE", "MASTER_ADDR", "MASTER_PORT")  # what a launcher sets
 
@@ -34,12 +36,17 @@ class Ranks(NamedTuple):
     size: int
     device: torch.device
 
-    def share(self, tasks: int) -> slice:
-        """This rank's tasks of a meta-batch: shares are contiguous and differ by at most one task.
+    @property
+    def spread(self) -> Spread:
+        """What `train` takes, so that each rank makes its share of a meta-batch."""
+        return Spread(self._share, self._mean)
+
+    def mine(self, tasks: int) -> slice:
+        """Which of a meta-batch's tasks this rank makes: shares differ by at most one task.
 
         Raises ValueError if there are fewer tasks than ranks.
 
-        >>> [Ranks(rank, 4, torch.device("cpu")).share(25) for rank in (0, 3)]
+        >>> [Ranks(rank, 4, torch.device("cpu")).mine(25) for rank in (0, 3)]
         [slice(0, 6, None), slice(18, 25, None)]
         """
         if tasks < self.size:
@@ -49,25 +56,20 @@ class Ranks(NamedTuple):
             )
         return slice(self.rank * tasks // self.size, (self.rank + 1) * tasks // self.size)
 
-    def spread(self, meta_batch: MetaBatch) -> MetaBatch:
-        """The same function of a whole meta-batch, made by all ranks: what `train` takes as
-        `spread`.
+    def _share(self, noise):
+        mine = self.mine(len(tree_flatten(noise)[0][0]))
+        return tree_map(lambda n: n[mine], noise)
 
-        Each rank must be given the whole meta-batch's noise; the result is the mean over all of
-        it, the same on every rank.
-        """
-        if self.size == 1:
-            return meta_batch
-
-        def shared(vector, noise):
-            tasks = len(tree_flatten(noise)[0][0])
-            mine = self.share(tasks)
-            gradient, loss = meta_batch(vector, tree_map(lambda n: n[mine], noise))
-            total = torch.cat([gradient, loss[None]]) * ((mine.stop - mine.start) / tasks)
+    def _mean(self, gradients: Params, losses: Tensor) -> tuple[Tensor, Tensor]:
+        """Sums in float64: how the tasks are split then leaves no trace in float32. It would grow,
+        as Adam makes steps of full size out of gradients that are nothing but rounding."""
+        parts = [*gradients.values(), losses, torch.ones_like(losses)]
+        total = torch.cat([p.sum(0, dtype=torch.float64).flatten() for p in parts])
+        if self.size > 1:
             dist.all_reduce(total)
-            return total[:-1], total[-1]
-
-        return shared
+        mean = total[:-1] / total[-1]
+        kind = next(iter(gradients.values())).dtype
+        return mean[:-1].to(kind), mean[-1].to(losses.dtype)
 
     def resumable(
         self,
@@ -118,9 +120,9 @@ class Ranks(NamedTuple):
         dist.all_reduce(most, op=dist.ReduceOp.MAX)
         apart = (most[:2] + most[2:]).tolist()
         if apart[0] or apart[1] > 1e-3 * size:
+            what = "draw different tasks" if apart[0] else "have different parameters"
             raise ValueError(
-                f"the {self.size} ranks {'draw other tasks' if apart[0] else 'have other parameters'}"
-                " from one another: give every rank the same seed and the same settings"
+                f"the {self.size} ranks {what}: give every rank the same seed and the same settings"
             )
         return step
 
@@ -146,15 +148,15 @@ def ranks(device: str = "auto") -> Iterator[Ranks]:
         return
     if missing := [name for name in VARIABLES if name not in known]:
         raise ValueError(
-            f"{', '.join(known)} is set and {', '.join(missing)} is not: a launcher such as torchrun"
-            " sets all of them"
+            f"{', '.join(known)} is set and {', '.join(missing)} is not: a launcher such as "
+            "torchrun sets all of them"
         )
     here = choose_device(device)
     if here.type == "cuda":
         local = os.environ.get("LOCAL_RANK")
         here = here if local is None else choose_device(f"cuda:{local}")
         torch.cuda.set_device(here)
-    store, rank, size = next(dist.rendezvous("env://"))
+    store, rank, size = next(rendezvous("env://"))
     backend = "nccl" if here.type == "cuda" else "gloo"
     dist.init_process_group(backend, store=store, rank=rank, world_size=size)
     try:
@@ -185,7 +187,7 @@ def _lost(error: RuntimeError) -> bool:
     return isinstance(error, dist.DistError) or any(w in str(error) for w in words)
 
 
-def _first(store: dist.Store) -> bool:
+def _first(store) -> bool:
     """Is this the first rank that asks? The launcher, or rank 0, keeps the count."""
     try:
         return store.add("mamlkit/ended", 1) == 1

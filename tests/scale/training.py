@@ -20,6 +20,7 @@ from mamlkit.nets import mlp, strided_convnet
 from mamlkit.optimizer import adam
 from mamlkit.scale.ranks import ranks
 from mamlkit.train import train
+from mamlkit.trees import tree_map
 from mamlkit.variants.maml import maml
 
 
@@ -29,7 +30,12 @@ def problem(what):
         return mlp(1, 40, 40, 1), mse, sinusoid(), 0.01
     images = glyphs.load(40, seed=1) if what == "glyphs" else omniglot.load("train")
     read = glyphs.glyphs if what == "glyphs" else omniglot.omniglot
-    return strided_convnet(5), cross_entropy, read(images, way=5, shots=1, queries=1), 0.4
+    family = read(images, way=5, shots=1, queries=1)
+    cast = lambda tree: tree_map(
+        lambda t: t.to(torch.get_default_dtype()) if t.is_floating_point() else t, tree
+    )
+    family = family._replace(make=lambda drawn, make=family.make: cast(make(drawn)))
+    return strided_convnet(5), cross_entropy, family, 0.4
 
 
 def main(what, dtype, iterations, tasks, folder, pause="0"):
