@@ -5,7 +5,9 @@ So the numbers of a run do not depend on how many processes share it, up to roun
 """
 
 import os
+import signal
 import sys
+import threading
 import zlib
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -160,19 +162,45 @@ def ranks(device: str = "auto") -> Iterator[Ranks]:
     backend = "nccl" if here.type == "cuda" else "gloo"
     dist.init_process_group(backend, store=store, rank=rank, world_size=size)
     try:
-        yield Ranks(rank, size, here)
-    except RuntimeError as error:
-        if not _lost(error):
+        with _in_order(backend):
+            yield Ranks(rank, size, here)
+    except (RuntimeError, _Stopped) as error:
+        if not (isinstance(error, _Stopped) or _lost(error)):
             raise
         if _first(store):
             print(
-                f"mamlkit: one of the {size} ranks has ended, so all end; the same command goes on "
-                "from the last checkpoint",
+                f"mamlkit: one of the {size} ranks has ended, or their launcher ends them; the "
+                "same command goes on from the last checkpoint",
                 file=sys.stderr,
                 flush=True,
             )
         sys.exit(1)
     dist.destroy_process_group()
+
+
+class _Stopped(BaseException):
+    """The launcher asks this process to end."""
+
+
+@contextmanager
+def _in_order(backend: str) -> Iterator[None]:
+    """While this lasts, what a launcher sends to the others when a rank dies ends the body, which
+    then saves. With nccl it ends the process: one that waits for a GPU would not see it."""
+    if backend != "gloo" or threading.current_thread() is not threading.main_thread():
+        yield
+        return
+
+    def stop(number, frame):
+        signal.signal(signal.SIGTERM, signal.SIG_IGN)
+        raise _Stopped
+
+    before = signal.signal(signal.SIGTERM, stop)
+    try:
+        yield
+    except BaseException:
+        signal.signal(signal.SIGTERM, signal.SIG_IGN)  # it is about to say why, and to end
+        raise
+    signal.signal(signal.SIGTERM, before)
 
 
 def _moved(step: Step, device) -> Step:

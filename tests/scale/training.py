@@ -1,9 +1,9 @@
-"""A training as a user writes it for `torchrun`, which any number of ranks may share.
+"""Trainings as a user writes them for `torchrun`, which any number of ranks may share.
 
-python -m tests.scale.training WHAT DTYPE ITERATIONS TASKS FOLDER [PAUSE]
+python -m tests.scale.training FOLDER SPEC ...
 
-WHAT: "sinusoid", "glyphs" or "omniglot". Rank 0 writes all losses and the parameters' norm to
-FOLDER/losses.pt at the end. PAUSE: seconds after every Step.
+SPEC: e.g. sinusoid:float32:200:25, a problem, a type, iterations and tasks; a fifth word is
+"compiled", or seconds to rest after every Step. Each run is kept in FOLDER as SPEC.safetensors.
 """
 
 import sys
@@ -18,8 +18,8 @@ from mamlkit.losses import cross_entropy, mse
 from mamlkit.machine import seeded
 from mamlkit.nets import mlp, strided_convnet
 from mamlkit.optimizer import adam
-from mamlkit.scale.ranks import ranks
-from mamlkit.train import train
+from mamlkit.scale.ranks import Ranks, ranks
+from mamlkit.train import Step, train
 from mamlkit.trees import tree_map
 from mamlkit.variants.maml import maml
 
@@ -31,39 +31,41 @@ def problem(what):
     images = glyphs.load(40, seed=1) if what == "glyphs" else omniglot.load("train")
     read = glyphs.glyphs if what == "glyphs" else omniglot.omniglot
     family = read(images, way=5, shots=1, queries=1)
-    cast = lambda tree: tree_map(
-        lambda t: t.to(torch.get_default_dtype()) if t.is_floating_point() else t, tree
-    )
+    kind = torch.get_default_dtype()
+    cast = lambda tree: tree_map(lambda t: t.to(kind) if t.is_floating_point() else t, tree)
     family = family._replace(make=lambda drawn, make=family.make: cast(make(drawn)))
     return strided_convnet(5), cross_entropy, family, 0.4
 
 
-def main(what, dtype, iterations, tasks, folder, pause="0"):
-    torch.set_num_threads(1)
+def run(here: Ranks, folder: Path, spec: str) -> Step:
+    """The last Step of a training that `here` has its share of."""
+    what, dtype, iterations, tasks, *more = spec.split(":")
     torch.set_default_dtype(getattr(torch, dtype))
     net, loss, family, alpha = problem(what)
-    with ranks() as here:
-        generator = seeded(0, here.device)
-        meta = net.init(generator)
-        steps = lambda resume: train(
-            maml(loss(net.forward), alpha=alpha, steps=1),
-            meta,
-            family,
-            adam(0.001),
-            generator=generator,
-            tasks=int(tasks),
-            iterations=int(iterations),
-            block=10,
-            spread=here.spread,
-            resume=resume,
-        )
-        path, about = Path(folder) / "run.safetensors", {"what": what, "dtype": dtype}
-        for step in here.resumable(path, steps, about=about, seconds=0.2):
-            print(here.rank, step.iteration, flush=True)
-            time.sleep(float(pause))
-        if here.rank == 0:
-            torch.save((step.losses, step.meta), Path(folder) / "losses.pt")
+    generator = seeded(0, here.device)
+    meta = net.init(generator)
+    steps = lambda resume: train(
+        maml(loss(net.forward), alpha=alpha, steps=1),
+        meta,
+        family,
+        adam(0.001),
+        generator=generator,
+        tasks=int(tasks),
+        iterations=int(iterations),
+        block=5,
+        compiled=more == ["compiled"],
+        spread=here.spread,
+        resume=resume,
+    )
+    rest = 0.0 if more in ([], ["compiled"]) else float(more[0])
+    for step in here.resumable(folder / f"{spec}.safetensors", steps, about={}, seconds=0.2):
+        print(f"rank {here.rank}: {step.iteration}", flush=True)
+        time.sleep(rest)
+    return step
 
 
 if __name__ == "__main__":
-    main(*sys.argv[1:])
+    torch.set_num_threads(1)
+    with ranks() as here:
+        for spec in sys.argv[2:]:
+            run(here, Path(sys.argv[1]), spec)
