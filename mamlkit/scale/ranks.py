@@ -26,6 +26,8 @@ from mamlkit.trees import Params, tree_flatten, tree_map
 
 VARIABLES = ("RANK", "WORLD_SIZE", "MASTER_ADDR", "MASTER_PORT")  # what a launcher sets
 
+COARSE = -(2**35)  # of the 53 bits of a float64, the first 18
+
 
 class Ranks(NamedTuple):
     """This process among those that train together.
@@ -63,15 +65,16 @@ class Ranks(NamedTuple):
         return tree_map(lambda n: n[mine], noise)
 
     def _mean(self, gradients: Params, losses: Tensor) -> tuple[Tensor, Tensor]:
-        """Sums in float64: how the tasks are split then leaves no trace in float32. It would grow,
-        as Adam makes steps of full size out of gradients that are nothing but rounding."""
-        parts = [*gradients.values(), losses, torch.ones_like(losses)]
-        total = torch.cat([p.sum(0, dtype=torch.float64).flatten() for p in parts])
+        """The same numbers however the tasks are split. A trace of the split would grow: Adam makes
+        steps of full size out of gradients that are nothing but rounding."""
+        flat = torch.cat([*(g.flatten(1) for g in gradients.values()), losses[:, None]], 1)
+        parts = [part.sum(0, dtype=torch.float64) for part in _parts(flat)]
+        number = torch.full_like(parts[0][:1], len(losses))
+        total = torch.cat([*parts, number])
         if self.size > 1:
             dist.all_reduce(total)
-        mean = total[:-1] / total[-1]
-        kind = next(iter(gradients.values())).dtype
-        return mean[:-1].to(kind), mean[-1].to(losses.dtype)
+        mean = total[:-1].unflatten(0, (len(parts), -1)).flip(0).sum(0) / total[-1]
+        return mean[:-1].to(flat.dtype), mean[-1].to(losses.dtype)
 
     def resumable(
         self,
@@ -201,6 +204,19 @@ def _in_order(backend: str) -> Iterator[None]:
         signal.signal(signal.SIGTERM, signal.SIG_IGN)  # it is about to say why, and to end
         raise
     signal.signal(signal.SIGTERM, before)
+
+
+def _parts(x: Tensor) -> list[Tensor]:
+    """Tensors that add up to x and have so few bits that float64 adds them exactly, in any order
+    (but for numbers that differ by a factor of 2^27 or more): float32 as it is, and float64 in
+    three parts of 18 bits or less."""
+    if x.dtype != torch.float64:
+        return [x]
+    parts = []
+    for _ in range(2):
+        parts.append((x.view(torch.int64) & COARSE).view(torch.float64))
+        x = x - parts[-1]
+    return [*parts, x]
 
 
 def _moved(step: Step, device) -> Step:

@@ -160,6 +160,30 @@ def test_the_mean_is_over_all_tasks_and_not_over_the_ranks_means(monkeypatch):
     assert gradient.dtype == loss.dtype == torch.float32
 
 
+@pytest.mark.parametrize("kind", [torch.float32, torch.float64], ids=str)
+def test_the_sum_has_no_trace_of_how_the_tasks_were_split(kind, monkeypatch):
+    """Where a plain sum has one."""
+    g = seeded(4)
+    tasks = torch.randn(50, 2_000, generator=g, dtype=kind)
+    tasks *= 10.0 ** torch.randint(-3, 3, tasks.shape, generator=g)
+    totals = []
+    monkeypatch.setattr(module.dist, "all_reduce", lambda total: totals.append(total.clone()))
+    for size in (1, 3, 7):
+        totals.append(torch.zeros(()))
+        for rank in range(size):
+            spread = Ranks(rank, 11, CPU).spread  # any size above 1 asks for the all-reduce
+            mine = Ranks(rank, size, CPU).mine(50)
+            spread.mean({"a": tasks[mine]}, tasks[mine, 0])
+    ends = [i for i, total in enumerate(totals) if total.ndim == 0] + [len(totals)]
+    whole = [sum(totals[a + 1 : b]) for a, b in zip(ends, ends[1:])]
+    assert len(whole) == 3 and all(torch.equal(whole[0], other) for other in whole[1:])
+    plain = [sum(tasks[Ranks(r, n, CPU).mine(50)].sum(0) for r in range(n)) for n in (1, 3)]
+    assert not torch.equal(*plain)
+    mean, _ = Ranks(0, 1, CPU).spread.mean({"a": tasks}, tasks[:, 0])
+    rtol = 1e-6 if kind == torch.float32 else 1e-15
+    torch.testing.assert_close(mean, tasks.mean(0), rtol=rtol, atol=50 * rtol)
+
+
 def test_one_rank_trains_as_train_does():
     net = mlp(1, 7, 5, 1)
     ends = []
