@@ -17,12 +17,15 @@ LOOPBACK = "127.0.0.1"
 
 
 @contextmanager
-def workers(number: int | None = None, scheduler: str | None = None) -> Iterator[Any]:
+def workers(
+    number: int | None = None, scheduler: str | None = None, patience: float = 20.0
+) -> Iterator[Any]:
     """A `distributed.Client` while the body runs.
 
     number: how many workers it starts on this machine, one core each; they end with the body, and
     with this process. Scheduler and dashboard listen on this machine alone. scheduler: the address
     of one that runs already, e.g. "tcp://10.0.0.7:8786"; its workers must see this folder.
+    patience: seconds to wait for its answer.
     Raises ValueError if both are given, if the scheduler does not answer, and where
     dask.distributed is not installed.
     """
@@ -34,7 +37,7 @@ def workers(number: int | None = None, scheduler: str | None = None) -> Iterator
         raise ValueError("--workers starts workers here and --scheduler uses others: give one")
     if scheduler is not None:
         try:
-            client = Client(scheduler, timeout=20)
+            client = Client(scheduler, timeout=patience)
         except (OSError, ValueError, TimeoutError) as error:
             raise ValueError(f"no scheduler answers at {scheduler}: {error}") from None
         with client:
