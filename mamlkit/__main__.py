@@ -149,6 +149,7 @@ def _list(options) -> int:
 
 def _bank(options, rest, command) -> int:
     from mamlkit.bank import work
+    from mamlkit.machine import choose_device
     from mamlkit.scale import workers
     from mamlkit.studies.catalogue import find
 
@@ -166,7 +167,12 @@ def _bank(options, rest, command) -> int:
         for name, says in found.items():
             print(f"{name}: {says}", flush=True)
         return 1 if set(found.values()) - {"same"} else 0
-    jobs = work.missing(chosen, options.profile, options.seeds)
+    device = str(choose_device(options.device))
+    if device != "cpu" and (bound := [e.name for e in chosen if not e.anywhere]):
+        raise ValueError(
+            f"--device {device}: {bound[0]} trains on a CPU only; name others by --only"
+        )
+    jobs = work.missing(chosen, options.profile, options.seeds, device)
     if not jobs:
         print("All of it is banked.")
     elif options.workers is not None or options.scheduler:

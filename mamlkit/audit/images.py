@@ -17,6 +17,7 @@ from mamlkit.audit.accuracies import (
 from mamlkit.audit.accuracies import row as row_of
 from mamlkit.audit.judging import Finding
 from mamlkit.audit.table1 import over_mann
+from mamlkit.studies.images import COLUMNS
 
 LEAST = {  # claim: the column of Table 1, and what the criterion asks for
     "C050": ("omniglot-5w1s", 98.3), "C051": ("omniglot-5w5s", 99.6),
@@ -166,7 +167,7 @@ def c132(bank: Bank) -> Finding | None:
 
 def as_printed(column: str, bank: Bank) -> Finding | None:
     """alpha on the mean loss against the authors' N times larger one, in one experiment."""
-    for experiment in (column, f"{column}-cpu"):
+    for experiment in COLUMNS[column]:
         rows = whole(row_of(bank, experiment, m) for m in BOTH)
         if rows:
             gap = margin(rows[0], rows[1])

@@ -5,6 +5,7 @@ import time
 from collections import deque
 from collections.abc import Callable, Iterator, Mapping
 from datetime import UTC, datetime
+from inspect import signature
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -44,6 +45,11 @@ class Experiment(NamedTuple):
     measure: Callable[[Setting, Step], tuple[Params, dict[str, Tensor]]]
     begin: Callable[[Setting], Tensor]
     cost: Callable[[Setting], float]
+
+    @property
+    def anywhere(self) -> bool:
+        """Can it be trained and measured on a GPU: do `steps` and `measure` take a `device`?"""
+        return all("device" in signature(f).parameters for f in (self.steps, self.measure))
 
 
 class Result(NamedTuple):
@@ -134,22 +140,31 @@ def _difference(kept: Setting, asked: Setting) -> tuple[str, str, str] | None:
     return None
 
 
-def make(experiment: Experiment, cell: str, setting: Setting, budget: str, progress=None) -> Path:
+def make(
+    experiment: Experiment,
+    cell: str,
+    setting: Setting,
+    budget: str,
+    progress=None,
+    device: torch.device | str = "cpu",
+) -> Path:
     """Trains a cell, measures it and keeps it: what `run` does in a process of its own.
 
-    The training goes on where an earlier one stopped. progress: wraps the Steps.
+    The training goes on where an earlier one stopped. progress: wraps the Steps. device: where it
+    trains and is measured; on a GPU where the experiment can.
     Raises ValueError if another process makes this cell.
     """
     begin, started = time.monotonic(), commit()
+    where = {} if torch.device(device).type == "cpu" else {"device": str(device)}
     run = unfinished(experiment, cell, budget)
     steps = resumable(
         run,
-        lambda resume: experiment.steps(setting, resume, None),
+        lambda resume: experiment.steps(setting, resume, None, **where),
         about=dict(setting),
         seconds=SAVE_EVERY,
     )
     step = last(progress(steps) if progress else steps)
-    params, measured = experiment.measure(setting, step)
+    params, measured = experiment.measure(setting, step, **where)
     about = dict(
         setting=dict(setting),
         beginning=[float(x) for x in fingerprint(experiment, setting)],
@@ -157,7 +172,7 @@ def make(experiment: Experiment, cell: str, setting: Setting, budget: str, progr
         command=f"python -m mamlkit bank --only {experiment.name}",
         seconds=round(time.monotonic() - begin),
         date=datetime.now(UTC).strftime("%Y-%m-%d"),
-        **describe(),
+        **describe(device),
     )
     file = keep(experiment, cell, budget, params, measured | curve(step.losses), about)
     for done in (run, run.with_name(f"{run.name}.previous")):

@@ -37,7 +37,7 @@ def installed(package: str) -> str:
 
 def commit() -> str:
     """The commit of the source tree, with "+" behind it when package or notebook sources differ
-    from it."""
+    from it. A copy without its history, on a lent machine, is told it by MAMLKIT_COMMIT."""
 
     def git(*words):
         return subprocess.run(
@@ -49,7 +49,7 @@ def commit() -> str:
             git("status", "--porcelain", "--", "mamlkit", "notebooks/*.py")
         )
     except (OSError, subprocess.CalledProcessError):
-        return "unknown"
+        return os.environ.get("MAMLKIT_COMMIT", "unknown")
 
 
 def check() -> list[tuple[str, bool, str]]:

@@ -18,13 +18,16 @@ class Job(NamedTuple):
     cell: str
     setting: Setting
     budget: str
+    device: str = "cpu"
 
     @property
     def name(self) -> str:
         return f"{self.experiment.name} {self.cell}"
 
 
-def missing(experiments: Iterable[Experiment], budget: str, seeds: int | None = None) -> list[Job]:
+def missing(
+    experiments: Iterable[Experiment], budget: str, seeds: int | None = None, device: str = "cpu"
+) -> list[Job]:
     """The cells that the bank does not hold, in the order of the experiments.
 
     Raises ValueError if a file that it holds is damaged or contradicts its experiment.
@@ -33,7 +36,7 @@ def missing(experiments: Iterable[Experiment], budget: str, seeds: int | None = 
     for experiment in experiments:
         load(experiment, budget)
         jobs += [
-            Job(experiment, cell, setting, budget)
+            Job(experiment, cell, setting, budget, device)
             for cell, setting in experiment.cells(budget, seeds).items()
             if not path(experiment, cell, budget).exists()
         ]
@@ -125,7 +128,7 @@ def cell(job: Job, patience: float = 0.0) -> None:
         return
     with alone(unfinished(job.experiment, job.cell, job.budget), patience):
         pass
-    make(job.experiment, job.cell, job.setting, job.budget, _said(job))
+    make(job.experiment, job.cell, job.setting, job.budget, _said(job), job.device)
 
 
 def _said(job: Job):

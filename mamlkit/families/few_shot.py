@@ -34,9 +34,10 @@ def few_shot(images: Tensor, *, way: int, shots: int, queries: int, rotate: bool
     """N-way K-shot classification: `way` classes, `shots` images of each in the support, `queries`
     others in the query.
 
-    images: uint8 (classes, examples, channels, height, width), all classes of one split, on the
-    generator's device. rotate: each class of a task is turned by 0, 90, 180 or 270 degrees (section
-    5.2). A class stands in a task once, so two rotations of one character never meet.
+    images: uint8 (classes, examples, channels, height, width), all classes of one split. A task is
+    on their device, and is the same on each for a generator of the CPU. rotate: each class of a
+    task is turned by 0, 90, 180 or 270 degrees (section 5.2). A class stands in a task once, so two
+    rotations of one character never meet.
     A task's x is float32 (way * shots, channels, height, width) in [0, 1] (way * queries in the
     query), its y int64 labels 0 to way - 1. Examples are grouped by class: first all of label 0,
     then all of label 1. Tasks of the same seed have the same classes whatever shots, queries and
@@ -75,12 +76,6 @@ def few_shot(images: Tensor, *, way: int, shots: int, queries: int, rotate: bool
         )
 
     def noise(generator: Generator, tasks: int) -> Draw:
-        if generator.device.type != images.device.type:
-            raise ValueError(
-                f"the generator is on {generator.device} and the images are on {images.device}: "
-                "both must be on one device"
-            )
-
         def distinct(k, *shape):
             # float64, so that no two are equal: the first of k stay the same whatever k is.
             chance = torch.rand(
@@ -90,7 +85,8 @@ def few_shot(images: Tensor, *, way: int, shots: int, queries: int, rotate: bool
 
         chosen = distinct(way, tasks, classes)
         turns = torch.randint(4, (tasks, way), generator=generator, device=generator.device)
-        return Draw(chosen, distinct(each, tasks, way, examples), turns * rotate)
+        draw = Draw(chosen, distinct(each, tasks, way, examples), turns * rotate)
+        return Draw(*(part.to(images.device) for part in draw))
 
     def make(draw: Draw) -> Task:
         x = images[draw.classes.unsqueeze(1), draw.examples]

@@ -77,7 +77,9 @@ def test_a_share_counts_training_tasks():
 def test_every_smaller_setting_stands_in_a_column_and_is_smaller():
     for column, names in COLUMNS.items():
         assert names[0] == column
-        assert all(share(SETTINGS[name], column) < 0.25 for name in names[1:])
+        shares = [share(SETTINGS[name], column) for name in names]
+        assert shares[0] == 1 and shares == sorted(shares, reverse=True)
+        assert all(s < 0.5 for s in shares[1:])
         assert all(SETTINGS[n][k] == SETTINGS[column][k] for n in names for k in ("way", "shots"))
 
 
