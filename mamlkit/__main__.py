@@ -73,10 +73,8 @@ def _run(options, rest, command) -> int:
 
     given, axes = _pairs(options.p), _pairs(options.grid)
     paths = book.find(options.notebooks, options.folder)
-    if axes:
+    if axes or options.workers is not None or options.scheduler:
         return _sweep(options, paths, given, axes, command)
-    if options.workers is not None or options.scheduler:
-        raise ValueError("--workers and --scheduler share out a --grid; give one")
     known = {path: parameters(path) for path in paths}
     check(
         " and ".join(path.stem for path in paths),
@@ -116,7 +114,7 @@ def _sweep(options, paths, given, axes, command) -> int:
     from mamlkit.book.parameters import check, parameters
     from mamlkit.scale import workers
 
-    if len(paths) != 1 or not options.notebooks:
+    if not axes or len(paths) != 1 or not options.notebooks:
         raise ValueError("--grid goes over one notebook; name it, e.g. `run 01 --grid seed=0,1,2`")
     if both := given.keys() & axes.keys():
         raise ValueError(f"{min(both)} is given by -p and by --grid; give it once")
@@ -175,10 +173,7 @@ def _bank(options, rest, command) -> int:
     jobs = work.missing(chosen, options.profile, options.seeds, device)
     if not jobs:
         print("All of it is banked.")
-    elif options.workers is not None or options.scheduler:
-        with workers.workers(options.workers, options.scheduler) as client:
-            return workers.bank(client, jobs, options.minutes)
-    return work.run(jobs, options.minutes)
+    return workers.bank(jobs, options.minutes, options.workers, options.scheduler)
 
 
 def _judge(options, rest, command) -> int:

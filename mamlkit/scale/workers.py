@@ -86,22 +86,34 @@ def spread(
     client.unsubscribe_topic(topic)
 
 
-def bank(client: Any, jobs: list[work.Job], minutes: float | None = None) -> int:
-    """`bank.work.run` over workers: the same words, exit status and files."""
+def bank(
+    jobs: list[work.Job],
+    minutes: float | None = None,
+    number: int | None = None,
+    scheduler: str | None = None,
+) -> int:
+    """`bank.work.run`, over workers where some are asked for: the same words, exit status and
+    files. number, scheduler: see `workers`."""
+    if not jobs or number is None and scheduler is None:
+        return work.run(jobs, minutes)
+    with workers(number, scheduler) as client:
+        return over(client, jobs, minutes)
+
+
+def over(client: Any, jobs: list[work.Job], minutes: float | None = None) -> int:
+    """Makes cells over the workers of a client and says how each ended; the exit status of
+    `bank`."""
     for job in jobs:
         left = work.in_words(job.experiment.cost(job.setting))
         work.tell(f"{job.name}: {left} of one core, or so")
-    calls = {
-        number: partial(work.cell, job, 2 * process.PATIENCE) for number, job in enumerate(jobs)
-    }
+    patience = 2 * process.PATIENCE  # one whose worker died may still be saving
+    calls = {number: partial(work.cell, job, patience) for number, job in enumerate(jobs)}
     failed, waiting = [], []
     for number, how in spread(client, calls, minutes and minutes * 60):
         job = jobs[number]
         status = work.ended(job, how)
         if status == "banked" and not path(job.experiment, job.cell, job.budget).exists():
-            work.tell(
-                f"{job.name} is banked in a folder of its worker, which is not seen from here"
-            )
+            work.tell(f"{job.name} is kept where its worker is, which this machine does not see")
             status = "failed"
         failed += [job] if status == "failed" else []
         waiting += [job] if status == "interrupted" else []

@@ -73,7 +73,7 @@ def test_four_cells_are_banked_by_two_workers_though_one_is_killed_twice(root, c
     with workers(2) as client:
         killer = threading.Thread(target=kill, args=(client,))
         killer.start()
-        assert module.bank(client, jobs) == 0
+        assert module.over(client, jobs) == 0
         killer.join()
     assert len(set(killed)) == 2
     said = capsys.readouterr().out
@@ -94,8 +94,7 @@ from tests.bank.tiny import STUCK
 
 if __name__ == "__main__":
     signal.signal(signal.SIGINT, signal.default_int_handler)
-    with workers.workers(2) as client:
-        sys.exit(workers.bank(client, work.missing([STUCK], "smoke", 1)))
+    sys.exit(workers.bank(work.missing([STUCK], "smoke", 1), None, 2))
 """
 
 
@@ -159,7 +158,7 @@ def test_refusals(capsys):
     refused = {
         ("bank", "--only", "sinusoid", "--workers", "0"): "workers is 0",
         ("bank", "--workers", "2", "--scheduler", "tcp://127.0.0.1:1"): "--workers starts workers",
-        ("run", "01", "--workers", "2"): "--workers and --scheduler share out a --grid; give one",
+        ("run", "01", "--workers", "2"): "--grid goes over",
     }
     for words, sentence in refused.items():
         assert main([*words, *(["--profile", "smoke"] if words[0] == "bank" else [])]) == 2
