@@ -70,7 +70,10 @@ def alone(folder, spec):
 
 @pytest.mark.parametrize("size", [2, 4])
 def test_ranks_that_share_a_training_have_the_numbers_of_one(size, tmp_path):
+    """Bit for bit where `chunk` divides every share: the sums are exact, and a convolution's
+    rounding depends on how many tasks it has at once."""
     specs = [f"{what}:{dtype}:10:9" for what in ("sinusoid", "glyphs") for dtype in EXACT]
+    specs += [f"glyphs:{dtype}:10:8:chunk=2" for dtype in EXACT]
     (tmp_path / "shared").mkdir()
     for status, said in ended(launched(size, tmp_path / "shared", *specs)):
         assert status == 0, said
@@ -80,20 +83,23 @@ def test_ranks_that_share_a_training_have_the_numbers_of_one(size, tmp_path):
         assert there.losses.dtype == here.losses.dtype == getattr(torch, dtype)
         assert len(there.losses) == 10
         torch.testing.assert_close(there.losses, here.losses, rtol=EXACT[dtype], atol=0.0)
+        if "chunk" in spec:
+            assert torch.equal(there.losses, here.losses)
+            assert all(torch.equal(there.meta[name], here.meta[name]) for name in here.meta)
 
 
 @pytest.mark.compiled
 def test_a_compiled_training_is_shared_as_well(tmp_path):
     spec = "sinusoid:float32:10:9"
-    for status, said in ended(launched(2, tmp_path, f"{spec}:compiled")):
+    for status, said in ended(launched(2, tmp_path, f"{spec}:compiled=1")):
         assert status == 0 and "uncompiled" not in said, said
-    there = checkpoint.load(tmp_path / f"{spec}:compiled.safetensors", {})
+    there = checkpoint.load(tmp_path / f"{spec}:compiled=1.safetensors", {})
     torch.testing.assert_close(there.losses, alone(tmp_path, spec).losses, rtol=1e-5, atol=0.0)
 
 
 def test_when_a_rank_dies_all_end_and_the_same_command_goes_on(tmp_path):
     """Under torchrun with three ranks; it goes on with two, to the numbers of one."""
-    spec, words = "sinusoid:float64:30:7:0.3", [sys.executable, "-m", "torch.distributed.run"]
+    spec, words = "sinusoid:float64:30:7:rest=0.3", [sys.executable, "-m", "torch.distributed.run"]
     start = lambda size: subprocess.Popen(
         [*words, "--standalone", f"--nproc-per-node={size}"]
         + ["-m", "tests.scale.training", str(tmp_path), spec],
@@ -123,7 +129,7 @@ def test_when_a_rank_dies_all_end_and_the_same_command_goes_on(tmp_path):
     assert again.returncode == 0, said
     assert re.search(r"rank 0: (\d+)", said)[1] == re.search(r"rank 1: (\d+)", said)[1] == str(at)
     there = checkpoint.load(file, {})
-    here = alone(tmp_path, spec.removesuffix(":0.3"))
+    here = alone(tmp_path, spec.removesuffix(":rest=0.3"))
     torch.testing.assert_close(there.losses, here.losses, rtol=1e-12, atol=0.0)
 
 

@@ -2,8 +2,9 @@
 
 python -m tests.scale.training FOLDER SPEC ...
 
-SPEC: e.g. sinusoid:float32:200:25, a problem, a type, iterations and tasks; a fifth word is
-"compiled", or seconds to rest after every Step. Each run is kept in FOLDER as SPEC.safetensors.
+SPEC: e.g. sinusoid:float32:200:25, a problem, a type, iterations and tasks; further words are
+chunk=2, compiled=1, and rest=0.3, seconds after every Step. Each run is kept in FOLDER as
+SPEC.safetensors.
 """
 
 import sys
@@ -39,7 +40,8 @@ def problem(what):
 
 def run(here: Ranks, folder: Path, spec: str) -> Step:
     """The last Step of a training that `here` has its share of."""
-    what, dtype, iterations, tasks, *more = spec.split(":")
+    what, dtype, iterations, tasks, *words = spec.split(":")
+    more = dict(word.split("=") for word in words)
     torch.set_default_dtype(getattr(torch, dtype))
     net, loss, family, alpha = problem(what)
     generator = seeded(0, here.device)
@@ -53,14 +55,14 @@ def run(here: Ranks, folder: Path, spec: str) -> Step:
         tasks=int(tasks),
         iterations=int(iterations),
         block=5,
-        compiled=more == ["compiled"],
+        chunk=int(more["chunk"]) if "chunk" in more else None,
+        compiled="compiled" in more,
         spread=here.spread,
         resume=resume,
     )
-    rest = 0.0 if more in ([], ["compiled"]) else float(more[0])
     for step in here.resumable(folder / f"{spec}.safetensors", steps, about={}, seconds=0.2):
         print(f"rank {here.rank}: {step.iteration}", flush=True)
-        time.sleep(rest)
+        time.sleep(float(more.get("rest", 0)))
     return step
 
 
