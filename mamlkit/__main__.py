@@ -81,7 +81,7 @@ def _run(options, rest, command) -> int:
 
     given, axes = pairs(options.p), pairs(options.grid)
     paths = book.find(options.notebooks, options.folder)
-    if axes:
+    if axes or options.workers is not None or options.scheduler:
         return _sweep(options, paths, given, axes, command)
     if options.plot:
         raise ValueError(f"--plot {options.plot} draws a grid: give --grid as well")
@@ -123,15 +123,17 @@ def _run(options, rest, command) -> int:
 
 def _sweep(options, paths, given, axes, command) -> int:
     from mamlkit.book import sweep
+    from mamlkit.scale import workers
 
-    if not options.notebooks:
+    if not axes or not options.notebooks:
         raise ValueError(
             "--grid goes over the notebooks that are named, e.g. `run 01 --grid seed=0,1,2`"
         )
     points = sweep.points(paths, given, axes)
     named = "+".join(path.stem for path in paths)
     folder = results_folder(options.out, RUNS) if options.out else RUNS / "sweeps" / named
-    rows = sweep.sweep(points, folder, command=command)
+    with workers.rows(options.workers, options.scheduler) as each:
+        rows = sweep.sweep(points, folder, command=command, each=each)
     print(sweep.table(rows))
     if options.plot:
         print(f"plot: {sweep.plot(rows, options.plot, folder)}")
@@ -150,6 +152,7 @@ def _list(options) -> int:
 def _bank(options, rest, command) -> int:
     from mamlkit.bank import work
     from mamlkit.machine import choose_device
+    from mamlkit.scale import workers
     from mamlkit.studies.catalogue import find
 
     if options.minutes is not None and not 0 < options.minutes < float("inf"):
@@ -170,7 +173,7 @@ def _bank(options, rest, command) -> int:
     jobs = work.missing(chosen, options.profile, options.seeds, device)
     if not jobs:
         print("All of it is banked.")
-    return work.run(jobs, options.minutes)
+    return workers.bank(jobs, options.minutes, options.workers, options.scheduler)
 
 
 def _judge(options, rest, command) -> int:

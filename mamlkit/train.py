@@ -42,6 +42,27 @@ class Step(NamedTuple):
     scores: Tensor = torch.empty(0, 2)
 
 
+class Spread(NamedTuple):
+    """How the tasks of a meta-batch are spread over processes, as two pure functions.
+
+    share: the noise of a whole meta-batch -> the noise of the tasks that this process makes. mean:
+    (their meta-gradients by parameter, their query losses), each with a leading tasks axis -> (the
+    mean meta-gradient over the whole meta-batch as a vector, the mean loss).
+    """
+
+    share: Callable[[Any], Any]
+    mean: Callable[[Params, Tensor], tuple[Tensor, Tensor]]
+
+
+ALONE = Spread(  # one process makes all of them
+    lambda noise: noise,
+    lambda gradients, losses: (
+        torch.cat([g.mean(0).flatten() for g in gradients.values()]),
+        losses.mean(),
+    ),
+)
+
+
 def train(
     learner: Learner,
     meta: Params,
@@ -55,6 +76,7 @@ def train(
     chunk: int | None = None,
     compiled: bool | None = None,
     resume: Step | None = None,
+    spread: Spread = ALONE,
 ) -> Iterator[Step]:
     """Meta-trains (Algorithm 1), yielding a `Step` after every `block` meta-updates and after the
     last.
@@ -69,7 +91,9 @@ def train(
     graph, and in a long run compiled before that; where that fails, the run goes on without and a
     warning says so. On a CPU chunks run uncompiled: each would be one more copy of the update in
     the graph. resume: go on from this Step of a run with the same settings instead of from `meta`;
-    with more `iterations` the run is lengthened, also where it ended inside a block.
+    with more `iterations` the run is lengthened, also where it ended inside a block. spread: how
+    several processes share a meta-batch, e.g. `ranks().spread`. A process that shares never halves
+    its chunk: it would fall out of step with the others.
 
     Raises ValueError for settings out of range, for malformed tasks and for a Step of another
     model or optimizer, FloatingPointError naming the iteration and the parameters when a
@@ -120,7 +144,7 @@ def train(
     compiled = iterations >= COMPILE_FROM[vector.device.type] if compiled is None else compiled
 
     def meta_batch(chunk):
-        return _meta_batch(learner, family, unravel, None if chunk == tasks else chunk)
+        return _meta_batch(learner, family, unravel, None if chunk == tasks else chunk, spread)
 
     if compiled:  # what is wrong with model or data is said in their words, not the compiler's
         with torch.no_grad():
@@ -146,7 +170,9 @@ def train(
         place = _start(vector, state, block, first)
         with torch.no_grad():
             (_, made, vector, state, losses), chunk = fitting(
-                lambda chunk: runner(chunk)(place, noise, n), chunk
+                lambda chunk: runner(chunk)(place, noise, n),
+                chunk,
+                least=1 if spread is ALONE else chunk,
             )
             if made < first + n:
                 bad = int(made)
@@ -204,7 +230,7 @@ def _shapes(tree):
     )
 
 
-def _meta_batch(learner: Learner, family: Family, unravel, chunk) -> Callable:
+def _meta_batch(learner: Learner, family: Family, unravel, chunk, spread: Spread) -> Callable:
     """(meta vector, noise of a meta-batch) -> (mean meta-gradient as a vector, mean query loss)."""
 
     def one(meta, noise):
@@ -213,8 +239,8 @@ def _meta_batch(learner: Learner, family: Family, unravel, chunk) -> Callable:
 
     def meta_batch(vector, noise):
         meta = unravel(vector)
-        gradients, losses = vmap(one, (None, 0), chunk_size=chunk)(meta, noise)
-        return torch.cat([gradients[name].mean(0).flatten() for name in meta]), losses.mean()
+        gradients, losses = vmap(one, (None, 0), chunk_size=chunk)(meta, spread.share(noise))
+        return spread.mean({name: gradients[name] for name in meta}, losses)
 
     return meta_batch
 
@@ -228,7 +254,9 @@ def _start(vector, state, block, first):
         begin.clone(),
         vector,
         state,
-        torch.zeros(block, dtype=torch.float32, device=vector.device),
+        torch.zeros(
+            block, dtype=torch.promote_types(vector.dtype, torch.float32), device=begin.device
+        ),
     )
 
 
@@ -253,7 +281,7 @@ def _advance(meta_batch, optimizer) -> Callable:
             made + fine,
             keep(new_vector, vector),
             tree_map(keep, new_state, state),
-            torch.where(here, loss.float(), losses),
+            torch.where(here, loss.to(losses.dtype), losses),
         )
 
     return advance

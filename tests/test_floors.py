@@ -16,7 +16,7 @@ FLOOR = {
     **dict.fromkeys(["variants", "families", "baselines"], 2),
     **dict.fromkeys(["train", "evaluate", "rl"], 3),
     **dict.fromkeys(["bank", "show"], 4),
-    "studies": 5,
+    **dict.fromkeys(["studies", "scale"], 5),
     "audit": 6,
     "knobs": 7,
     **dict.fromkeys(["book", "__main__"], 8),
@@ -32,7 +32,7 @@ SHARED = {
 ONLY_WHERE_USED = {
     *("IPython", "ipywidgets", "ipympl", "anywidget", "traitlets", "ipykernel", "matplotlib"),
     *("papermill", "nbformat", "nbconvert", "nbclient", "jupytext", "gymnasium", "mujoco", "PIL"),
-    "pooch",
+    *("pooch", "dask", "distributed"),
 }
 PUBLISHING = {"book", "__main__"}  # these only run where Jupyter is
 ADAPTERS = {"rl/gym"}  # whose whole purpose is another library

@@ -1,6 +1,7 @@
 """Our own questions about the runs that diverge (X006 to X008)."""
 
 from collections.abc import Mapping
+from functools import partial
 
 import torch
 from torch import Tensor
@@ -10,12 +11,7 @@ from mamlkit.audit.judging import Finding
 from mamlkit.audit.sinusoid_evidence import PROTOCOL, Method, needs
 from mamlkit.bank.experiment import Result
 
-
-def finding(**how) -> Finding:
-    """A finding on these experiments, but for what `how` says."""
-    return Finding(**dict(protocol=PROTOCOL, experiments=("sinusoid", "sinusoid-ablations")) | how)
-
-
+finding = partial(Finding, protocol=PROTOCOL, experiments=("sinusoid", "sinusoid-ablations"))
 ALPHAS = {0.005: "alpha-0.005", 0.01: "maml", 0.02: "alpha-0.02"}
 ONE_SHOT = ("omniglot-5w1s-cpu", "printed")
 MIDDLE = 1  # of the kept quantiles: 10, 50 and 90 %

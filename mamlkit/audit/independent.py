@@ -10,6 +10,7 @@ import os
 import zipfile
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 from safetensors.numpy import load_file
@@ -207,7 +208,9 @@ def recorded(claim: str, label: str) -> tuple[float, float]:
 
 
 TOGETHER = "15 queries a class"
-CONVNETS = (  # cells of the bank, the claim that they decide, its number, and how they adapt
+CONVNETS: tuple[
+    tuple[str, str, str, dict[str, Any]], ...
+] = (  # cells of the bank, the claim that they decide, its number, and how they adapt
     ("omniglot-5w1s-cpu/printed-*", "X005", f"{TOGETHER}, together", {}),
     ("omniglot-5w1s/maml-*", "C050", TOGETHER, dict(alpha=2.0)),
     ("omniglot-5w5s/maml-*", "C051", TOGETHER, dict(alpha=2.0, shots=5)),

@@ -92,6 +92,11 @@ def path(experiment: Experiment, cell: str, budget: str = "paper") -> Path:
     return folder(budget) / experiment.name / f"{cell}.safetensors"
 
 
+def unfinished(experiment: Experiment, cell: str, budget: str = "paper") -> Path:
+    """The file of a training that goes on."""
+    return ROOT / "data" / "cache" / "runs" / budget / experiment.name / f"{cell}.safetensors"
+
+
 def load(experiment: Experiment, budget: str = "paper") -> dict[str, Result]:
     """The kept results of an experiment by cell, as far as they are there, of up to ten seeds.
 
@@ -148,7 +153,7 @@ def make(
     Raises ValueError if another process makes this cell.
     """
     begin, started = time.monotonic(), commit()
-    run = ROOT / "data" / "cache" / "runs" / budget / experiment.name / f"{cell}.safetensors"
+    run = unfinished(experiment, cell, budget)
     steps = resumable(
         run,
         lambda resume: experiment.steps(setting, resume, None, device),

@@ -18,7 +18,8 @@ EXTRAS = {
         *("latex2mathml", "matplotlib", "nbclient", "nbconvert", "nbformat", "papermill", "pdoc"),
         *("scipy", "tqdm"),
     ),
-    "test": ("imageio", "nbval", "playwright", "pytest", "stable_baselines3", "yaml"),
+    "scale": ("dask",),
+    "test": ("imageio", "nbval", "playwright", "psutil", "pytest", "stable_baselines3", "yaml"),
 }
 
 
@@ -65,6 +66,7 @@ def parser(actions: Mapping[str, Callable]) -> argparse.ArgumentParser:
             "run 01 --list",
             "run 01 --grid seed=0,1,2 alpha=0.005,0.01 -p profile=smoke",
             "run ~/mine.py 08 --grid alpha=0.01,0.1 seed=0,1 --plot error",
+            "run 01 --grid seed=0,1,2 --workers 3",
         ],
     )
     run.add_argument(
@@ -130,6 +132,7 @@ def parser(actions: Mapping[str, Callable]) -> argparse.ArgumentParser:
             "bank --list",
             "bank --only omniglot-5w1s-cpu --seeds 3",
             "bank --minutes 25",
+            "bank --workers 8",
             "bank --check",
         ],
     )
@@ -193,6 +196,18 @@ def parser(actions: Mapping[str, Callable]) -> argparse.ArgumentParser:
     readme.add_argument(
         "--file", type=Path, default=ROOT / "README.md", help="another file than README.md"
     )
+    for sub in (run, bank):
+        sub.add_argument(
+            "--workers",
+            type=int,
+            metavar="N",
+            help="so many at a time, over workers of dask.distributed on this machine",
+        )
+        sub.add_argument(
+            "--scheduler",
+            metavar="ADDRESS",
+            help="over the workers of this dask scheduler, which must see this folder",
+        )
     for sub in (run, bank, notebooks):
         sub.add_argument(
             "--folder", type=Path, help=argparse.SUPPRESS

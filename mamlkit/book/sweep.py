@@ -7,7 +7,8 @@ import io
 import itertools
 import json
 import sys
-from collections.abc import Mapping
+from collections.abc import Callable, Iterator, Mapping
+from functools import partial
 from pathlib import Path
 from typing import NamedTuple
 
@@ -67,29 +68,67 @@ def _point(path, known, values) -> Point:
     return Point(path, values, hashlib.sha256(text.encode()).hexdigest()[:16])
 
 
-def sweep(points: list[Point], folder: Path, *, command: str) -> list[dict]:
+Rows = Iterator[tuple[int, dict | None]]
+
+
+def sweep(
+    points: list[Point],
+    folder: Path,
+    *,
+    command: str,
+    each: Callable[[dict], Rows] | None = None,
+) -> list[dict]:
     """Runs every point into folder/<key>/; folder/sweep.json says how each ended, and sweep.csv
     what each reported.
 
     A point that was done before is "cached"; one that failed, or whose result.json is damaged, is
-    run again the next time and keeps no other from running. Raises ValueError while another sweep
-    writes into the folder.
+    run again the next time and keeps no other from running. each: makes the rows, {number: call} ->
+    (number, row) as they are done, e.g. `scale.workers.rows`; None: here, one after the other.
+    Raises ValueError while another sweep writes into the folder.
     """
-    rows = []
+    prefixes = [
+        f"[{n}/{len(points)}] {point.path.stem} {words(point.values)}"
+        for n, point in enumerate(points, 1)
+    ]
+    calls = {
+        n: partial(_row, folder / point.key, point, prefix, command)
+        for n, (point, prefix) in enumerate(zip(points, prefixes))
+    }
+    rows = {}
     with files.alone(folder / "sweep"):
-        for number, point in enumerate(points, 1):
-            prefix = f"[{number}/{len(points)}] {point.path.stem} {words(point.values)}"
-            row = _row(folder / point.key, point, prefix, command)
-            rows.append(row)
-            about = {"command": command, "runs": rows}
+        for n, row in (each or _one_by_one)(calls):
+            rows[n] = row = row or _lost(folder / points[n].key, points[n])
+            prefix, done = prefixes[n], [rows[n] for n in sorted(rows)]
+            about = {"command": command, "runs": done}
             files.write(folder / "sweep.json", json.dumps(about, indent=1) + "\n")
-            files.write(folder / "sweep.csv", as_csv(rows))
+            files.write(folder / "sweep.csv", as_csv(done))
             print(
                 f"{prefix}: {row['error'] or row['status']} ({headless.duration(row['seconds'])})",
                 file=sys.stderr,
                 flush=True,
             )
-    return rows
+    return [rows[n] for n in sorted(rows)]
+
+
+def _one_by_one(calls):
+    return ((n, call()) for n, call in calls.items())
+
+
+def _lost(place: Path, point: Point) -> dict:
+    """The row of a point whose process died before it could say anything."""
+    error = "its process or its workers died"
+    return _told(place, point, "failed", 0.0, error) | {"numbers": {}, "verdicts": ""}
+
+
+def _told(place, point, status, seconds, error) -> dict:
+    return {
+        "notebook": point.path.stem,
+        "parameters": point.values,
+        "status": status,
+        "seconds": round(seconds, 1),
+        "folder": place.name,
+        "error": error,
+    }
 
 
 def _row(place: Path, point: Point, prefix: str, command: str) -> dict:
@@ -97,15 +136,10 @@ def _row(place: Path, point: Point, prefix: str, command: str) -> dict:
     if row := _done(done):
         return row | {"status": "cached"}
     outcome = headless.execute(point.path, place, point.values, command=command, prefix=prefix)
-    row = {
-        "notebook": point.path.stem,
-        "parameters": point.values,
-        "status": "failed" if outcome.error else "done",
-        "seconds": round(outcome.seconds, 1),
+    status = "failed" if outcome.error else "done"
+    row = _told(place, point, status, outcome.seconds, outcome.error) | {
         "numbers": headless.numbers(place, point.path.stem),
-        "folder": place.name,
         "verdicts": headless.verdicts(place),
-        "error": outcome.error,
     }
     files.write(done, json.dumps(row) + "\n")
     return row

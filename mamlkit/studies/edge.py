@@ -2,6 +2,7 @@
 variant, and on Omniglot."""
 
 from collections.abc import Iterator, Mapping
+from typing import Any
 
 import torch
 from torch import Tensor
@@ -30,7 +31,7 @@ NETWORKS = (  # on Omniglot: the experiment, the method, how many seeds
     ("omniglot-noconv-5w1s", "maml", 1),
     ("omniglot-noconv-5w5s", "maml", 1),
 )
-Setting = Mapping[str, object]
+Setting = Mapping[str, Any]
 
 
 def cells(budget: str, seeds: int | None = None) -> dict[str, Setting]:

@@ -16,6 +16,7 @@ from mamlkit.task import Family, sample
 from mamlkit.trees import Params, tree_flatten
 
 Setting = Mapping[str, Any]
+Device = torch.device | str
 TEST, VALIDATION = 10_000, 20_000  # the seeds that draw test and validation tasks
 QUERIES = 15  # a class, except under the paper's protocol
 PROTOCOLS = {  # which examples normalise the queries, and of how many tasks one is tested
@@ -35,7 +36,7 @@ def queries(setting: Setting, protocol: str) -> int:
     return setting["shots"] if protocol == "paper" else QUERIES
 
 
-def in_parts(learner, meta, tasks_of, metric, seed: int, n: int, device="cpu") -> Tensor:
+def in_parts(learner, meta, tasks_of, metric, seed: int, n: int, device: Device = "cpu") -> Tensor:
     """`evaluate` on n tasks, drawn a hundred at a time so that memory stays small.
 
     They are drawn on the CPU, so that they are the same on every device.
