@@ -103,12 +103,13 @@ def figure(fig, alt: str) -> None:
 
 
 def _picture(fig, alt):
-    """The figure as a small PNG with alt text (outside a notebook: nothing, but it has been drawn);
-    it is closed."""
+    """The figure as a small PNG with alt text and its title, so that what it says can be read
+    (outside a notebook: nothing, but it has been drawn); it is closed."""
     import matplotlib.pyplot as plt
     from PIL import Image
 
     tidy(fig)
+    title = fig.get_suptitle().strip()
     large, small = io.BytesIO(), io.BytesIO()
     fig.savefig(large, format="png", dpi=110)
     plt.close(fig)
@@ -118,7 +119,8 @@ def _picture(fig, alt):
     if in_notebook():
         from IPython import display
 
-        return display.Image(small.getvalue(), format="png", alt=alt, embed=True)
+        about = {"title": title} if title else None
+        return display.Image(small.getvalue(), format="png", alt=alt, embed=True, metadata=about)
 
 
 def interactive(widget, still: str) -> None:
