@@ -170,8 +170,8 @@ class SharpnessKnobs(Knobs):
         return (
             "Left: a wave, five points, and the network's curve before, after one and after two "
             f"gradient steps of {self.controls['alpha'].value:.4g}. Right: alpha x sharpness / 2 "
-            f"over ten steps, from {_short(edge[0])} to {_short(edge[-1])}, with its edge at 1, and "
-            f"the error, from {_short(error[0])} to {_short(error[-1])}."
+            f"over ten steps, from {_short(edge[0])} to {_short(edge[-1])}, with its edge at 1, "
+            f"and the error, from {_short(error[0])} to {_short(error[-1])}."
         )
 
 
