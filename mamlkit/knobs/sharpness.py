@@ -1,6 +1,8 @@
 """The live figure of the page on blow-ups: one wave, ten steps, and where the sharpness stands next
 to the edge of stability as alpha is dragged across it."""
 
+from typing import Any
+
 import torch
 from torch import Tensor
 from torch.func import vmap
@@ -91,7 +93,7 @@ class SharpnessKnobs(Knobs):
         axes["error"].set(yscale="log", ylim=(BEST, WORST), ylabel="error", xlabel="step")
         for name in ("edge", "error"):
             axes[name].set(xticks=range(0, STEPS + 1, 2), xlim=(-0.4, STEPS + 0.4))
-        dots = dict(color=look.color, marker="o", markersize=4, linewidth=1)
+        dots: dict[str, Any] = dict(color=look.color, marker="o", markersize=4, linewidth=1)
         self.lines = {name: axes[name].plot(steps, steps, **dots)[0] for name in ("edge", "error")}
         moving = [*self.curves.values(), self.points, *self.lines.values()]
         return fig, [self.title, *moving]
