@@ -67,7 +67,7 @@ figure(
 # %% tags=["widget"]
 from mamlkit.knobs.figure1 import curvature_knob
 
-curvature_knob()
+curvature_knob(alpha=0.9)
 
 # %% [markdown]
 # ## Figure 1, measured
