@@ -312,8 +312,8 @@ QUANTITIES: dict[str, dict[str, list[str]]] = {
         "CAVIA's cosine": [rf"its cosine to MAML's step {N}", rf"Cosine .* CAVIA {N}\. Error"],
         "MAML on characters": [rf"%, MAML to {N}", rf"mean of the seeds: MAML {N},"],
         "iMAML on characters": [rf"bring iMAML to {N},", rf"MAML\+\+ [\d.]+ %, iMAML {N}, ANIL"],
-        "ANIL on characters": [rf"ANIL {N}, CAVIA", rf"last: ANIL with {N} and"],
-        "CAVIA on characters": [rf"CAVIA {N}\.$", rf"and CAVIA with {N}\. Where"],
+        "ANIL on characters": [r"ANIL ([\d.]+ %), CAVIA", rf"last: ANIL with {N} and"],
+        "CAVIA on characters": [r"CAVIA ([\d.]+ %)\.$", rf"and CAVIA with {N}\. Where"],
         "memory of one step": [
             rf"grows from {N} to \d+ MiB",
             rf"Memory and time over inner steps\. MAML: {N} to",
