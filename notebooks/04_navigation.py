@@ -207,7 +207,7 @@ for m in ("maml", "pretrained", "random", "oracle"):
     draw(ax, m, range(5), [i.value for i in found], interval=band, marker=marker, gap=10)
     ax.plot(range(len(AUTHORS[m])), AUTHORS[m], "D", mfc="none", mec=LOOKS[m].color, ms=7)
 ax.annotate(
-    "open diamonds: the authors' numbers", (0.02, 0.03), xycoords="axes fraction", fontsize=9
+    "open diamonds: the authors' numbers", (0.08, 0.03), xycoords="axes fraction", fontsize=9
 )
 ax.set(xlabel="gradient updates", ylabel="mean return on new goals", xticks=range(5))
 ax.set(xlim=(-0.1, 4.9), ylim=(-90, 3))

@@ -308,7 +308,10 @@ QUANTITIES: dict[str, dict[str, list[str]]] = {
             rf"\| MAML \| 1 × 0.01 \| {N} \|",
             rf"X061 median error after 1 step, K=10, MAML: {N}",
         ],
-        "CAVIA's error on waves": [rf"with an error of {N} by CAVIA", rf"\| CAVIA \| 1 × 1 \| {N} \|"],
+        "CAVIA's error on waves": [
+            rf"with an error of {N} by CAVIA",
+            rf"\| CAVIA \| 1 × 1 \| {N} \|",
+        ],
         "CAVIA's cosine": [rf"its cosine to MAML's step {N}", rf"Cosine .* CAVIA {N}\. Error"],
         "MAML on characters": [rf"%, MAML to {N}", rf"mean of the seeds: MAML {N},"],
         "iMAML on characters": [rf"bring iMAML to {N},", rf"MAML\+\+ [\d.]+ %, iMAML {N}, ANIL"],
@@ -429,5 +432,3 @@ def test_roundings_of_one_value_agree_and_others_do_not():
         assert agree(number(a), number(b)) and agree(number(b), number(a))
     for a, b in [("0.68", "0.65"), ("0.30%", "0.0033"), ("59 %", "57.9 %"), ("-39", "-40.1")]:
         assert not agree(number(a), number(b))
-
-

@@ -20,7 +20,7 @@ from pathlib import Path
 from typing import TypeVar
 
 from mamlkit import files
-from mamlkit.show.plots import tidy
+from mamlkit.show.plots import GROUND, INK, tidy
 
 T = TypeVar("T")
 OFTEN = 0.25  # seconds between two writings of the progress file
@@ -39,9 +39,16 @@ def show(*definitions: Callable) -> None:
     runs."""
     source = "\n\n".join(textwrap.dedent(inspect.getsource(d)).rstrip() for d in definitions)
     if in_notebook():
-        from IPython.display import Code, display
+        from IPython.display import HTML, display
+        from pygments import highlight
+        from pygments.formatters import HtmlFormatter
+        from pygments.lexers import PythonLexer
 
-        display(Code(source, language="python"))
+        # With a ground and an ink of its own: a page may be dark.
+        box = f"background:{GROUND};color:{INK};padding:.4em .8em;overflow-x:auto"
+        pre = "margin:0;white-space:pre-wrap;font-family:monospace;font-size:12px;line-height:1.45"
+        how = HtmlFormatter(noclasses=True, nobackground=True, cssstyles=box, prestyles=pre)
+        display(HTML(highlight(source, PythonLexer(), how)))
 
 
 def side_by_side(*definitions: Callable) -> None:
