@@ -187,10 +187,13 @@ for y, (c, r) in enumerate(found):
     if quoted[c, key(r.method)]:
         dot = dict(markerfacecolor="none", markeredgewidth=1.6, markersize=8)
         ax.plot(quoted[c, key(r.method)], y, "D", markeredgecolor=color(r.method), **dot)
-labels = [f"{c}: {NAMES[r.method].split(',')[0]}" for c, r in found]
+plain = {"omniglot-": "", "noconv-": "no convolutions, ", "mini-": "miniImagenet, "}
+plain |= {"5w": "5-way ", "20w": "20-way ", "1s": "1-shot", "5s": "5-shot"}
+in_words = lambda c: [c := c.replace(*pair) for pair in plain.items()][-1]
+labels = [f"{in_words(c)}: {NAMES[r.method].split(',')[0]}" for c, r in found]
 ax.set(yticks=range(len(found)), yticklabels=labels, ylim=(len(found) - 0.5, -0.5))
 ax.set_xlabel(
-    "accuracy, % (hollow: below the paper's budget; bar: 95 % over tasks;\ndiamond: quoted)"
+    "accuracy, %\n(hollow: below the paper's budget; bar: 95 %; diamond: quoted)"
 )
 figure(
     fig,
@@ -209,7 +212,7 @@ missing = [c for c in COLUMNS if c not in columns]
 say(
     f"*Budgets, and their share of the paper's: {shared}. 600 test tasks each; "
     f"{trainings} of MAML at 5-way 1-shot.* "
-    + f"*MAML has not run yet in {', '.join(missing)}: left out.*"
+    + f"*MAML has not run yet in {'; '.join(map(in_words, missing))}: left out.*"
     * bool(missing)
 )
 half = PLUS_MINUS["maml"]["omniglot-5w1s"]
@@ -322,7 +325,7 @@ parts = {
 }
 moves = np.mean([r.measured["moved"].tolist() for r in main.results.values()], axis=0)
 lost, body = points_lost(main), points_lost(main, part="body")
-title = f"The last layer alone loses {lost:.0f} points; all layers but the last lose {body:.1f}"
+title = f"The last layer alone loses {lost:.0f} points; all layers but the last lose {body:.0f}"
 fig, (left, middle) = canvas(title, columns=2, height=2.8)
 hatched = dict(facecolor="white", hatch="///") if main.share < 1 else {}
 left.barh([*parts], [*parts.values()], edgecolor=LOOKS["maml"].color, **hatched)
@@ -432,7 +435,7 @@ starts = {
     "no preference": looked(main, "without preference").mean().item(),
     "last layer emptied": looked(main, "empty head").mean().item(),
 }
-gone = starts["as trained"] - starts["no preference"]
+gone = round(starts["as trained"], 1) - round(starts["no preference"], 1)  # as the bars say
 empty = starts["as trained"] - starts["last layer emptied"]
 title = f"No preference costs {gone:.1f} points; an empty last layer costs {empty:.0f}"
 fig, ax = canvas(title, height=1.9)

@@ -230,7 +230,8 @@ def compare(now: Tensor, kept: Tensor, tolerance: float = TOLERANCE) -> str:
     if not apart.any():
         return "same"
     first = int(apart.int().argmax())
-    place = f"at update {first + 1}" if first < UPDATES else f"in how far {UPDATES} updates move"
+    moved = first == UPDATES == len(now) - 1  # the last number of a fingerprint
+    place = f"in how far {UPDATES} updates move" if moved else f"at update {first + 1}"
     return f"differs {place}: {now[first]:.7g}, kept {kept[first]:.7g}"
 
 

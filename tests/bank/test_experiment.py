@@ -62,6 +62,10 @@ def test_comparing_names_the_first_update_that_differs():
     assert compare(torch.tensor([3.0, 2.1, 0.0]), kept) == "differs at update 2: 2.1, kept 2"
     assert compare(kept[:2], kept) == "differs: 2 numbers, kept 3"
     assert compare(torch.tensor([3.0, float("nan"), 1.0]), kept).startswith("differs at update 2")
+    hundred = torch.ones(100)
+    later = torch.where(torch.arange(100) < 44, hundred, 2.0)
+    assert compare(later, hundred) == "differs at update 45: 2, kept 1"
+    assert compare(torch.tensor([1.0] * 5 + [2.0]), hundred[:6]).startswith("differs in how far 5")
 
 
 def test_a_curve_is_kept_exactly_at_first_and_then_by_its_means():
