@@ -54,15 +54,16 @@ def read_json(path: Path, kind: type = dict):
 
 
 @contextmanager
-def alone(path: Path) -> Iterator[None]:
+def alone(path: Path, patience: float = 0.0) -> Iterator[None]:
     """While this lasts, no other process that asks for `path` gets it; a killed one gives it back.
 
-    Raises ValueError if another process has it.
+    patience: seconds to wait for another process that has it.
+    Raises ValueError if another process still has it then.
     """
     path = Path(path)
     path.parent.mkdir(parents=True, exist_ok=True)
     place = path.with_name(f".{path.name}.lock")
-    lock = FileLock(place, timeout=0)
+    lock = FileLock(place, timeout=patience)
     try:
         lock.acquire()
     except Timeout:

@@ -7,12 +7,12 @@ from typing import Any
 import torch
 
 
-def fitting(work: Callable[[int], Any], chunk: int) -> tuple[Any, int]:
+def fitting(work: Callable[[int], Any], chunk: int, least: int = 1) -> tuple[Any, int]:
     """(work(chunk), chunk), where `chunk`, how many tasks `work` holds in memory at once, is halved
-    until they fit.
+    until they fit, down to `least`.
 
     `work` must be pure: it is called again from the start. One warning names the chunk that fits.
-    With one task at once there is nothing left to halve, and the error goes up.
+    Where there is nothing left to halve, the error goes up.
     """
     asked = chunk
     while True:
@@ -22,13 +22,17 @@ def fitting(work: Callable[[int], Any], chunk: int) -> tuple[Any, int]:
         except RuntimeError as error:
             if not out_of_memory(error):
                 raise
-            if chunk == 1:
+            if chunk <= least:
                 error.add_note(
                     "Memory ran out with a single task at once (chunk=1): a smaller net, fewer "
                     "examples or fewer inner steps need less."
+                    if chunk == 1
+                    else f"Memory ran out with {chunk} tasks at once: a smaller chunk needs less."
                 )
                 raise
-        chunk //= 2  # outside `except`: the error holds on to all that was in memory
+        chunk = max(
+            chunk // 2, least
+        )  # outside `except`: the error holds on to all that was in memory
         if torch.cuda.is_available():
             torch.cuda.empty_cache()
     if chunk < asked:

@@ -7,10 +7,13 @@ composes nn.RNN, nn.GRU and nn.LSTM of plain operations, and has attention compu
 kernel (`torch.nn.attention.sdpa_kernel`).
 """
 
+from math import exp
+
 import torch
 from torch import Generator, Tensor
 from torch.nn import functional as F
 
+from mamlkit.boundary import wholes
 from mamlkit.nets import Net, normal
 from mamlkit.trees import Params
 
@@ -72,11 +75,24 @@ def gru_states(params: Params, x: Tensor) -> Tensor:
     return torch.stack(states, 1)
 
 
+def read_gradient(gradient: Tensor, p: float = 10.0) -> Tensor:
+    """What a coordinatewise LSTM reads of a gradient or a loss (...): its size and its sign (...,
+    2), both near 1 whatever its scale.
+
+    (log|g| / p, sign g) where |g| is at least e^-p, else (-1, e^p g). Source: Andrychowicz et al.
+    2016, appendix A; Ravi & Larochelle 2017, section 3.4.
+    """
+    large = gradient.abs() >= exp(-p)
+    size = torch.where(large, gradient.abs().clamp(min=exp(-p)).log() / p, -1.0)
+    return torch.stack([size, torch.where(large, gradient.sign(), exp(p) * gradient)], -1)
+
+
 def gru(inputs: int, hidden: int, outputs: int) -> Net:
     """A gated recurrent unit and a linear read-out of its last state.
 
     forward: (examples, time, inputs) -> (examples, outputs).
     """
+    wholes(inputs=inputs, hidden=hidden, outputs=outputs)
 
     def init(generator):
         return (
@@ -95,6 +111,7 @@ def transformer(inputs: int, width: int, heads: int, outputs: int) -> Net:
     Attention without position codes sees a set. width must be a multiple of heads.
     forward: (examples, time, inputs) -> (examples, outputs).
     """
+    wholes(inputs=inputs, width=width, heads=heads, outputs=outputs)
     if width % heads:
         raise ValueError(
             f"width is {width} and heads is {heads}: width must be a multiple of heads"

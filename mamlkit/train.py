@@ -14,12 +14,13 @@ from mamlkit.learner import Learner, begun
 from mamlkit.machine import restored
 from mamlkit.memory import fitting
 from mamlkit.optimizer import Optimizer
-from mamlkit.runners import captured, compiled_loop, in_python, or_else
+from mamlkit.runners import captured, compiled_and_captured, compiled_loop, in_python, or_else
 from mamlkit.task import Family, validate
 from mamlkit.trees import Params, ravel, tree_flatten, tree_map
 
 # iterations: below this, compiling or capturing costs more time than it saves
 COMPILE_FROM = {"cpu": 2_000, "cuda": 20}
+BOTH_FROM = 10_000  # on a GPU an update is compiled before it is captured
 
 
 class Step(NamedTuple):
@@ -41,6 +42,27 @@ class Step(NamedTuple):
     scores: Tensor = torch.empty(0, 2)
 
 
+class Spread(NamedTuple):
+    """How the tasks of a meta-batch are spread over processes, as two pure functions.
+
+    share: the noise of a whole meta-batch -> the noise of the tasks that this process makes. mean:
+    (their meta-gradients by parameter, their query losses), each with a leading tasks axis -> (the
+    mean meta-gradient over the whole meta-batch as a vector, the mean loss).
+    """
+
+    share: Callable[[Any], Any]
+    mean: Callable[[Params, Tensor], tuple[Tensor, Tensor]]
+
+
+ALONE = Spread(  # one process makes all of them
+    lambda noise: noise,
+    lambda gradients, losses: (
+        torch.cat([g.mean(0).flatten() for g in gradients.values()]),
+        losses.mean(),
+    ),
+)
+
+
 def train(
     learner: Learner,
     meta: Params,
@@ -54,6 +76,7 @@ def train(
     chunk: int | None = None,
     compiled: bool | None = None,
     resume: Step | None = None,
+    spread: Spread = ALONE,
 ) -> Iterator[Step]:
     """Meta-trains (Algorithm 1), yielding a `Step` after every `block` meta-updates and after the
     last.
@@ -65,10 +88,12 @@ def train(
     same numbers need the same block. chunk: how many tasks are held in memory at once (None: all);
     it is halved where memory runs out, and a warning says so. compiled: True, False, or None:
     compile when the run is long enough to gain from it; on a GPU an update is captured as one CUDA
-    graph instead; where that fails, the run goes on without and a warning says so. On a CPU chunks
-    run uncompiled: each would be one more copy of the update in the graph. resume: go on from this
-    Step of a run with the same settings instead of from `meta`; with more `iterations` the run is
-    lengthened, also where it ended inside a block.
+    graph, and in a long run compiled before that; where that fails, the run goes on without and a
+    warning says so. On a CPU chunks run uncompiled: each would be one more copy of the update in
+    the graph. resume: go on from this Step of a run with the same settings instead of from `meta`;
+    with more `iterations` the run is lengthened, also where it ended inside a block. spread: how
+    several processes share a meta-batch, e.g. `ranks().spread`. A process that shares never halves
+    its chunk: it would fall out of step with the others.
 
     Raises ValueError for settings out of range, for malformed tasks and for a Step of another
     model or optimizer, FloatingPointError naming the iteration and the parameters when a
@@ -92,7 +117,7 @@ def train(
     for name, value in {"tasks": tasks, "iterations": iterations, "block": block}.items():
         whole(name, value)
     chunk = tasks if chunk is None else min(whole("chunk", chunk), tasks)
-    if compiled not in (None, True, False):
+    if not (compiled is None or isinstance(compiled, bool)):
         raise ValueError(f"compiled is {said(compiled)}: it must be True, False or None")
     made_of("learner", learner, ("init", "meta_grad"), "maml(loss, alpha=0.01, steps=1) is one")
     made_of("family", family, ("noise", "make"), "sinusoid() is one")
@@ -119,7 +144,7 @@ def train(
     compiled = iterations >= COMPILE_FROM[vector.device.type] if compiled is None else compiled
 
     def meta_batch(chunk):
-        return _meta_batch(learner, family, unravel, None if chunk == tasks else chunk)
+        return _meta_batch(learner, family, unravel, None if chunk == tasks else chunk, spread)
 
     if compiled:  # what is wrong with model or data is said in their words, not the compiler's
         with torch.no_grad():
@@ -131,7 +156,9 @@ def train(
         if not compiled or chunk < tasks and not on_gpu:
             return in_python(advance)
         fast = captured if on_gpu else compiled_loop
-        return or_else(lambda: fast(advance), in_python(advance))
+        way = or_else(lambda: fast(advance), in_python(advance))
+        both = on_gpu and iterations >= BOTH_FROM
+        return or_else(lambda: compiled_and_captured(advance), way) if both else way
 
     while done < iterations:
         start, first = generator.get_state(), done % block  # what of the block is made already
@@ -143,7 +170,9 @@ def train(
         place = _start(vector, state, block, first)
         with torch.no_grad():
             (_, made, vector, state, losses), chunk = fitting(
-                lambda chunk: runner(chunk)(place, noise, n), chunk
+                lambda chunk: runner(chunk)(place, noise, n),
+                chunk,
+                least=1 if spread is ALONE else chunk,
             )
             if made < first + n:
                 bad = int(made)
@@ -201,7 +230,7 @@ def _shapes(tree):
     )
 
 
-def _meta_batch(learner: Learner, family: Family, unravel, chunk) -> Callable:
+def _meta_batch(learner: Learner, family: Family, unravel, chunk, spread: Spread) -> Callable:
     """(meta vector, noise of a meta-batch) -> (mean meta-gradient as a vector, mean query loss)."""
 
     def one(meta, noise):
@@ -210,8 +239,8 @@ def _meta_batch(learner: Learner, family: Family, unravel, chunk) -> Callable:
 
     def meta_batch(vector, noise):
         meta = unravel(vector)
-        gradients, losses = vmap(one, (None, 0), chunk_size=chunk)(meta, noise)
-        return torch.cat([gradients[name].mean(0).flatten() for name in meta]), losses.mean()
+        gradients, losses = vmap(one, (None, 0), chunk_size=chunk)(meta, spread.share(noise))
+        return spread.mean({name: gradients[name] for name in meta}, losses)
 
     return meta_batch
 
@@ -225,7 +254,9 @@ def _start(vector, state, block, first):
         begin.clone(),
         vector,
         state,
-        torch.zeros(block, dtype=torch.float32, device=vector.device),
+        torch.zeros(
+            block, dtype=torch.promote_types(vector.dtype, torch.float32), device=begin.device
+        ),
     )
 
 
@@ -250,7 +281,7 @@ def _advance(meta_batch, optimizer) -> Callable:
             made + fine,
             keep(new_vector, vector),
             tree_map(keep, new_state, state),
-            torch.where(here, loss.float(), losses),
+            torch.where(here, loss.to(losses.dtype), losses),
         )
 
     return advance

@@ -29,8 +29,8 @@ starts = {"pretrained": joint_optimum(tasks), "maml": maml_optimum(tasks, step)}
 moved = {m: vmap(stepper.adapt, (None, 0))(start, tasks)[1] for m, start in starts.items()}
 after = {m: vmap(loss)(moved[m], tasks).mean().item() for m in starts}
 fig, axes = canvas(
-    f"One step from the MAML point leaves a loss of {after['maml']:.2f}, "
-    f"from the joint point {after['pretrained']:.2f}",
+    f"Loss after one step: {after['maml']:.2f} from the MAML point, "
+    f"{after['pretrained']:.2f} from the other",
     columns=2,
     sharex=True,
     sharey=True,
@@ -42,7 +42,7 @@ for ax, (m, start) in zip(axes, starts.items()):
     for i, end in enumerate(moved[m]["theta"]):
         arrow = {"arrowstyle": "->", "color": LOOKS[m].color, "linewidth": 2}
         ax.annotate("", end, start["theta"], arrowprops=arrow)
-        at = dict(xytext=(6, 6), textcoords="offset points", fontsize=9)
+        at = dict(xytext=(8, -14), textcoords="offset points", fontsize=9)
         ax.annotate(f"task {i + 1}", tasks.c[i], **at)
     name = {"pretrained": "from the joint-training point", "maml": "from the MAML point"}[m]
     ax.set(title=name, xlabel=r"$\theta_1$", aspect="equal", xlim=(-3.4, 3.8), ylim=(-2, 3.2))
@@ -57,9 +57,9 @@ figure(
 # %% [markdown]
 # *Stars are the tasks' optima, arrows one gradient step for each. Both starts are computed in closed form.*
 #
-# The two starts lie close together, and the steps have the same size. Still one of them leaves less than half of the
-# loss. What differs is where the step *lands*: training on all tasks at once asks for a low loss now, MAML asks for a
-# low loss after the step.
+# Both starts take steps of the same $\alpha$, and one of them is left with less than half of the other's loss. The MAML
+# point is the worse place to *stay*: its own loss is higher. What it has is a better place to step *from*. Training on
+# all tasks at once asks for a low loss now, MAML asks for a low loss after the step.
 #
 # **Turn it.** Run this cell; nothing is trained. How much the two points differ is a matter of curvature: make the tasks
 # rounder and alike, and watch the points meet.
@@ -67,7 +67,7 @@ figure(
 # %% tags=["widget"]
 from mamlkit.knobs.figure1 import curvature_knob
 
-curvature_knob()
+curvature_knob(alpha=0.9)
 
 # %% [markdown]
 # ## Figure 1, measured

@@ -64,7 +64,8 @@ say(
 #
 # Run this cell; nothing is trained. Click into a panel, or use the sliders, then press play. Look
 # for the update after which the walks turn, and for what happens at the rim of the square, beyond
-# which training had no goal.
+# which training had no goal. Then take the walks away, down to two: the step has less to go by, and
+# points less well.
 
 # %% tags=["widget"]
 from mamlkit.knobs.navigation import banked_policies, walk_knobs
@@ -171,15 +172,15 @@ ax.set(xlabel="meta-update", ylabel="mean return on training goals", xlim=(0, 12
 figure(
     fig,
     "The mean return on training goals in meta-training, before the inner step and after it. "
-    f"Before, it rises to {ends[0]:.0f}, where standing still is; after, to {ends[1]:.0f}.",
+    f"Before, it rises to {ends[0]:.0f}, near what standing still returns; after, to {ends[1]:.0f}.",
 )
 say(
     f"""
     *{len(e.seeds())} trainings (thin) and their mean: 100 meta-updates of 20 tasks, 20 walks before
     and 20 after the step, the paper's sizes.*
 
-    MAML learns to adapt, not to perform. Before the step it learns to stand still and to wait:
-    {ends[0]:.0f} is what standing still returns."""
+    MAML learns to adapt, not to perform. Before the step it learns to stand still and to wait: on
+    training goals too that is the best that one policy can do for all of them."""
 )
 
 # %% [markdown]
@@ -203,10 +204,10 @@ for m in ("maml", "pretrained", "random", "oracle"):
     found = [e.after(m, k) for k in range(5)]
     band = [i.low for i in found], [i.high for i in found]
     marker = "" if m == "oracle" else LOOKS[m].marker
-    draw(ax, m, range(5), [i.value for i in found], interval=band, marker=marker)
+    draw(ax, m, range(5), [i.value for i in found], interval=band, marker=marker, gap=10)
     ax.plot(range(len(AUTHORS[m])), AUTHORS[m], "D", mfc="none", mec=LOOKS[m].color, ms=7)
 ax.annotate(
-    "open diamonds: the authors' numbers", (0.02, 0.03), xycoords="axes fraction", fontsize=9
+    "open diamonds: the authors' numbers", (0.08, 0.03), xycoords="axes fraction", fontsize=9
 )
 ax.set(xlabel="gradient updates", ylabel="mean return on new goals", xticks=range(5))
 ax.set(xlim=(-0.1, 4.9), ylim=(-90, 3))
@@ -314,6 +315,57 @@ say(
 claim("C121")
 
 # %% [markdown]
+# ## Which part of the network turns?
+#
+# What do twenty walks around the middle tell? Each is noise. But where a step happens to lead
+# towards the goal, the rest of the walk pays more than the baseline expects, and where it leads
+# away, less. The update makes the former likelier. Some two thousand steps vote, and the goal is
+# where the vote points. The vote is about *actions*, though, and what moves are *parameters*. The
+# smallest change that would turn a walk is in the last layer's two biases: they add a constant
+# velocity. **What do you expect**, then, if only they take the step, or only the last layer, or
+# only the layers below it?
+
+# %% tags=["figure"]
+own = e.theta["maml"]
+last = [name for name in own if name.startswith("layer2") or name == "log_std"]
+PARTS = {
+    "last biases": ["layer2.bias"],
+    "last layer": last,
+    "layers below": [name for name in own if name not in last],
+    "everything": [*own],
+}
+gained = {}
+for words, names in PARTS.items():
+    before, then = walked(one, own, goals, [dict.fromkeys(names, 0.1)], 20, 3)[1]
+    gained[words] = (mean_return(then, 100) - mean_return(before, 100)).mean().item()
+title = f"The last layer alone gains {gained['last layer']:.0f} of {gained['everything']:.0f}, "
+title += f"the layers below it {gained['layers below']:.0f}"
+fig, ax = canvas(title, height=2.1)
+ax.barh([*gained], [*gained.values()], color=LOOKS["maml"].color)
+for y, gain in enumerate(gained.values()):
+    ax.text(gain + 0.3, y, f"{gain:.1f}", va="center")
+ax.set(xlabel="gain of one update when only this moves", xlim=(0, 32))
+ax.invert_yaxis()
+figure(fig, "Gain of one update by what moves: " + "; ".join(
+    f"{words} {gain:.1f}" for words, gain in gained.items()) + ".")  # fmt: skip
+say(
+    f"""
+    *The first training, the authors' 40 goals, one update of 0.1 on twenty walks.*
+
+    Most of the turn is made below the last layer: alone the layers below gain
+    {gained["layers below"]:.1f} of the {gained["everything"]:.1f}, the last layer
+    {gained["last layer"]:.1f}. Its two biases alone gain {gained["last biases"]:.1f}: a step of
+    this size hardly moves them."""
+)
+
+# %% [markdown]
+# So this start is no stock of ready features with a last layer to be fitted on top, and neither is
+# the one of [chapter 2](02_classification.ipynb), where the layers below do even more of the work.
+# A constant velocity would not be enough anyway. To stay at the goal the policy has to slow down
+# there, so that what one update changes has to depend on the place, and that is what the hidden
+# layers are for.
+
+# %% [markdown]
 # ## A memory beats a gradient step here
 #
 # A policy with a memory can do what a gradient step does, and more. RL$^2$ (Duan et al. 2016),
@@ -333,10 +385,10 @@ by_walk = memory.mean((0, 1))
 apart = memory_against_step(e)
 title = f"A memory's third walk returns {by_walk[2]:.1f}; MAML after twenty {stepped[1]:.1f}"
 fig, ax = canvas(title, height=3.0)
-draw(ax, "oracle", range(0, 2001, 100), by_walk[:21], label="RL$^2$, walk by walk")
+draw(ax, "rl2", range(0, 2001, 100), by_walk[:21], label="RL², walk by walk")
 draw(ax, "maml", range(0, 8001, 2000), stepped, label="MAML, update by update")
 ax.axvline(100 * trained, color=LOOKS["truth"].color, linewidth=0.8, linestyle=":")
-ax.annotate("dotted: RL$^2$ was trained up to here", (2600, -30), fontsize=8.5)
+ax.annotate("dotted: RL² was trained up to here", (2600, -30), fontsize=8.5)
 ax.set(xlabel="environment steps played with the goal, at most", ylabel="mean return of a walk")
 ax.set(xlim=(-150, 11_500))
 figure(
@@ -352,7 +404,8 @@ say(
     20 trials of each.*
 
     Already the third walk is {signed(apart[trained])} above what MAML returns after an update on
-    twenty; the first is as good, since within a walk the memory finds the goal. All
+    twenty, and the last, the twenty-first, {signed(apart[memory.shape[-1]])}; the first is as good
+    as MAML, since within a walk the memory finds the goal. All
     twenty walks before the last took {e.rl2["steps"].mean():.0f} steps, MAML's take 2,000. How the
     network starts decided whether it learned at all: a first training, with smaller first weights,
     stood still far below MAML. Our criterion had been written with those, so that the answer counts
@@ -401,12 +454,17 @@ claim("C020")
 
 # %% tags=["figure"]
 log, ratio = (e.bandit.meta[name] for name in ("log", "ratio"))
-title = f"On one bandit the meta-gradient is off by {log[0]:.1%}, and with {PULLS[-1]} pulls as far"
+title = (
+    f"On one bandit the meta-gradient is off by {100 * log[0]:.1f} %, with {PULLS[-1]} pulls as far"
+)
 fig, ax = canvas(title)
-for look, values, label in (("maml", log, "log π, section 5.3"), ("oracle", ratio, "π / π_old")):
-    draw(ax, look, PULLS, [100 * v for v in values], label=label)
-ax.set(xlabel="pulls before the inner step", ylabel="error of the expected meta-gradient, %")
-ax.set(xlim=(0, 27), ylim=(0, None))
+for line, values, label in (
+    ("-", log, "log π, section 5.3"),
+    ("--", ratio, r"$\pi\,/\,\pi_{old}$"),
+):
+    draw(ax, "maml", PULLS, [100 * v for v in values], label=label, linestyle=line)
+ax.set(xlabel="pulls before the inner step", ylabel="error of the meta-gradient, %")
+ax.set(xlim=(0, 27), ylim=(-0.4, None))
 figure(
     fig,
     "The relative error of the expected meta-gradient against the number of pulls: with the "
@@ -484,12 +542,12 @@ sizes, tried = e.tuning["context"]
 best = e.after("context, one step", 1).value
 title = f"Five numbers return {best:.1f} after one update, MAML {after[1]:.1f}"
 fig, axes = canvas(title, columns=2, height=3)
-axes[0].semilogx(sizes, tried[:, 1], "o-", color=LOOKS["imaml"].color)
+axes[0].semilogx(sizes, tried[:, 1], "o-", color=LOOKS["context"].color)
 axes[0].set(xlabel="first step size", ylabel="return after one update, validation goals")
 for i, run in enumerate(e.walks["context, one step"]["begun"][..., :2].mean(1)):
-    axes[1].plot((0, 1), run, "o-", color=LOOKS["imaml"].color, label="" if i else "five numbers")
+    axes[1].plot((0, 1), run, "o-", color=LOOKS["context"].color, label="" if i else "five numbers")
 axes[1].plot((0, 1), [after[0], after[1]], "o-", color=LOOKS["maml"].color, label="MAML, mean")
-axes[1].plot((0, 1), AUTHORS["context"][:2], "D", mfc="none", mec=LOOKS["imaml"].color, ms=7)
+axes[1].plot((0, 1), AUTHORS["context"][:2], "D", mfc="none", mec=LOOKS["context"].color, ms=7)
 axes[1].set(xlabel="gradient updates", ylabel="return on the authors' goals", xticks=(0, 1))
 axes[1].set_yscale("symlog", linthresh=50)
 axes[1].legend(frameon=False, fontsize=8.5)

@@ -362,25 +362,16 @@ fig, ax = canvas(
     f"{gains[direction].value:.0f}",
     height=3.0,
 )
-PURPLE = "#7A5195"  # of the context vector: the other methods of the book have theirs
-for color, name, method, label in (
-    (LOOKS["maml"].color, HALF, "maml", "all parameters"),
-    (PURPLE, CONTEXT, "context", "five numbers"),
+hollow = dict(label="", markerfacecolor="none", linewidth=2.2)
+for name, method, label in (
+    (HALF, "maml", "all parameters"),
+    (CONTEXT, "context", "five numbers"),
 ):
     r = bank.returns(name, method)
-    ax.fill_between(range(4), r.mean(1).amin(0), r.mean(1).amax(0), color=color, alpha=0.15)
-    draw(
-        ax,
-        "maml",
-        range(4),
-        r.mean((0, 1)),
-        label="",
-        color=color,
-        markerfacecolor="none",
-        linewidth=2.2,
-        linestyle="-" if method == "maml" else "--",
-    ).set_label(label)
-ax.plot(range(4), TABLE5, "D", color=PURPLE, markerfacecolor="none", label="five numbers, authors")
+    band = r.mean(1).amin(0), r.mean(1).amax(0)
+    draw(ax, method, range(4), r.mean((0, 1)), interval=band, **hollow).set_label(label)
+quoted = dict(color=LOOKS["context"].color, markerfacecolor="none", label="five numbers, authors")
+ax.plot(range(4), TABLE5, "D", **quoted)
 ax.legend(frameon=False, fontsize=9, loc="upper left")
 ax.set(
     xlabel="gradient steps (cheetah direction)",

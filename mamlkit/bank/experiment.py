@@ -5,6 +5,7 @@ import time
 from collections import deque
 from collections.abc import Callable, Iterator, Mapping
 from datetime import UTC, datetime
+from inspect import signature
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -14,7 +15,7 @@ from torch import Tensor
 from mamlkit.bank.budget import PROFILES
 from mamlkit.bank.checkpoint import read, resumable, save_tensors
 from mamlkit.bank.provenance import commit, describe
-from mamlkit.machine import ROOT, choose_device
+from mamlkit.machine import ROOT
 from mamlkit.train import Step
 from mamlkit.trees import Params, tree_map
 
@@ -35,7 +36,8 @@ class Experiment(NamedTuple):
     by the cell's name, e.g. "maml-0". steps: (setting, where to resume or None, where to stop or
     None, device) -> the Steps of the training; a stop shortens a run and nothing else, schedules
     included; the device is the CPU if none is given. measure: (setting, last Step, its tensors on
-    the CPU) -> the parameters that are kept and what was measured on test tasks. begin: setting ->
+    the CPU, and a device where it can use one) -> the parameters that are kept and what was
+    measured on test tasks. begin: setting ->
     the numbers by which a kept result is known, see `first_losses`. cost: setting -> about how many
     seconds one core takes.
     """
@@ -43,7 +45,7 @@ class Experiment(NamedTuple):
     name: str
     cells: Callable[[str, int | None], dict[str, Setting]]
     steps: Callable[..., Iterator[Step]]
-    measure: Callable[[Setting, Step], tuple[Params, dict[str, Tensor]]]
+    measure: Callable[..., tuple[Params, dict[str, Tensor]]]
     begin: Callable[[Setting], Tensor]
     cost: Callable[[Setting], float]
 
@@ -88,6 +90,11 @@ def folder(budget: str) -> Path:
 def path(experiment: Experiment, cell: str, budget: str = "paper") -> Path:
     """The file of one cell."""
     return folder(budget) / experiment.name / f"{cell}.safetensors"
+
+
+def unfinished(experiment: Experiment, cell: str, budget: str = "paper") -> Path:
+    """The file of a training that goes on."""
+    return ROOT / "data" / "cache" / "runs" / budget / experiment.name / f"{cell}.safetensors"
 
 
 def load(experiment: Experiment, budget: str = "paper") -> dict[str, Result]:
@@ -137,17 +144,16 @@ def make(
     setting: Setting,
     budget: str,
     progress=None,
-    device: Device | None = None,
+    device: Device = "cpu",
 ) -> Path:
     """Trains a cell, measures it and keeps it: what `run` does in a process of its own.
 
-    The training goes on where an earlier one stopped. progress: wraps the Steps. device: of the
-    training; None takes a GPU where there is one. What is measured is measured on the CPU.
+    The training goes on where an earlier one stopped. progress: wraps the Steps. device: where it
+    trains, and where it is measured if `measure` takes a device; else that is done on the CPU.
     Raises ValueError if another process makes this cell.
     """
     begin, started = time.monotonic(), commit()
-    device = choose_device() if device is None else device
-    run = ROOT / "data" / "cache" / "runs" / budget / experiment.name / f"{cell}.safetensors"
+    run = unfinished(experiment, cell, budget)
     steps = resumable(
         run,
         lambda resume: experiment.steps(setting, resume, None, device),
@@ -157,7 +163,8 @@ def make(
     )
     step = last(progress(steps) if progress else steps)
     step = tree_map(lambda t: t.cpu() if isinstance(t, Tensor) else t, step)
-    params, measured = experiment.measure(setting, step)
+    takes = {"device": str(device)} if "device" in signature(experiment.measure).parameters else {}
+    params, measured = experiment.measure(setting, step, **takes)
     about = dict(
         setting=dict(setting),
         beginning=[float(x) for x in fingerprint(experiment, setting)],
@@ -224,7 +231,8 @@ def compare(now: Tensor, kept: Tensor, tolerance: float = TOLERANCE) -> str:
     if not apart.any():
         return "same"
     first = int(apart.int().argmax())
-    place = f"at update {first + 1}" if first < UPDATES else f"in how far {UPDATES} updates move"
+    moved = first == UPDATES == len(now) - 1  # the last number of a fingerprint
+    place = f"in how far {UPDATES} updates move" if moved else f"at update {first + 1}"
     return f"differs {place}: {now[first]:.7g}, kept {kept[first]:.7g}"
 
 

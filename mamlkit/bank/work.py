@@ -1,18 +1,13 @@
 """The bank at work: what is missing is made, each cell in a process of its own."""
 
-import multiprocessing
-import os
-import signal
-import sys
-import threading
 import time
 from collections.abc import Iterable, Iterator
-from multiprocessing.connection import Connection
 from typing import NamedTuple
 
-from mamlkit.bank.experiment import Experiment, Setting, check, load, make, path
+from mamlkit.bank.experiment import Experiment, Setting, check, load, make, path, unfinished
+from mamlkit.bank.process import Ended, call
+from mamlkit.files import alone
 
-PATIENCE = 30.0  # seconds to save and end after an interrupt
 FAR = 3  # times the minutes left: what takes longer than that waits while something else fits
 
 
@@ -23,13 +18,16 @@ class Job(NamedTuple):
     cell: str
     setting: Setting
     budget: str
+    device: str = "cpu"
 
     @property
     def name(self) -> str:
         return f"{self.experiment.name} {self.cell}"
 
 
-def missing(experiments: Iterable[Experiment], budget: str, seeds: int | None = None) -> list[Job]:
+def missing(
+    experiments: Iterable[Experiment], budget: str, seeds: int | None = None, device: str = "cpu"
+) -> list[Job]:
     """The cells that the bank does not hold, in the order of the experiments.
 
     Raises ValueError if a file that it holds is damaged or contradicts its experiment.
@@ -38,7 +36,7 @@ def missing(experiments: Iterable[Experiment], budget: str, seeds: int | None = 
     for experiment in experiments:
         load(experiment, budget)
         jobs += [
-            Job(experiment, cell, setting, budget)
+            Job(experiment, cell, setting, budget, device)
             for cell, setting in experiment.cells(budget, seeds).items()
             if not path(experiment, cell, budget).exists()
         ]
@@ -71,18 +69,30 @@ def run(jobs: list[Job], minutes: float | None = None) -> int:
         fits = [job for job in waiting if job.experiment.cost(job.setting) <= FAR * left]
         job = (fits or waiting)[0]
         tell(f"{job.name}: {in_words(job.experiment.cost(job.setting))} of one core, or so")
-        begin = time.monotonic()
-        status = _in_process(job, deadline)
-        tell(f"{job.name}: {status} after {time.monotonic() - begin:.0f} s")
+        seconds = max(0.0, deadline - time.monotonic()) if deadline else None
+        status = ended(job, call(cell, job, seconds=seconds))
         if status == "interrupted":
-            names = ", ".join(w.name for w in waiting)
-            tell(f"What remains: {names}. The same command goes on from there.")
-            return 3
-        failed += [job.name] if status == "failed" else []
+            break
+        failed += [job] if status == "failed" else []
         waiting.remove(job)
+    return closing(failed, waiting)
+
+
+def ended(job: Job, how: Ended) -> str:
+    """Says how a cell ended: "banked", "interrupted" or "failed"."""
+    status = "banked" if how.status == "done" else how.status
+    tell(f"{job.name}: {status} after {how.seconds:.0f} s")
+    return status
+
+
+def closing(failed: list[Job], waiting: list[Job]) -> int:
+    """Says what failed and what was not done; the exit status of `run`."""
     if failed:
-        tell(f"Failed: {', '.join(failed)}. The reason is above.")
-    return 1 if failed else 0
+        tell(f"Failed: {', '.join(job.name for job in failed)}. The reason is above.")
+    if waiting:
+        names = ", ".join(job.name for job in waiting)
+        tell(f"What remains: {names}. The same command goes on from there.")
+    return 3 if waiting else 1 if failed else 0
 
 
 def checks(experiments: Iterable[Experiment], budget: str = "paper") -> Iterator[tuple[str, str]]:
@@ -109,55 +119,16 @@ def tell(text: str) -> None:
     print(text, flush=True)
 
 
-def _in_process(job: Job, deadline: float | None) -> str:
-    """Makes a cell in a process of its own: "banked", "interrupted" or "failed"."""
-    spawn = multiprocessing.get_context("spawn")
-    ours, theirs = spawn.Pipe()
-    left = None if deadline is None else max(0.0, deadline - time.monotonic())
-    process = spawn.Process(target=_work, args=(job, theirs, left))
-    process.start()
-    theirs.close()
-    interrupted = False
-    while process.is_alive():
-        try:
-            process.join()
-        except KeyboardInterrupt:
-            interrupted = True
-            ours.close()  # the process sees that nobody listens any more, saves and ends
-            process.join(PATIENCE)
-            process.kill()
-    if process.exitcode == 0:
-        return "banked"
-    return "interrupted" if interrupted or process.exitcode == 3 else "failed"
+def cell(job: Job, patience: float = 0.0) -> None:
+    """Makes a cell, in this process, unless it is banked.
 
-
-def _work(job: Job, parent: Connection, seconds: float | None) -> None:
-    """What the process of a cell does. It ends in order when its parent is gone, whatever ended
-    that, and when its time is up."""
-    os.setsid()  # the terminal's Ctrl-C and its closing reach the parent, and us through the pipe
-    for stop in (signal.SIGINT, signal.SIGTERM):
-        signal.signal(stop, signal.default_int_handler)
-    try:  # no time may be left at all: the interrupt then comes at once
-        threading.Thread(target=_watch, args=(parent, seconds), daemon=True).start()
-        make(job.experiment, job.cell, job.setting, job.budget, _said(job))
-    except KeyboardInterrupt:
-        os._exit(3)
-    except ValueError as refusal:
-        print(f"mamlkit: {refusal}", file=sys.stderr, flush=True)
-        os._exit(1)
-
-
-def _watch(parent: Connection, seconds: float | None) -> None:
-    """Interrupts this process when its parent is gone or its time is up, and ends it if that does
-    not help."""
-    try:
-        if parent.poll(seconds):
-            parent.recv()
-    except (EOFError, OSError):
+    patience: seconds to wait for another process that makes it; then ValueError is raised.
+    """
+    if path(job.experiment, job.cell, job.budget).exists():
+        return
+    with alone(unfinished(job.experiment, job.cell, job.budget), patience):
         pass
-    os.kill(os.getpid(), signal.SIGINT)
-    time.sleep(PATIENCE)
-    os._exit(3)
+    make(job.experiment, job.cell, job.setting, job.budget, _said(job), job.device)
 
 
 def _said(job: Job):

@@ -1,6 +1,6 @@
 """A notebook as one HTML file that needs nothing else: no network, no script. Equations are MathML,
 which every browser draws by itself; widgets show the state in which the notebook left them; figures
-keep their alt text.
+keep their alt text; where the reader's system is dark, so is the page.
 """
 
 import copy
@@ -23,6 +23,9 @@ TEMPLATE = """{%- extends 'lab/index.html.j2' -%}
 <details class="folded"><summary>code</summary>{{ super() }}</details>
 {% else %}{{ super() }}{% endif %}{% endblock %}
 {% block notebook_css %}{{ super() }}
+{{ resources.include_css("static/theme-dark.css")
+   | replace('<style type="text/css">', '<style>@media (prefers-color-scheme: dark) {')
+   | replace('</style>', 'body { color-scheme: dark; }}</style>') }}
 <style>main { max-width: 72em; margin: auto; }
 .jp-InputArea-editor .highlight pre { white-space: pre-wrap; }
 .jp-OutputArea-output .highlight pre {

@@ -7,7 +7,7 @@ from typing import NamedTuple
 import torch
 from torch import Generator, Tensor
 
-from mamlkit.boundary import whole
+from mamlkit.boundary import wholes, within
 from mamlkit.learner import unrolled
 from mamlkit.nets import he, xavier
 from mamlkit.rl.baseline import advantages, linear_baseline, standardised
@@ -54,8 +54,9 @@ def rl2(
     `trpo_step`. discount, gae: of `advantages`, over the whole trial. Raises ValueError for fewer
     than 1 episode or unit. Source: Duan et al. 2016, "RL^2".
     """
-    for name, value in {"episodes": episodes, "units": units}.items():
-        whole(name, value)
+    wholes(episodes=episodes, units=units)
+    for name, value in {"discount": discount, "gae": gae}.items():
+        within(name, value, 0, 1)
     inputs, head = env.observations + env.actions + 2, gaussian(units, env.actions, hidden=())
 
     def init(generator):

@@ -20,7 +20,7 @@ from pathlib import Path
 from typing import TypeVar
 
 from mamlkit import files
-from mamlkit.show.plots import tidy
+from mamlkit.show.plots import GROUND, INK, tidy
 
 T = TypeVar("T")
 OFTEN = 0.25  # seconds between two writings of the progress file
@@ -39,9 +39,16 @@ def show(*definitions: Callable) -> None:
     runs."""
     source = "\n\n".join(textwrap.dedent(inspect.getsource(d)).rstrip() for d in definitions)
     if in_notebook():
-        from IPython.display import Code, display
+        from IPython.display import HTML, display
+        from pygments import highlight
+        from pygments.formatters import HtmlFormatter
+        from pygments.lexers import PythonLexer
 
-        display(Code(source, language="python"))
+        # With a ground and an ink of its own: a page may be dark.
+        box = f"background:{GROUND};color:{INK};padding:.4em .8em;overflow-x:auto"
+        pre = "margin:0;white-space:pre-wrap;font-family:monospace;font-size:12px;line-height:1.45"
+        how = HtmlFormatter(noclasses=True, nobackground=True, cssstyles=box, prestyles=pre)
+        display(HTML(highlight(source, PythonLexer(), how)))
 
 
 def side_by_side(*definitions: Callable) -> None:
@@ -103,12 +110,13 @@ def figure(fig, alt: str) -> None:
 
 
 def _picture(fig, alt):
-    """The figure as a small PNG with alt text (outside a notebook: nothing, but it has been drawn);
-    it is closed."""
+    """The figure as a small PNG with alt text and its title, so that what it says can be read
+    (outside a notebook: nothing, but it has been drawn); it is closed."""
     import matplotlib.pyplot as plt
     from PIL import Image
 
     tidy(fig)
+    title = fig.get_suptitle().strip()
     large, small = io.BytesIO(), io.BytesIO()
     fig.savefig(large, format="png", dpi=110)
     plt.close(fig)
@@ -118,7 +126,8 @@ def _picture(fig, alt):
     if in_notebook():
         from IPython import display
 
-        return display.Image(small.getvalue(), format="png", alt=alt, embed=True)
+        about = {"title": title} if title else None
+        return display.Image(small.getvalue(), format="png", alt=alt, embed=True, metadata=about)
 
 
 def interactive(widget, still: str) -> None:

@@ -1,8 +1,9 @@
 """One figure style for the whole book: a colour, a line and a marker for each method, from one
 place.
 
-Colours are Okabe and Ito's, told apart by readers who do not see all colours; lines differ as well,
-for grey paper. The ground is opaque, so a figure reads the same on a light and on a dark page.
+Colours are Okabe and Ito's and two of Paul Tol's, told apart by readers who do not see all colours;
+lines differ as well, for grey paper. The ground is opaque, so a figure reads the same on a light
+and on a dark page.
 """
 
 from textwrap import fill
@@ -34,14 +35,16 @@ LOOKS = {
     "mamlpp": Look("MAML++", "#333333", (0, (5, 1)), "p"),
     "anil": Look("ANIL", "#5c5c5c", (0, (3, 1, 1, 1)), "<"),
     "cavia": Look("CAVIA", "#9c9c9c", (0, (1, 2)), ">"),
+    "context": Look("five numbers", "#882255", (0, (5, 2)), "d"),
+    "rl2": Look("RL²", "#332288", (0, (3, 1)), "H"),
     "paper": Look("paper", "#CC79A7", "", "D"),
 }
 
 
-def draw(ax, method: str, x, y, *, label: str | None = None, interval=None, **style):
+def draw(ax, method: str, x, y, *, label: str | None = None, interval=None, gap=5, **style):
     """Draws one method's line in its look; `label` is written where the line ends ("" for none).
 
-    interval: (low, high), drawn as a band. Returns the line.
+    interval: (low, high), drawn as a band. gap: points between line and label. Returns the line.
     """
     look = LOOKS[method]
     (line,) = ax.plot(
@@ -63,7 +66,7 @@ def draw(ax, method: str, x, y, *, label: str | None = None, interval=None, **st
         ax.annotate(
             text,
             (x[-1], y[-1]),
-            xytext=(5, 0),
+            xytext=(gap, 0),
             textcoords="offset points",
             va="center",
             color=look.color,

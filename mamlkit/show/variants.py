@@ -53,7 +53,8 @@ def by_row(
                     linestyle="none",
                     color=color,
                     markerfacecolor=face,
-                    markersize=5,
+                    markeredgewidth=1.0 if face == color else 0.8,
+                    markersize=5 if face == color else 6,
                 )
         if panel.chance is not None:
             ax.axvline(panel.chance, color=QUIET, linestyle=":")

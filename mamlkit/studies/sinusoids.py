@@ -11,7 +11,7 @@ from mamlkit.bank.budget import budget
 from mamlkit.bank.experiment import Device, Experiment, Setting, first_losses
 from mamlkit.machine import seeded
 from mamlkit.optimizer import adam
-from mamlkit.studies import any_model, parameter_averages
+from mamlkit.studies import any_model, parameter_averages, sinusoid_rivals
 from mamlkit.studies import sinusoid_measures as measures
 from mamlkit.studies.sinusoid_methods import NET, method
 from mamlkit.train import Step, train
@@ -64,6 +64,10 @@ def ablation_cells(profile: str, seeds: int | None = None) -> dict[str, Setting]
 
 def wider_cells(profile: str, seeds: int | None = None) -> dict[str, Setting]:
     return each({"2x100": {}, "3x100": {}}, profile, seeds)
+
+
+def rival_cells(profile: str, seeds: int | None = None) -> dict[str, Setting]:
+    return each(sinusoid_rivals.own(profile), profile, seeds)
 
 
 def settled_cells(profile: str, seeds: int | None = None) -> dict[str, Setting]:
@@ -174,4 +178,12 @@ AVERAGES = Experiment(
     parameter_averages.begin,
     parameter_averages.cost,
 )
-EXPERIMENTS = (FIGURE3, ABLATIONS, SETTLED, ANY_MODEL, WIDER, AVERAGES)
+RIVALS = Experiment(
+    "sinusoid-rivals",
+    rival_cells,
+    sinusoid_rivals.steps,
+    sinusoid_rivals.measure,
+    sinusoid_rivals.begin,
+    sinusoid_rivals.cost,
+)
+EXPERIMENTS = (FIGURE3, ABLATIONS, SETTLED, ANY_MODEL, WIDER, AVERAGES, RIVALS)

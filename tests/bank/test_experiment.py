@@ -62,6 +62,10 @@ def test_comparing_names_the_first_update_that_differs():
     assert compare(torch.tensor([3.0, 2.1, 0.0]), kept) == "differs at update 2: 2.1, kept 2"
     assert compare(kept[:2], kept) == "differs: 2 numbers, kept 3"
     assert compare(torch.tensor([3.0, float("nan"), 1.0]), kept).startswith("differs at update 2")
+    hundred = torch.ones(100)
+    later = torch.where(torch.arange(100) < 44, hundred, 2.0)
+    assert compare(later, hundred) == "differs at update 45: 2, kept 1"
+    assert compare(torch.tensor([1.0] * 5 + [2.0]), hundred[:6]).startswith("differs in how far 5")
 
 
 def test_a_curve_is_kept_exactly_at_first_and_then_by_its_means():
@@ -148,17 +152,21 @@ def test_another_setting_has_nothing_to_follow():
 
 
 def test_a_cell_is_trained_on_the_device_that_is_asked_for(tmp_path, monkeypatch):
-    """None takes what `choose_device` finds; the result says which it was."""
+    """So it is measured, where `measure` takes a device; the result says which it was."""
     asked = []
+
+    def measure(setting, step, device):
+        asked.append(f"measured on {device}")
+        return tiny.measure(setting, step)
 
     def steps(setting, resume, until, device):
         asked.append(str(device))
         return tiny.steps(setting, resume, until, device)
 
     monkeypatch.setattr(bank, "ROOT", tmp_path)
-    monkeypatch.setattr(bank, "choose_device", lambda: torch.device("cpu:0"))
     setting = TINY.cells("smoke", 1)["maml-0"]
-    for device in ("cpu", None):
-        make(TINY._replace(steps=steps), "maml-0", setting, "smoke", device=device)
-    assert asked == ["cpu", "cpu:0"]
+    make(TINY._replace(steps=steps), "maml-0", setting, "smoke")
+    both = TINY._replace(steps=steps, measure=measure)
+    make(both, "maml-0", setting, "smoke", device="cpu:0")
+    assert asked == ["cpu", "cpu:0", "measured on cpu:0"]
     assert load(TINY, "smoke")["maml-0"].about["device"].startswith("cpu:0 (")

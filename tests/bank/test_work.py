@@ -10,6 +10,7 @@ import pytest
 from mamlkit.bank import experiment as bank
 from mamlkit.bank import work
 from mamlkit.bank.experiment import load, path
+from mamlkit.bank.process import Ended
 from mamlkit.bank.work import checks, in_words, listing, missing
 from mamlkit.machine import ROOT
 from tests.bank.tiny import SLOW, TINY
@@ -17,11 +18,11 @@ from tests.bank.tiny import SLOW, TINY
 BANKING = """
 import signal, sys
 from pathlib import Path
-from mamlkit.bank import experiment as bank, work
+from mamlkit.bank import process, work
 from tests.bank import tiny
 
 if __name__ == "__main__":
-    work.PATIENCE = 10.0
+    process.PATIENCE = 10.0
     for stop in (signal.SIGINT, signal.SIGTERM):
         signal.signal(stop, signal.default_int_handler)
     chosen = getattr(tiny, sys.argv[1])
@@ -136,9 +137,8 @@ def here(tmp_path, monkeypatch):
 
 def test_what_takes_far_too_long_waits_while_something_else_fits(here, monkeypatch, capsys):
     made = []
-    monkeypatch.setattr(
-        work, "_in_process", lambda job, deadline: made.append(job.name) or "banked"
-    )
+    done = Ended("done", None, 1.0)
+    monkeypatch.setattr(work, "call", lambda _, job, seconds: made.append(job.name) or done)
     jobs = [*missing([SLOW], "smoke", 1), *missing([TINY], "smoke", 1)]
     assert work.run(jobs, 5.0) == 0
     assert made == ["tiny maml-0", "tiny fomaml-0", "slow maml-0", "slow fomaml-0"]
@@ -149,8 +149,8 @@ def test_what_takes_far_too_long_waits_while_something_else_fits(here, monkeypat
 
 
 def test_a_failed_cell_does_not_stop_the_others(here, monkeypatch, capsys):
-    ends = iter(["failed", "banked"])
-    monkeypatch.setattr(work, "_in_process", lambda job, deadline: next(ends))
+    ends = iter(["failed", "done"])
+    monkeypatch.setattr(work, "call", lambda _, job, seconds: Ended(next(ends), None, 1.0))
     assert work.run(missing([TINY], "smoke", 1)) == 1
     assert "Failed: tiny maml-0." in capsys.readouterr().out
 

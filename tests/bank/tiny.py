@@ -1,5 +1,6 @@
 """A tiny experiment: sines, a small net, two methods, seconds."""
 
+import time
 from functools import partial
 
 import torch
@@ -76,3 +77,13 @@ def stuck(setting, resume=None, until=None, device="cpu"):
 
 
 STUCK = TINY._replace(name="stuck", steps=stuck)
+
+
+def rested(setting, resume=None, until=None):
+    """Rests after every Step, so that there is time to end it."""
+    for step in steps(setting, resume, until):
+        yield step
+        time.sleep(setting.get("rest", 1.0))
+
+
+RESTED = TINY._replace(name="rested", steps=rested)

@@ -4,16 +4,18 @@ is installed."""
 import inspect
 import json
 import os
+import re
 import subprocess
 import sys
 import types
+from html import unescape
 
 import pytest
 
 from mamlkit.inner import adapt, inner_step
 from mamlkit.show import literate
 from mamlkit.show.literate import figure, in_notebook, interactive, progress, say, show, watch
-from mamlkit.show.plots import canvas
+from mamlkit.show.plots import GROUND, INK, canvas
 
 
 @pytest.fixture
@@ -220,14 +222,19 @@ def test_only_a_jupyter_kernel_is_a_notebook(monkeypatch, shell, expected):
 # --------------------------------------------------------------------------------------------------
 
 
+def text_of(code):
+    """What a reader sees of displayed code."""
+    assert type(code).__name__ == "HTML"
+    return unescape(re.sub(r"<.*?>", "", code.data)).rstrip()
+
+
 def test_the_code_shown_is_the_code_that_runs(page):
     show(inner_step, adapt)
     (code,) = page
-    assert type(code).__name__ == "Code" and code.language == "python"
-    assert (
-        code.data
-        == inspect.getsource(inner_step).rstrip() + "\n\n" + inspect.getsource(adapt).rstrip()
-    )
+    both = inspect.getsource(inner_step).rstrip() + "\n\n" + inspect.getsource(adapt).rstrip()
+    assert text_of(code) == both
+    assert f"background:{GROUND};color:{INK}" in code.data, "readable on a dark page too"
+    assert "white-space:pre-wrap" in code.data and "<style" not in code.data
 
 
 def test_code_shown_from_inside_a_class_is_not_indented(page):
@@ -236,7 +243,7 @@ def test_code_shown_from_inside_a_class_is_not_indented(page):
             return 1
 
     show(Outer.method)
-    assert page[0].data.startswith("def method(self):\n    return 1")
+    assert text_of(page[0]).startswith("def method(self):\n    return 1")
 
 
 def test_code_side_by_side_is_without_docstrings(page):
