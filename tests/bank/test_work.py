@@ -25,6 +25,7 @@ if __name__ == "__main__":
     process.PATIENCE = 10.0
     for stop in (signal.SIGINT, signal.SIGTERM):
         signal.signal(stop, signal.default_int_handler)
+    signal.signal(signal.SIGHUP, signal.SIG_DFL)  # also where the tests run under nohup
     chosen = getattr(tiny, sys.argv[1])
     minutes = float(sys.argv[2]) if len(sys.argv) > 2 else None
     sys.exit(work.run(work.missing([chosen], "smoke", 1), minutes))
