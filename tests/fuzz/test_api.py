@@ -56,7 +56,7 @@ def number(value):
     )
 
 
-def whole(least, most=math.inf):
+def whole(least, most=2**63 - 1):
     return lambda v: isinstance(v, int) and not isinstance(v, bool) and least <= v <= most
 
 
