@@ -50,7 +50,8 @@ def said(value: Any) -> str:
 
 
 def whole(name: str, value: Any, least: int = 1, most: int | None = None) -> int:
-    """`value` as an int. Raises ValueError unless it is a whole number from `least` to `most`.
+    """`value` as an int. Raises ValueError unless it is a whole number from `least` to `most`, or of
+    64 bits where there is no `most`.
 
     >>> whole("tasks", 25)
     25
@@ -65,6 +66,8 @@ def whole(name: str, value: Any, least: int = 1, most: int | None = None) -> int
     number = int(value)
     if number < least or most is not None and number > most:
         raise ValueError(f"{name} is {value}: it must be {range_}")
+    if most is None and number >= 2**63:
+        raise ValueError(f"{name} is {value}: it must be below 2**63")
     return number
 
 

@@ -34,7 +34,7 @@ def write(
         return fresh.replace(path)
     except BaseException as error:
         fresh.unlink(missing_ok=True)
-        if isinstance(error, OSError) and error.filename == str(fresh):
+        if isinstance(error, OSError) and str(error.filename) in ("None", str(fresh)):
             error.filename = str(path)  # the name that a reader knows
         raise
 

@@ -63,7 +63,7 @@ def test_values_are_looked_at_only_where_they_can_be():
     "params, words",
     [
         (nn.Linear(2, 1), "the parameters are a module Linear: they must be a dict"),
-        ({"w": [1.0]}, 'the parameter "w" is a list'),
+        ({"w": [1.0]}, 'the parameter "w" is \\[1.0\\]'),
         ({"w": torch.ones(2, dtype=torch.int64)}, 'the parameter "w" is a tensor of torch.int64'),
         ({"w": torch.ones(2, dtype=torch.complex64)}, "parameters are tensors of real numbers"),
         ({"w": torch.ones(1), "b": torch.ones(1).double()}, "of several dtypes, torch.float32, to"),

@@ -66,7 +66,9 @@ def test_list_shows_parameters(tmp_path, capsys):
     assert (name, seed) == ("00_a", "  seed: int = 0  (first seed; 0 or more)")
 
 
-def test_notebooks_are_written_from_their_sources(tmp_path, capsys):
+def test_notebooks_are_written_from_their_sources(tmp_path, capsys, monkeypatch):
+    monkeypatch.setattr("mamlkit.__main__.DRAFTS", tmp_path / "drafts")
+    tmp_path = tmp_path / "book"
     folder = write(tmp_path, _00_a=OTHER + RECORD + SLOW + FIGURE, _01_bad=BAD)
     before = nbformat.writes(book.read(folder / "01_bad.py"))
     (folder / "01_bad.ipynb").write_text(before)

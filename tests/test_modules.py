@@ -1,5 +1,6 @@
 """Torch modules as nets: what torch differentiates wrongly is refused, and what can work works."""
 
+import random
 from functools import partial
 
 import pytest
@@ -177,6 +178,21 @@ class Stopped(nn.Module):
         return (self.w.detach() * self.w * x).sum(-1, keepdim=True)
 
 
+class Odd(nn.Module):
+    """A linear layer that a function is made of."""
+
+    def __init__(self, function):
+        super().__init__()
+        self.layer, self.function = nn.Linear(4, 3), function
+
+    def forward(self, x):
+        return self.function(self.layer, x)
+
+
+def no_grad(module):
+    return torch.no_grad()(module.forward)
+
+
 class Moving(nn.Module):
     def __init__(self):
         super().__init__()
@@ -202,6 +218,11 @@ class Moving(nn.Module):
         (lambda: nn.Sequential(nn.Linear(4, 3), nn.Dropout()), r"\(Dropout\): .* dropout 0 or"),
         (lambda: nn.Sequential(nn.Linear(4, 3), nn.RReLU()), "draws random numbers"),
         (lambda: Last(nn.LSTM(4, 5, 2, dropout=0.5), 5), "draws random numbers"),
+        (lambda: Odd(lambda m, x: m(x) * random.random()), "gives other outputs when it is called"),
+        (lambda: Odd(lambda m, x: no_grad(m)(x)), "wrongly: once differentiated it is"),
+        (lambda: nn.LazyLinear(3), 'parameter "weight" of LazyLinear has no shape yet'),
+        (lambda: nn.Linear(4, 3, dtype=torch.complex64), "parameters are real numbers"),
+        (lambda: nn.Linear(4, 3, device="meta"), "on a device that holds them"),
         (lambda: nn.GRU(4, 5), "GRU returns a tuple: .* wrap the module"),
         (nn.Linear(4, 3), "takes a function that makes the module, got a module Linear"),
         (lambda: "net", 'the function makes "net": it must make a torch.nn.Module'),

@@ -132,7 +132,11 @@ class Single(_Ours, gymnasium.Env):
 
 class Batched(_Ours, gymnasium.vector.VectorEnv):
     """A `gymnasium.vector.VectorEnv` that steps all its episodes at once; an episode that is over
-    starts anew at the next step."""
+    starts anew at the next step.
+
+    `reset(seed=)` takes a number s, which stands for s, s + 1, ..., or one for each environment,
+    None among them: an environment's episodes are those that it has alone with that seed.
+    """
 
     metadata = {**RENDERING, "autoreset_mode": AutoresetMode.NEXT_STEP}
 
@@ -149,15 +153,35 @@ class Batched(_Ours, gymnasium.vector.VectorEnv):
             if not (_whole(value) and value >= 1 or (name, value) == ("max_episode_steps", None)):
                 raise ValueError(f"{name} is {value!r}: it must be a whole number of 1 or more")
         self.num_envs, self.horizon = int(num_envs), max_episode_steps or np.inf
+        self.random = ()
         one = self._make(place, render_mode, settings)
         self.single_observation_space, self.single_action_space = one
         self.observation_space, self.action_space = (
             gymnasium.vector.utils.batch_space(space, self.num_envs) for space in one
         )
 
+    @property
+    def np_random(self):
+        """Each environment's own generator, as Gymnasium's batches tell them."""
+        return tuple(random for random, _ in self._random())
+
+    @property
+    def np_random_seed(self):
+        return tuple(seed for _, seed in self._random())
+
+    def _random(self):
+        self.random = self.random or [
+            gymnasium.utils.seeding.np_random(None) for _ in range(self.num_envs)
+        ]
+        return self.random
+
     def reset(self, *, seed=None, options=None):
-        super().reset(seed=seed)
+        seeds = _seeds(seed, self.num_envs)
         given = _given(self.env, self.num_envs, options, self.given)
+        self.random = [
+            old if seed is None else gymnasium.utils.seeding.np_random(seed)
+            for old, seed in zip(self._random(), seeds)
+        ]
         self._begin(torch.arange(self.num_envs), given)
         self.given, self.broken = given, torch.zeros(self.num_envs, dtype=torch.bool)
         return self._seen(), self._info()
@@ -182,9 +206,12 @@ class Batched(_Ours, gymnasium.vector.VectorEnv):
 
     def _begin(self, which, given):
         """New episodes in these places."""
-        generator = _generator(self.np_random)
-        goals = self.env.sample_goals(generator, len(which)) if given is None else given[which]
-        state = self.env.reset(goals, generator)
+        begun = []
+        for place in which.tolist():
+            generator = _generator(self.random[place][0])
+            goal = self.env.sample_goals(generator, 1) if given is None else given[place][None]
+            begun.append((goal, self.env.reset(goal, generator)))
+        goals, state = tree_map(lambda *each: torch.cat(each), *begun)
         if len(which) == self.num_envs:
             self.goals, self.state = goals, state
             self.steps = torch.zeros(self.num_envs, dtype=torch.int64)
@@ -198,6 +225,22 @@ class Batched(_Ours, gymnasium.vector.VectorEnv):
         """Each with its mask, as Gymnasium's own batches have it: every environment tells both."""
         told = {"task": self.goals.numpy().copy(), "broken": self.broken.numpy().copy()}
         return told | {f"_{name}": np.ones(self.num_envs, dtype=bool) for name in told}
+
+
+def _seeds(given, number: int) -> list[int | None]:
+    """A seed for each environment, None where none is given. Raises ValueError for other seeds."""
+    if given is None:
+        return [None] * number
+    if _whole(given):
+        given = [int(given) + i for i in range(number)]
+    each = given.tolist() if isinstance(given, np.ndarray) else given
+    fine = isinstance(each, list | tuple) and len(each) == number
+    if not fine or not all(s is None or _whole(s) and s >= 0 for s in each):
+        raise ValueError(
+            f"the seed {_words(given)} is refused: it must be a whole number of 0 or more, or one "
+            f"for each of the {number} environments"
+        )
+    return [None if s is None else int(s) for s in each]
 
 
 def _whole(value) -> TypeGuard[int]:

@@ -8,11 +8,13 @@ import math
 import os
 import random
 import warnings
+from collections import Counter
 
 import numpy
 import torch
 
 MORE = float(os.environ.get("MAMLKIT_FUZZ", "1"))
+COUNTED = Counter()
 REFUSALS = (ValueError, FileNotFoundError, FileExistsError, ConnectionError, PermissionError)
 
 
@@ -24,7 +26,13 @@ def count(number: int) -> int:
 def answer(call, *names: str, also: tuple = ()):
     """What a call gives: ("taken", its value), ("refused", sentence) or ("failure", what was wrong
     with how it was refused). names: one of these must stand in the sentence. also: further
-    exceptions that are refusals here."""
+    exceptions that are refusals here. COUNTED says how many there were of each."""
+    kind, told = _answer(call, names, also)
+    COUNTED[kind] += 1
+    return kind, told
+
+
+def _answer(call, names, also):
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")

@@ -7,6 +7,7 @@ every line of JSON that it is given.
 import hashlib
 import json
 import os
+import shutil
 import sys
 import tempfile
 from pathlib import Path
@@ -17,7 +18,7 @@ from mamlkit.bank import experiment
 from mamlkit.bank.checkpoint import resumable
 from mamlkit.families.sinusoid import sinusoid
 from mamlkit.losses import mse
-from mamlkit.machine import seeded
+from mamlkit.machine import ROOT, seeded
 from mamlkit.nets import mlp
 from mamlkit.optimizer import adam
 from mamlkit.train import train
@@ -99,10 +100,7 @@ def _judge(place, tell):
     from mamlkit.__main__ import main
     from mamlkit.audit import bench, claims, judging
 
-    ledger = claims.BANK / "ledger.json"
-    (place / "data").mkdir(exist_ok=True)
-    (place / "data" / "ledger.json").write_bytes(ledger.read_bytes())
-    experiment.ROOT = experiment.ROOT if experiment.ROOT != place else claims.ROOT
+    experiment.ROOT = ROOT  # whose trainings are judged
     claims.BANK = judging.BANK = place / "data"
     bench.FILES = JUDGES
     return main(["judge", "--draft"])
@@ -130,6 +128,8 @@ def furnish(place: Path) -> None:
     from tests.small_notebooks import OTHER, write
 
     (place / "tmp").mkdir(parents=True)
+    (place / "data").mkdir()
+    shutil.copy(ROOT / "data" / "ledger.json", place / "data")
     write(place / "book", _00_a=TRAINING, _01_b=OTHER)
 
 

@@ -300,3 +300,36 @@ def test_a_refused_task_leaves_the_one_before(options, words):
         with pytest.raises(ValueError, match=words):
             env.reset(options=options)
         assert np.allclose(env.reset()[1]["task"], [0.25, 0.5])
+
+
+@pytest.mark.parametrize("name", ["mamlkit/Navigation2D-v0", "mamlkit/HalfCheetahVel-v0"])
+@pytest.mark.parametrize("seed", [4, [7, 5, 9], (8, 8, 1), np.array([2, 3, 4])])
+def test_an_environment_of_a_batch_has_the_episodes_that_it_has_alone(name, seed):
+    """By its own seed, also when an episode ended and another began."""
+    batch = gymnasium.make_vec(name, num_envs=3, max_episode_steps=2)
+    seeds = [4, 5, 6] if isinstance(seed, int) else list(map(int, seed))
+    alone = [gymnasium.make(name, max_episode_steps=2) for _ in seeds]
+    seen = [batch.reset(seed=seed)]
+    theirs = [[env.reset(seed=s)] for env, s in zip(alone, seeds)]
+    action = np.full((3, *batch.single_action_space.shape), 0.3, np.float32)
+    for step in range(5):
+        seen.append(batch.step(action))
+        for env, played in zip(alone, theirs):
+            again = step == 2  # the step after the last begins the next episode
+            played.append(env.reset() if again else env.step(action[0]))
+    assert batch.unwrapped.np_random_seed == tuple(seeds)
+    for i, played in enumerate(theirs):
+        for batched, single in zip(seen, played):
+            assert np.array_equal(batched[0][i], single[0])
+            assert np.array_equal(batched[-1]["task"][i], single[-1]["task"])
+
+
+def test_seeds_of_a_batch_may_leave_some_as_they_are_and_others_are_refused():
+    batch = gymnasium.make_vec("mamlkit/Navigation2D-v0", num_envs=2)
+    first = batch.reset(seed=[3, 4])[1]["task"]
+    later = batch.reset(seed=[3, None])[1]["task"]
+    assert np.array_equal(first[0], later[0]) and not np.array_equal(first[1], later[1])
+    for wrong in ([1], [1, 2, 3], [1, "2"], [1, -2], -1, 1.5, "12", [[1, 2]], np.ones(2)):
+        with pytest.raises(ValueError, match="^the seed .* for each of the 2 environments$"):
+            batch.reset(seed=wrong)
+    assert np.array_equal(batch.unwrapped.goals.numpy(), later), "nothing has changed"

@@ -351,11 +351,10 @@ def test_settings_out_of_range_are_refused(settings, words):
 
 
 def test_a_robot_or_task_that_is_none_is_refused():
-    for words in ("snail", "velocity"), ("ant", "distance"):
-        with pytest.raises(
-            ValueError, match='robot is "{}" and task is "{}": there are'.format(*words)
-        ):
-            Locomotion(*words)
+    with pytest.raises(ValueError, match='robot is "snail": it must be "cheetah" or "ant"'):
+        Locomotion("snail", "velocity")
+    with pytest.raises(ValueError, match='task is "distance": it must be "velocity" or'):
+        Locomotion("ant", "distance")
 
 
 @pytest.mark.parametrize(
