@@ -24,11 +24,19 @@ def data_dependent(net: Net, params: Params, x: Tensor, generator: Generator) ->
 
 def standardised(params: Params, x: Tensor) -> Params:
     """Each unit's weights and bias, layer by layer, such that before its ReLU it has mean 0 and
-    variance 1 over the data. Source: section 3.1, Algorithm 1."""
+    variance 1 over the data.
+
+    Raises ValueError for parameters of another net than an `mlp` without batch norm, and for data
+    that are all alike to a unit. Source: section 3.1, Algorithm 1.
+    """
+    if unknown := {k for k in params if not k.startswith("layer")}:
+        raise ValueError(f"this scales the layers of an mlp, and there are {sorted(unknown)} too")
     found, layers = dict(params), len(params) // 2
     for i in range(layers):
         before = F.linear(x, params[f"layer{i}.weight"])
         deviation, mean = torch.std_mean(before, 0, correction=0)
+        if not (deviation > 0).all():
+            raise ValueError(f"the data are all alike to a unit of layer {i}: they must vary")
         found[f"layer{i}.weight"] = params[f"layer{i}.weight"] / deviation[:, None]
         found[f"layer{i}.bias"] = -mean / deviation
         x = F.relu((before - mean) / deviation)

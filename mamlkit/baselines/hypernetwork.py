@@ -3,6 +3,7 @@
 import torch
 from torch.nn import functional as F
 
+from mamlkit.boundary import whole
 from mamlkit.nets import Net, normal
 from mamlkit.sequence import apply_dense, dense
 from mamlkit.task import Data
@@ -18,9 +19,10 @@ def hypernetwork(net: Net, *, inputs: int, outputs: int, width: int = 64) -> Net
     `width` units; each parameter of `net` is a linear function of that embedding, at first nearly
     constant. Ha et al. learn one embedding for each layer and share what writes the layers; here
     the embedding is the task's, and each layer has a writer of its own. inputs, outputs: numbers in
-    one x and one y. Trained by `unrolled(loss, written)`; forward is that of `net`. Source: section
-    3.1, static hypernetworks.
+    one x and one y. Trained by `unrolled(loss, written)`; forward is that of `net`. Raises
+    ValueError for a width below 1. Source: section 3.1, static hypernetworks.
     """
+    whole("width", width)
 
     def init(generator):
         own = dense(generator, f"{FIRST}example", width, inputs + outputs)

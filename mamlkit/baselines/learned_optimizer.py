@@ -7,7 +7,7 @@ import torch
 from torch import Tensor
 from torch.func import grad
 
-from mamlkit.boundary import inner_steps
+from mamlkit.boundary import inner_steps, whole
 from mamlkit.learner import Learner
 from mamlkit.losses import Loss
 from mamlkit.nets import Net
@@ -45,7 +45,8 @@ def started(family: Family, net: Net) -> Family:
 
 def optimizer_params(generator: torch.Generator, hidden: int = 20) -> Params:
     """The parameters of an optimiser: two layers of LSTMs of `hidden` units, and what they say of
-    each parameter's step. Source: section 2.1; 20 units."""
+    each parameter's step. Raises ValueError for hidden below 1. Source: section 2.1; 20 units."""
+    whole("hidden", hidden)
     return (
         lstm(generator, LAYERS[0], 2, hidden)
         | lstm(generator, LAYERS[1], hidden, hidden)

@@ -7,6 +7,7 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from mamlkit.baselines.episodic import best_of_class, membership, recall
+from mamlkit.boundary import whole
 from mamlkit.nets import Net
 from mamlkit.sequence import apply_dense, dense
 from mamlkit.task import Data
@@ -35,8 +36,12 @@ def memory_module(
     memory (None: as many as the support has examples). Here the memory is small, and its whole
     content is what the paper calls the k nearest neighbours. Every task begins with an empty one.
     Trained by `margin(body)`. forward: images -> (queries, ways), see baselines/episodic.py; the
-    logit of a class is that of its nearest key. Source: section 2.
+    logit of a class is that of its nearest key. Raises ValueError for a size or slots below 1.
+    Source: section 2.
     """
+    whole("size", size)
+    if slots is not None:
+        whole("slots", slots)
 
     def init(generator):
         return body.init(generator) | dense(generator, "key", size, features)

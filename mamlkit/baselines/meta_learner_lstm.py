@@ -4,7 +4,7 @@ import torch
 from torch import Tensor
 from torch.func import grad_and_value
 
-from mamlkit.boundary import inner_steps
+from mamlkit.boundary import inner_steps, whole
 from mamlkit.learner import Learner, unrolled
 from mamlkit.losses import Loss
 from mamlkit.nets import Net, normal
@@ -20,8 +20,10 @@ def with_rule(net: Net, *, hidden: int = 20) -> Net:
 
     The rule: an LSTM of `hidden` units reads each parameter's gradient and the loss, and a second
     one turns that into the gates of `meta_learner_lstm`. It begins as gradient descent: the forget
-    gate's bias is from 4 to 6 and the input gate's from -5 to -4. Source: section 3, appendix A.
+    gate's bias is from 4 to 6 and the input gate's from -5 to -4. Raises ValueError for hidden
+    below 1. Source: section 3, appendix A.
     """
+    whole("hidden", hidden)
 
     def init(generator):
         def uniform(low, high):

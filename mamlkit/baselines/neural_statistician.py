@@ -7,6 +7,7 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from mamlkit.baselines.episodic import membership, recall
+from mamlkit.boundary import whole
 from mamlkit.nets import Net
 from mamlkit.sequence import apply_dense, dense
 from mamlkit.task import Family, Task
@@ -42,8 +43,10 @@ def neural_statistician(
     in an image, from 0 to 1, which are drawn by one hidden layer where the paper has
     deconvolutions. The other sizes are the paper's for Omniglot: one layer of latents. Trained by
     `bound(body)` on `sets(family)`. forward: images -> (queries, ways), see baselines/episodic.py.
-    Source: sections 3 and 5.4, appendix A.
+    Raises ValueError for a size below 1. Source: sections 3 and 5.4, appendix A.
     """
+    for name, size in dict(context=context, latent=latent, hidden=hidden).items():
+        whole(name, size)
 
     def init(generator):
         layers = {
@@ -136,7 +139,8 @@ def sets(family: Family, *, context: int = 512, latent: int = 16) -> Family:
     """The same tasks, the query of each all its images as `Sets`: nobody is told which is asked.
 
     family: of N-way tasks with as many examples of each class. context, latent: the sizes of the
-    statistician that is trained.
+    statistician that is trained. Raises ValueError, when tasks are drawn, if a class has more
+    examples than another.
     """
 
     def noise(generator, tasks):
@@ -145,9 +149,12 @@ def sets(family: Family, *, context: int = 512, latent: int = 16) -> Family:
 
         drawn = family.noise(generator, tasks)
         one = family.make(tree_map(lambda n: n[0], drawn))
-        ways = int(one.support.y.max()) + 1
-        each = (len(one.support.y) + len(one.query.y)) // ways
-        return drawn, normal(ways, context), normal(ways, each, latent)
+        of_class = torch.cat([one.support.y, one.query.y]).bincount().tolist()
+        if len(set(of_class)) > 1:
+            raise ValueError(
+                f"the classes of a task have {of_class} examples: sets need as many of each"
+            )
+        return drawn, normal(len(of_class), context), normal(len(of_class), of_class[0], latent)
 
     def make(noise):
         drawn, for_context, for_latent = noise

@@ -66,3 +66,12 @@ def test_both_together():
     assert out.mean(0).abs().max() < 1e-9 and (out.var(0, correction=0) - 1).abs().max() < 1e-9
     same = torch.stack(rates(net, found, x, seeded(5)))
     assert (same - same[0]).abs().max() < 1e-9
+
+
+def test_data_that_do_not_vary_and_other_nets_are_refused():
+    params, x = start()
+    with pytest.raises(ValueError, match="all alike to a unit of layer 0"):
+        standardised(params, x[:1].expand(5, 3))
+    normed = mlp(3, 4, 2, norm=True).init(seeded(0))
+    with pytest.raises(ValueError, match="norm0.beta"):
+        standardised(normed, x.float())

@@ -1,5 +1,6 @@
 """What is written for a support set: by hand, in any order, better than what is told nothing."""
 
+import pytest
 import torch
 
 from mamlkit.baselines.hypernetwork import hypernetwork, written
@@ -83,3 +84,8 @@ def test_it_learns_to_write():
     tasks = sample(sinusoid(queries=30), seeded(9), 300)
     error = evaluate(learner, step.meta, tasks, on_query(loss)).median(0).values
     assert error[1] < 0.6 * error[0] and error[1] < 2.5
+
+
+def test_a_width_of_0_is_refused():
+    with pytest.raises(ValueError, match="width is 0"):
+        hypernetwork(plain, inputs=2, outputs=3, width=0)

@@ -126,3 +126,8 @@ def test_it_learns_to_optimise():
 def test_no_step_is_refused():
     with pytest.raises(ValueError, match="steps is 0"):
         learned_optimizer(mse(line.forward), steps=0)
+
+
+def test_an_optimiser_without_units_is_refused():
+    with pytest.raises(ValueError, match="hidden is 0"):
+        optimizer_params(seeded(0), 0)

@@ -131,3 +131,9 @@ def test_it_learns_which_half_of_an_image_tells():
     before, after = (evaluate(learner, m, tasks, metric).mean() for m in (meta, step.meta))
     blind = evaluate(learner, step.meta, mislabelled(tasks, seeded(2)), metric).mean()
     assert after > 0.8 and after > before + 0.15 and abs(blind - 0.25) < 0.1
+
+
+@pytest.mark.parametrize("how", [dict(size=0), dict(slots=0)])
+def test_a_memory_without_room_is_refused(how):
+    with pytest.raises(ValueError, match=f"{next(iter(how))} is 0"):
+        memory_module(flat, features=6, ways=4, **how)

@@ -166,3 +166,8 @@ def test_it_learns_to_adapt():
 def test_a_negative_number_of_steps_is_refused():
     with pytest.raises(ValueError, match="steps is -1"):
         meta_learner_lstm(mse(line.forward), steps=-1)
+
+
+def test_a_rule_without_units_is_refused():
+    with pytest.raises(ValueError, match="hidden is 0"):
+        with_rule(line, hidden=0)

@@ -183,3 +183,14 @@ def test_a_set_of_one_pools_to_itself():
     x = torch.rand(2, PIXELS, generator=seeded(0))
     mean, _ = context_of(theta, torch.eye(2), x)
     assert torch.allclose(mean[1], statistics(theta, x[1:]).mean, atol=1e-6)
+
+
+def test_bad_sizes_and_uneven_classes_are_refused():
+    with pytest.raises(ValueError, match="context is 0"):
+        small(context=0)
+    uneven = Family(
+        lambda generator, tasks: torch.zeros(tasks),
+        lambda _: Task(*(Data(torch.zeros(3, 2), torch.tensor([0, 1, 1])) for _ in range(2))),
+    )
+    with pytest.raises(ValueError, match=r"have \[2, 4\] examples"):
+        sample(sets(uneven), seeded(0), 2)
