@@ -2,9 +2,9 @@
 
 import os
 import shlex
+import shutil
 import signal
 import sys
-import tempfile
 from pathlib import Path
 from typing import NoReturn
 
@@ -15,6 +15,7 @@ from mamlkit.machine import CLONED, ROOT, needs_clone
 
 RUNS = (ROOT if CLONED else Path.cwd()) / "runs"
 SMOKE = ROOT / "data" / "cache" / "smoke"
+DRAFTS = ROOT / "data" / "cache" / "notebooks"  # as they run, before they are published
 LAB = ROOT / "lab"  # a reader's copies; beside notebooks/, so that their links lead the same way
 
 
@@ -148,6 +149,7 @@ def _list(options) -> int:
 
 def _bank(options, rest, command) -> int:
     from mamlkit.bank import work
+    from mamlkit.machine import choose_device
     from mamlkit.studies.catalogue import find
 
     if options.minutes is not None and not 0 < options.minutes < float("inf"):
@@ -164,7 +166,8 @@ def _bank(options, rest, command) -> int:
         for name, says in found.items():
             print(f"{name}: {says}", flush=True)
         return 1 if set(found.values()) - {"same"} else 0
-    jobs = work.missing(chosen, options.profile, options.seeds)
+    device = str(choose_device(options.device))
+    jobs = work.missing(chosen, options.profile, options.seeds, device)
     if not jobs:
         print("All of it is banked.")
     return work.run(jobs, options.minutes)
@@ -196,16 +199,17 @@ def _notebooks(options, rest, command) -> int:
     paths = book.find(options.notebooks, options.folder)
     for path in paths:
         book.untouched(path)
-    with tempfile.TemporaryDirectory() as folder:
-        out = Path(folder)
-        outcomes = headless.run(paths, {path: {} for path in paths}, out, command=command)
+    with files.alone(DRAFTS):
+        shutil.rmtree(DRAFTS, ignore_errors=True)  # what a killed one left
+        outcomes = headless.run(paths, {path: {} for path in paths}, DRAFTS, command=command)
         failed = [o.error for o in outcomes if o.error]
         for path, outcome in zip(paths, outcomes):
             if not outcome.error:
                 try:
-                    book.publish(path, nbformat.read(out / f"{path.stem}.ipynb", 4))
+                    book.publish(path, nbformat.read(DRAFTS / f"{path.stem}.ipynb", 4))
                 except ValueError as refusal:  # edited while it ran
                     failed.append(str(refusal))
+        shutil.rmtree(DRAFTS, ignore_errors=True)
     print(
         *(f"{error}; its .ipynb is as it was" for error in failed),
         f"{len(outcomes) - len(failed)} of {len(outcomes)} notebooks written",

@@ -31,14 +31,14 @@ def batch_norm(
 def strided_conv(x: Tensor, weight: Tensor, bias: Tensor) -> Tensor:
     """The 3x3 convolution of stride 2, padded by 1.
 
-    x: (examples, in, height, width). weight: (out, in, 3, 3). bias: (out,). Compiled for a CPU it
-    is one matrix product, (positions, 9 in) by (9 in, out).
+    x: (examples, in, height, width). weight: (out, in, 3, 3). bias: (out,). Compiled it is one
+    matrix product, (positions, 9 in) by (9 in, out).
     """
     # Adapted weights differ by task, which makes F.conv2d a grouped convolution. On small maps a
     # compiled matrix product
     # is a quarter faster; at stride 2 the patches are 9/4 of the map (at stride 1 nine times).
-    # Uncompiled, the patches cost more than they save; on CUDA F.conv2d is cuDNN's.
-    if x.is_cuda or not torch.compiler.is_compiling():
+    # Uncompiled, the patches cost more than they save.
+    if not torch.compiler.is_compiling():
         return F.conv2d(x, weight, bias, stride=2, padding=1)
     examples, channels, height, width = x.shape
     rows, columns = (height + 1) // 2, (width + 1) // 2

@@ -43,6 +43,8 @@ def choose_device(name: str = "auto") -> torch.device:
 
     Raises ValueError for another name, and for a GPU that this machine does not have.
     """
+    if not isinstance(name, str):
+        raise ValueError(f'device is {said(name)}: it must be a word, "auto", "cpu" or "cuda"')
     count = torch.cuda.device_count()
     if name == "auto":
         return torch.device("cuda:0" if count else "cpu")
@@ -77,7 +79,7 @@ def restored(generator: torch.Generator, state: torch.Tensor) -> None:
     A state of another kind of device (a run begun on a GPU goes on on a CPU) cannot be set: the
     generator starts from a seed made of it, and a warning says so.
     """
-    if state.dtype != torch.uint8 or state.ndim != 1:
+    if not isinstance(state, torch.Tensor) or state.dtype != torch.uint8 or state.ndim != 1:
         raise ValueError(
             f"the generator's state is {said(state)}: it must be what get_state() gives"
         )

@@ -44,8 +44,6 @@ def captured(advance) -> Callable:
     """For a GPU: an update, its tasks' making included, is recorded once as a CUDA graph, and a
     call replays it. It reads and writes the same memory each time: a block's start and noise are
     copied there, and its end is copied out.
-
-    Not yet run on a GPU.
     """
     graph: Any = None
     slots: Any = None
@@ -61,6 +59,12 @@ def captured(advance) -> Callable:
         return tree_map(torch.clone, slots[0])
 
     return run
+
+
+def compiled_and_captured(advance) -> Callable:
+    """For a long run on a GPU: the update is compiled, which makes a few kernels of many, and then
+    captured."""
+    return captured(torch.compile(_renewed(advance), fullgraph=True, dynamic=False))
 
 
 def _record(advance, place, noise):

@@ -14,12 +14,13 @@ from mamlkit.learner import Learner, begun
 from mamlkit.machine import restored
 from mamlkit.memory import fitting
 from mamlkit.optimizer import Optimizer
-from mamlkit.runners import captured, compiled_loop, in_python, or_else
+from mamlkit.runners import captured, compiled_and_captured, compiled_loop, in_python, or_else
 from mamlkit.task import Family, validate
 from mamlkit.trees import Params, ravel, tree_flatten, tree_map
 
 # iterations: below this, compiling or capturing costs more time than it saves
 COMPILE_FROM = {"cpu": 2_000, "cuda": 20}
+BOTH_FROM = 10_000  # on a GPU an update is compiled before it is captured
 
 
 class Step(NamedTuple):
@@ -65,10 +66,10 @@ def train(
     same numbers need the same block. chunk: how many tasks are held in memory at once (None: all);
     it is halved where memory runs out, and a warning says so. compiled: True, False, or None:
     compile when the run is long enough to gain from it; on a GPU an update is captured as one CUDA
-    graph instead; where that fails, the run goes on without and a warning says so. On a CPU chunks
-    run uncompiled: each would be one more copy of the update in the graph. resume: go on from this
-    Step of a run with the same settings instead of from `meta`; with more `iterations` the run is
-    lengthened, also where it ended inside a block.
+    graph, and in a long run compiled before that; where that fails, the run goes on without and a
+    warning says so. On a CPU chunks run uncompiled: each would be one more copy of the update in
+    the graph. resume: go on from this Step of a run with the same settings instead of from `meta`;
+    with more `iterations` the run is lengthened, also where it ended inside a block.
 
     Raises ValueError for settings out of range, for malformed tasks and for a Step of another
     model or optimizer, FloatingPointError naming the iteration and the parameters when a
@@ -92,7 +93,7 @@ def train(
     for name, value in {"tasks": tasks, "iterations": iterations, "block": block}.items():
         whole(name, value)
     chunk = tasks if chunk is None else min(whole("chunk", chunk), tasks)
-    if compiled not in (None, True, False):
+    if not (compiled is None or isinstance(compiled, bool)):
         raise ValueError(f"compiled is {said(compiled)}: it must be True, False or None")
     made_of("learner", learner, ("init", "meta_grad"), "maml(loss, alpha=0.01, steps=1) is one")
     made_of("family", family, ("noise", "make"), "sinusoid() is one")
@@ -131,7 +132,9 @@ def train(
         if not compiled or chunk < tasks and not on_gpu:
             return in_python(advance)
         fast = captured if on_gpu else compiled_loop
-        return or_else(lambda: fast(advance), in_python(advance))
+        way = or_else(lambda: fast(advance), in_python(advance))
+        both = on_gpu and iterations >= BOTH_FROM
+        return or_else(lambda: compiled_and_captured(advance), way) if both else way
 
     while done < iterations:
         start, first = generator.get_state(), done % block  # what of the block is made already

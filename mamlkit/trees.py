@@ -25,7 +25,7 @@ def partition(params: Params, names: Iterable[str]) -> tuple[Params, Params]:
     Raises ValueError if a name is not a parameter.
     """
     names = set(names)
-    if unknown := names - params.keys():
+    if unknown := names - set(params):
         raise ValueError(f"no parameter is called {sorted(unknown)}; there are {list(params)}")
     return {k: p for k, p in params.items() if k in names}, {
         k: p for k, p in params.items() if k not in names

@@ -242,3 +242,11 @@ def test_a_gpu_agrees_with_the_cpu(name):
 @pytest.mark.parametrize("name", MODELS)
 def test_on_a_gpu_a_captured_update_is_the_eager_one(name, chunk):
     assert gap(trained(name, "cuda", True, chunk=chunk), trained(name, "cuda", False)) < 1e-10
+
+
+@needs_gpu
+@pytest.mark.filterwarnings("error:.*uncompiled")
+@pytest.mark.parametrize("name", MODELS)
+def test_on_a_gpu_an_update_compiled_and_captured_is_the_eager_one(name, monkeypatch):
+    monkeypatch.setattr("mamlkit.train.BOTH_FROM", 1)
+    assert gap(trained(name, "cuda", True), trained(name, "cuda", False)) < 1e-10

@@ -29,7 +29,8 @@ class Row(NamedTuple):
     @property
     def share(self) -> float:
         """The part of the paper's budget that it was trained with."""
-        return share(self.setting, self.experiment.partition("-cpu")[0])
+        columns = [c for c, names in COLUMNS.items() if self.experiment in names]
+        return share(self.setting, columns[0] if columns else self.experiment.partition("-cpu")[0])
 
 
 def banked() -> Bank:

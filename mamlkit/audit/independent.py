@@ -152,23 +152,36 @@ def characters() -> list[list[Array]]:
     return list(found.values())
 
 
-def omniglot(theta: Weights, drawn: list[list[Array]], tasks: int, seed: int = 0) -> Array:
-    """Accuracy in percent, 5-way 1-shot, three steps of 0.4, 15 queries a class together."""
+def omniglot(
+    theta: Weights,
+    drawn: list[list[Array]],
+    tasks: int,
+    seed: int = 0,
+    *,
+    way: int = 5,
+    shots: int = 1,
+    steps: int = 3,
+    alpha: float = 0.4,
+) -> Array:
+    """Accuracy in percent after the steps of the paper's evaluation, 15 queries a class together.
+
+    alpha: on the mean loss.
+    """
     draw, right = np.random.default_rng(seed), []
     for _ in range(tasks):
         support, query = [], []
-        for character in draw.choice(len(drawn), 5, replace=False):
+        for character in draw.choice(len(drawn), way, replace=False):
             k = int(draw.integers(4))
-            chosen = draw.choice(len(drawn[character]), 16, replace=False)
+            chosen = draw.choice(len(drawn[character]), shots + 15, replace=False)
             turned = [np.rot90(drawn[character][i], k) for i in chosen]
-            support += turned[:1]
-            query += turned[1:]
+            support += turned[:shots]
+            query += turned[shots:]
         w, x = theta, np.stack(support)[:, None]
-        for _ in range(3):
-            gradient = slope(w, x, np.arange(5))
-            w = w | {name: w[name] - 0.4 * g for name, g in gradient.items()}
+        for _ in range(steps):
+            gradient = slope(w, x, np.repeat(np.arange(way), shots))
+            w = w | {name: w[name] - alpha * g for name, g in gradient.items()}
         answers = convnet(w, np.stack(query)[:, None])[0].argmax(1)
-        right.append(100 * np.mean(answers == np.repeat(np.arange(5), 15)))
+        right.append(100 * np.mean(answers == np.repeat(np.arange(way), 15)))
     return np.array(right)
 
 
@@ -193,6 +206,15 @@ def recorded(claim: str, label: str) -> tuple[float, float]:
     return here["low"], here["high"]
 
 
+TOGETHER = "15 queries a class"
+CONVNETS = (  # cells of the bank, the claim that they decide, its number, and how they adapt
+    ("omniglot-5w1s-cpu/printed-*", "X005", f"{TOGETHER}, together", {}),
+    ("omniglot-5w1s/maml-*", "C050", TOGETHER, dict(alpha=2.0)),
+    ("omniglot-5w5s/maml-*", "C051", TOGETHER, dict(alpha=2.0, shots=5)),
+    ("omniglot-20w1s-third/printed-*", "C052", TOGETHER, dict(alpha=0.1, way=20, steps=5)),
+)
+
+
 def agree(tell: Callable[[str], None], waves: int = 2_000, tasks: int = 200) -> bool:
     """Reads every banked network that it can read and says whether the records agree with it."""
     folder, differs = DATA / "bank", []
@@ -205,13 +227,11 @@ def agree(tell: Callable[[str], None], waves: int = 2_000, tasks: int = 200) -> 
     except FileNotFoundError:
         tell("Omniglot is not here: its networks are not re-read")
         drawn = []
-    for file in (
-        sorted((folder / "omniglot-5w1s-cpu").glob("printed-*.safetensors")) if drawn else ()
-    ):
-        label = "15 queries a class, together"
-        readings.append(
-            (f"X005, {file.stem}", omniglot(weights(file), drawn, tasks), "X005", label)
-        )
+    for cell, claim, label, how in CONVNETS if drawn else ():
+        for file in sorted(folder.glob(f"{cell}.safetensors")):
+            some = tasks // how.get("way", 5) * 5 // how.get("shots", 1)
+            ours = omniglot(weights(file), drawn, some, **how)
+            readings.append((f"{claim}, {file.parent.name} {file.stem}", ours, claim, label))
     for name, ours, claim, label in readings:
         wrong, words = apart(name, ours, *recorded(claim, label))
         tell(words)

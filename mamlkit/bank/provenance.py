@@ -37,9 +37,10 @@ def installed(package: str) -> str:
 
 def commit() -> str:
     """The commit of the source tree, with "+" behind it when package or notebook sources differ
-    from it; "unknown" for an installed package."""
+    from it. A copy without its history, on a lent machine, is told it by MAMLKIT_COMMIT; else it is
+    "unknown"."""
     if not CLONED:
-        return "unknown"
+        return os.environ.get("MAMLKIT_COMMIT", "unknown")
 
     def git(*words):
         return subprocess.run(
@@ -51,7 +52,7 @@ def commit() -> str:
             git("status", "--porcelain", "--", "mamlkit", "notebooks/*.py")
         )
     except (OSError, subprocess.CalledProcessError):
-        return "unknown"
+        return os.environ.get("MAMLKIT_COMMIT", "unknown")
 
 
 def check() -> list[tuple[str, bool, str]]:

@@ -23,13 +23,16 @@ class Job(NamedTuple):
     cell: str
     setting: Setting
     budget: str
+    device: str = "cpu"
 
     @property
     def name(self) -> str:
         return f"{self.experiment.name} {self.cell}"
 
 
-def missing(experiments: Iterable[Experiment], budget: str, seeds: int | None = None) -> list[Job]:
+def missing(
+    experiments: Iterable[Experiment], budget: str, seeds: int | None = None, device: str = "cpu"
+) -> list[Job]:
     """The cells that the bank does not hold, in the order of the experiments.
 
     Raises ValueError if a file that it holds is damaged or contradicts its experiment.
@@ -38,7 +41,7 @@ def missing(experiments: Iterable[Experiment], budget: str, seeds: int | None = 
     for experiment in experiments:
         load(experiment, budget)
         jobs += [
-            Job(experiment, cell, setting, budget)
+            Job(experiment, cell, setting, budget, device)
             for cell, setting in experiment.cells(budget, seeds).items()
             if not path(experiment, cell, budget).exists()
         ]
@@ -139,7 +142,7 @@ def _work(job: Job, parent: Connection, seconds: float | None) -> None:
         signal.signal(stop, signal.default_int_handler)
     threading.Thread(target=_watch, args=(parent, seconds), daemon=True).start()
     try:
-        make(job.experiment, job.cell, job.setting, job.budget, _said(job))
+        make(job.experiment, job.cell, job.setting, job.budget, _said(job), job.device)
     except KeyboardInterrupt:
         os._exit(3)
     except ValueError as refusal:

@@ -153,6 +153,11 @@ def parser(actions: Mapping[str, Callable]) -> argparse.ArgumentParser:
         "--seeds", type=int, metavar="N", help="so many seeds; what is banked of them stays"
     )
     bank.add_argument(
+        "--device",
+        default="cpu",
+        help="where it trains: cpu (default), cuda, auto",
+    )
+    bank.add_argument(
         "--check", action="store_true", help="does what is kept still begin as the code does?"
     )
     bank.add_argument("--list", action="store_true", help="say what there is, and run nothing")

@@ -4,8 +4,8 @@ a cell fails."""
 import contextlib
 import os
 import re
+import shutil
 import sys
-import tempfile
 import threading
 import time
 from collections import Counter
@@ -152,23 +152,28 @@ def execute(
     notebook = book.read(path)
     place = Place(prefix, notebook.cells, _expected(path, values), later)
     _report(out, path.stem).unlink(missing_ok=True)
-    with tempfile.TemporaryDirectory() as folder:
-        progress = Path(folder) / "progress.json"
+    room = out / ".running"  # here, and not in /tmp: what a kill leaves, the next run clears away
+    shutil.rmtree(room, ignore_errors=True)
+    room.mkdir()
+    progress = room / "progress.json"
 
-        def line():
-            with contextlib.suppress(OSError, ValueError):
-                place.progress = files.read_json(progress)
-            return place.line()
+    def line():
+        with contextlib.suppress(OSError, ValueError):
+            place.progress = files.read_json(progress)
+        return place.line()
 
-        def enter(cells, number):
-            progress.unlink(missing_ok=True)
-            place.cells = cells
-            place.enter(number)
+    def enter(cells, number):
+        progress.unlink(missing_ok=True)
+        place.cells = cells
+        place.enter(number)
 
+    try:
         with watched(line):
             error = _papermill(
                 notebook, path, out, values, environment(out, path.stem, command, progress), enter
             )
+    finally:
+        shutil.rmtree(room, ignore_errors=True)
     return Outcome(path.stem, time.monotonic() - begin, error and f"{path.stem} failed {error}")
 
 
@@ -201,12 +206,15 @@ def _papermill(notebook, path: Path, out: Path, values, env, enter) -> str | Non
                 env=env,
                 log=stream,
                 begin=begin,
+                connection=str(Path(env["MAMLKIT_PROGRESS"]).with_name("kernel.json")),
             )
         except PapermillExecutionError as failure:
             cell = _short(failure.source.strip().partition("\n")[0], 60)
             why = _short(f"{failure.ename}: {failure.evalue}")
             error = f'in cell {failure.exec_count} ("{cell}"): {why}'
-        except DeadKernelError:
+        except (DeadKernelError, RuntimeError) as death:
+            if not isinstance(death, DeadKernelError) and "Kernel" not in str(death):
+                raise
             error = (
                 f"in cell {number}: its kernel died (out of memory?); its last words, if any, are "
                 f"in {log}"
@@ -241,7 +249,7 @@ def _register_engine() -> None:
     class Engine(NBClientEngine):
         @classmethod
         def execute_managed_notebook(
-            cls, nb_man, kernel_name, *, env, log, begin, start_timeout=60, **_
+            cls, nb_man, kernel_name, *, env, log, begin, connection, start_timeout=60, **_
         ):
             cell_start = nb_man.cell_start
 
@@ -253,6 +261,8 @@ def _register_engine() -> None:
             client = PapermillNotebookClient(
                 nb_man, kernel_name=kernel_name, startup_timeout=start_timeout, log=logger
             )
+            client.km = client.create_kernel_manager()
+            client.km.connection_file = connection  # else in /tmp, where a kill leaves it
             return client.execute(env=env, stdout=log, stderr=log)
 
     papermill_engines.register("mamlkit", Engine)

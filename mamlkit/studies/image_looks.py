@@ -40,7 +40,7 @@ def looks(setting: Setting, theta: Params) -> dict[str, Tensor]:
     body = [name for name in theta if name not in HEAD and not name.startswith("norm")]
     few = min(100, setting["tests"])
     alone = [part_only(setting, theta, HEAD, alpha=a, n=few) for a in HEAD_STEPS]
-    return {
+    found = {
         "head.together": part_only(setting, theta, HEAD),
         "head.support only": part_only(setting, theta, HEAD, protocol="support only"),
         "body.together": part_only(setting, theta, body),
@@ -54,6 +54,7 @@ def looks(setting: Setting, theta: Params) -> dict[str, Tensor]:
         ),
         "empty head": part_only(setting, theta | emptied(theta), body + [*HEAD], n=few),
     }
+    return {name: value.cpu() for name, value in found.items()}
 
 
 def looked_at(setting: Setting) -> bool:
@@ -61,6 +62,11 @@ def looked_at(setting: Setting) -> bool:
     steps = setting["method"] in ("maml", "printed", "fomaml", "first order, printed")
     one_shot = (setting["way"], setting["shots"], setting["net"]) == (5, 1, "strided")
     return steps and one_shot and setting["tests"] >= 100
+
+
+def _tasks(setting, theta, queries):
+    """The test tasks, on the device of the parameters."""
+    return family(setting, "test", queries, str(theta["layer4.bias"].device))
 
 
 def part_only(
@@ -85,8 +91,9 @@ def part_only(
         cross_entropy(net.forward), alpha=dict.fromkeys(names, size), steps=setting["test"]
     )
     end = adapting(lambda meta, support: whole.adapt(meta, support)[-1:])
-    drawn, metric = family(setting, "test", QUERIES), under(normalised, accuracy, net.forward)
-    found = in_parts(end, theta, drawn, metric, TEST, min(n, setting["tests"] // part))[:, 0]
+    drawn, metric = _tasks(setting, theta, QUERIES), under(normalised, accuracy, net.forward)
+    n, device = min(n, setting["tests"] // part), theta["layer4.bias"].device
+    found = in_parts(end, theta, drawn, metric, TEST, n, device)[:, 0]
     return (found * setting["way"] * QUERIES).round().to(torch.int16)
 
 
@@ -100,7 +107,7 @@ def moved(setting: Setting, theta: Params, n: int = 50) -> Tensor:
         after = adapts.adapt(theta, support)[setting["test"]]
         return torch.stack([(after[k] - theta[k]).norm() / theta[k].norm() for k in layers])
 
-    tasks = sample(family(setting, "test", 1), seeded(TEST), n)
+    tasks = sample(_tasks(setting, theta, 1), seeded(TEST), n)
     return vmap(far, chunk_size=10)(tasks.support).mean(0)
 
 
@@ -117,7 +124,7 @@ def linear_and_real(setting: Setting, theta: Params, n: int = 600) -> Tensor:
         answers = torch.stack([value + slope, net.forward(real, task.query.x)])
         return (answers.argmax(-1) == task.query.y).sum(-1)
 
-    drawn = family(setting, "test", QUERIES)
+    drawn = _tasks(setting, theta, QUERIES)
     each = min(100, n)
     parts = [sample(drawn, seeded(LINEAR + i), each) for i in range(n // each)]
     return torch.cat([vmap(both, chunk_size=20)(part) for part in parts]).to(torch.int16)
@@ -126,7 +133,7 @@ def linear_and_real(setting: Setting, theta: Params, n: int = 600) -> Tensor:
 def before(setting: Setting, theta: Params, n: int = 100) -> Tensor:
     """How many queries are given each label before any step: (way,)."""
     net = NETS[setting["net"]](setting["way"])
-    tasks = sample(family(setting, "test", QUERIES), seeded(TEST), n)
+    tasks = sample(_tasks(setting, theta, QUERIES), seeded(TEST), n)
     said = vmap(lambda task: net.forward(theta, task.query.x).argmax(-1), chunk_size=5)(tasks)
     return said.flatten().bincount(minlength=setting["way"])
 
@@ -134,7 +141,7 @@ def before(setting: Setting, theta: Params, n: int = 100) -> Tensor:
 def without_preference(setting: Setting, theta: Params, n: int = 100) -> Params:
     """theta with other biases of its last layer: over test tasks its mean logits are 0."""
     net = NETS[setting["net"]](setting["way"])
-    tasks = sample(family(setting, "test", QUERIES), seeded(TEST), n)
+    tasks = sample(_tasks(setting, theta, QUERIES), seeded(TEST), n)
     logits = vmap(lambda task: net.forward(theta, task.query.x), chunk_size=5)(tasks)
     return theta | {"layer4.bias": theta["layer4.bias"] - logits.mean((0, 1))}
 
@@ -148,12 +155,12 @@ def alike(setting: Setting, theta: Params, n: int = 100) -> Tensor:
     """The mean cosine between the features of two classes of a task, which the last layer reads,
     before any step and after one: (2,)."""
     adapts, body, way = method(setting).adapts[0], BODIES[setting["net"]], setting["way"]
-    different = 1 - torch.eye(way)
+    different = 1 - torch.eye(way, device=theta["layer4.bias"].device)
 
     def angles(support):
         paths = adapts.adapt(theta, support)[:2]
         features = [body.forward(p, support.x) for p in paths]
         return torch.stack([(cosine(f, f) * different).sum() for f in features])
 
-    tasks = sample(family(setting, "test", 1), seeded(TEST), n)
+    tasks = sample(_tasks(setting, theta, 1), seeded(TEST), n)
     return vmap(angles, chunk_size=10)(tasks.support).mean(0) / different.sum()

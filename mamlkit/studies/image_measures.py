@@ -12,8 +12,8 @@ from mamlkit.learner import Learner
 from mamlkit.losses import accuracy
 from mamlkit.machine import seeded
 from mamlkit.studies.image_methods import Method, adapting, family
-from mamlkit.task import sample
-from mamlkit.trees import Params
+from mamlkit.task import Family, sample
+from mamlkit.trees import Params, tree_flatten
 
 Setting = Mapping[str, Any]
 TEST, VALIDATION = 10_000, 20_000  # the seeds that draw test and validation tasks
@@ -38,16 +38,25 @@ def queries(setting: Setting, protocol: str) -> int:
 def in_parts(learner, meta, tasks_of, metric, seed: int, n: int, device="cpu") -> Tensor:
     """`evaluate` on n tasks, drawn a hundred at a time so that memory stays small.
 
+    They are drawn on the CPU, so that they are the same on every device.
+
     n: below 100 or a multiple of it. Returns (n, steps + 1).
     """
-    generator, each = seeded(seed, device), min(100, n)
-    chunk = 25 if torch.device(device).type == "cuda" else 1  # a CPU convolves one task faster
+    generator, each = seeded(seed), min(100, n)
+    chunk = at_once(each, tasks_of) if torch.device(device).type == "cuda" else 1
     return torch.cat(
         [
             evaluate(learner, meta, sample(tasks_of, generator, each), metric, chunk=chunk)
             for _ in range(n // each)
         ]
     )
+
+
+def at_once(tasks: int, family: Family) -> int:
+    """How many tasks a GPU holds at once: as many as are made of 64 MiB. A CPU convolves one
+    faster."""
+    size = sum(t.numel() for t in tree_flatten(sample(family, seeded(0), 1))[0]) * 4
+    return max(1, min(tasks, 2**26 // size))
 
 
 def right(
@@ -72,7 +81,7 @@ def right(
     metric = under(normalised, accuracy, how.net.forward)
     drawn = family(setting, split, each, device)
     found = in_parts(how.adapts[0], meta, drawn, metric, TEST, n // 100 * 100 or n, device)
-    return (found * setting["way"] * each).round().to(torch.int16)
+    return (found * setting["way"] * each).round().to(torch.int16).cpu()
 
 
 def score(setting: Setting, net, adapts: Learner, meta: Params, *, device: str = "cpu") -> Tensor:

@@ -7,7 +7,7 @@ import torch
 from torch import Tensor
 from torch.func import vmap
 
-from mamlkit.bank.experiment import Experiment, first_losses, last
+from mamlkit.bank.experiment import Device, Experiment, first_losses, last
 from mamlkit.evaluate import evaluate, on_query
 from mamlkit.families.sinusoid import sinusoid
 from mamlkit.learner import Learner
@@ -102,12 +102,12 @@ def tasks_of(setting: Setting) -> Family:
     return pooled(waves) if setting["method"] == "reptile" else waves
 
 
-def steps(setting: Setting, resume: Step | None = None, until: int | None = None) -> Iterator[Step]:
+def steps(setting: Setting, resume=None, until=None, device: Device = "cpu") -> Iterator[Step]:
     """One training; it ends early where a meta-gradient is not finite.
 
     until: iterations after which it stops; nothing else changes.
     """
-    generator, learner = seeded(setting["seed"]), learner_of(setting)
+    generator, learner = seeded(setting["seed"], device), learner_of(setting)
     meta = learner.init(net_of(setting["method"]).init(generator))
     training = train(
         learner,
