@@ -10,8 +10,18 @@
 # # 8 · Your network, your loss, your tasks
 #
 # The chapters before this one use a handful of small parts: a task, a network, a loss, a learner, an outer loop. Each
-# of them is a value that you can replace. This page replaces them one at a time, in five to fifteen lines, and every
+# of them is a value that you can replace. This page replaces them one at a time, each in at most fifteen lines, and every
 # cell runs. At the end you have meta-learned a problem of your own.
+#
+# | your own | where |
+# |---|---|
+# | tasks, network, loss | the first three sections |
+# | variant, outer optimizer | after the training |
+# | folder of images, residual net with batch norm | after those |
+# | environment, an existing Gymnasium environment | towards the end |
+# | what the authors trained | the last but one |
+#
+# What `import mamlkit; help(mamlkit)` shows is a map of the rooms; `make docs` writes the whole reference into `docs/`.
 #
 # ## What a part looks like
 #
@@ -112,6 +122,17 @@ new = sample(parabolas, seeded(10_000), tasks=300)
 errors = evaluate(maml(robust, alpha=alpha, steps=3), step.meta, new, on_query(robust))
 errors.median(0).values
 
+# %% [markdown]
+# `report` tells a number to whoever runs this page. A sweep collects them: after
+# `python -m mamlkit run 08 --grid alpha=0.01,0.05,0.2 seed=0,1 --plot three_steps` there is a table, the same as
+# `sweep.csv`, and a picture of this number over `alpha`. It works in a notebook or script of your own, wherever that
+# lies: give its path instead of `08`. What was run before with the same text and parameters is not run again.
+
+# %%
+from mamlkit.book.report import report
+
+report(one_step=errors[:, 1].median(), three_steps=errors[:, 3].median())
+
 # %% tags=["fold"]
 from mamlkit.show.literate import say
 
@@ -128,16 +149,18 @@ say(
 # ## Your own variant
 #
 # A variant is one function that returns a learner. This one adapts by the *sign* of the gradient. `unrolled`
-# differentiates the query loss through whatever inner steps you write. As a file in `mamlkit/variants/` it is found by
-# the contract test, which asks what every variant must do.
+# differentiates the query loss through whatever inner steps you write. As a file of its own name in
+# `mamlkit/variants/` it is found by the contract test, which asks what every variant must do, and by chapter 6's
+# comparison, which asks for variants by name. Here, where there is no file, one line tells it the name.
 
 # %%
 from torch.func import grad
 
-from mamlkit.learner import unrolled
+from mamlkit.learner import Learner, unrolled
 
 
-def sign_maml(loss, *, alpha, steps):
+def sign_maml(loss, *, alpha, steps) -> Learner:
+    """MAML whose inner steps follow the sign of the gradient."""
     def inner(theta, support):
         path = [theta]
         for _ in range(steps):
@@ -149,18 +172,21 @@ def sign_maml(loss, *, alpha, steps):
 
 
 # %%
-signed, h = sign_maml(robust, alpha=0.02, steps=1), seeded(seed)
-for last in train(signed, start, parabolas, adam(0.003), generator=h, **size):
-    pass
-evaluate(signed, last.meta, new, on_query(robust)).median(0).values
+from mamlkit.studies.variant_methods import VARIANTS
+from mamlkit.studies.variants_waves import compared
+
+VARIANTS["sign_maml"] = sign_maml
+both = compared("fomaml", "sign_maml", iterations=min(updates, 300))
+{name: error[:4].tolist() for name, error in both.items()}
 
 # %% [markdown]
 # That is all a variant is: how parameters adapt to one support, as a path from the start to the end. Evaluation walks
-# along the same path, so it can say how good the model is after every step. Whatever your inner loop does to the
-# parameters, the outer loop, the checkpoints, the baselines and the figures of this book work with it unchanged.
+# along the same path, so it can say how good the model is after every step: above are the errors on waves before
+# adaptation and after one, two and three steps. Whatever your inner loop does to the parameters, the outer loop, the
+# checkpoints, the baselines and the figures of this book work with it unchanged.
 #
-# The sign has no useful derivative, so this is a first-order method by nature. Compare its two numbers with MAML's first
-# two above: which of the steps is worth more?
+# The sign has no useful derivative, so this is a first-order method by nature, and first-order MAML is what it is
+# compared with. After a few hundred updates neither has learned much; which of them moves further in its first step?
 #
 # ## Your own outer optimizer
 #
@@ -187,18 +213,92 @@ last.losses[-50:].mean()
 # %% [markdown]
 # ## Your own images
 #
-# `few_shot` makes N-way K-shot tasks from one tensor of bytes: classes, examples, channels, height, width. Fill it from
-# your folder with any reader that you like; here it is filled with noise of two strengths, to show the shape.
+# Point `load` at a folder with a subfolder for each class. Pictures may have any sizes, and classes any numbers of
+# pictures: the middle square of each picture is resized, in grey or in colour. Which classes are for training is said
+# by folders (`train/CLASS/*.png`), by lists (`train.csv`, with `filename,label` in its first line), or by `fractions`,
+# as here. The pickle caches of miniImagenet that go around are read as well, by an unpickler that makes arrays and
+# refuses everything else: an ordinary one would run whatever code the file names.
+
+# %% tags=["fold"]
+import tempfile
+from pathlib import Path
+
+from PIL import Image
+
+place = Path(tempfile.mkdtemp())  # ten classes of unequal numbers and sizes: a colour and a tone each
+for kind in range(10):
+    (place / f"kind{kind}").mkdir()
+    for i in range(6 + kind):
+        colour = tuple(int(c) for c in torch.randint(256, (3,), generator=seeded(kind)))
+        picture = Image.effect_noise((40 + i, 60 - kind), 20 + 5 * i).convert("RGB")
+        Image.blend(picture, Image.new("RGB", picture.size, colour), 0.7).save(
+            place / f"kind{kind}" / f"{i}.png"
+        )
 
 # %%
-from mamlkit.families.few_shot import few_shot
+from mamlkit.families import folder
 
-pixels = torch.randint(256, (12, 6, 3, 32, 32), dtype=torch.uint8, generator=seeded(3))
-mine = few_shot(pixels, way=5, shots=1, queries=2, rotate=False)
-one = sample(mine, seeded(0), tasks=2)
-one.support.x.shape, one.query.y[0].tolist()
+shares = {"train": 0.6, "test": 0.4}
+images = folder.load(place, "train", size=32, fractions=shares)
+mine = folder.folder(images, way=3, shots=1, queries=3)
+images.counts.tolist(), sample(mine, seeded(0), tasks=2).query.x.shape
 
 # %% [markdown]
+# ## A residual net with batch norm
+#
+# Few-shot tasks deserve your own network too. This is a small ResNet, built as torchvision builds its own: `norm` is
+# the class of the normalisation layers. With batch norm as it comes it is refused, and the refusal names the remedy.
+# Running statistics are hidden state that every forward pass changes, so the same parameters would give other numbers
+# the second time, and there would be nothing to differentiate.
+
+# %%
+class Block(nn.Module):
+    def __init__(self, inputs, outputs, norm):
+        super().__init__()
+        conv = lambda n, size, stride: nn.Conv2d(n, outputs, size, stride, size // 2, bias=False)
+        self.body = nn.Sequential(conv(inputs, 3, 2), norm(outputs), nn.ReLU(), conv(outputs, 3, 1))
+        self.skip, self.norm = conv(inputs, 1, 2), norm(outputs)
+
+    def forward(self, x):
+        return torch.relu(self.norm(self.body(x) + self.skip(x)))
+
+
+def residual(norm):
+    blocks = [Block(3, 16, norm), Block(16, 32, norm)]
+    return nn.Sequential(*blocks, nn.AdaptiveAvgPool2d(1), nn.Flatten(), nn.Linear(32, 3))
+
+
+# %%
+try:
+    from_module(lambda: residual(nn.BatchNorm2d))
+except ValueError as refusal:
+    print(refusal)
+
+# %% [markdown]
+# `BatchNorm2d(n, track_running_stats=False)` takes the statistics of the batch at hand, which is what the authors' code
+# does: the queries of a task are then seen together, and the accuracy is that of the transductive setting.
+# `GroupNorm(4, n)` looks at one example at a time and needs no statistics, but it also takes away what is the same all
+# over a picture, such as a tone of colour. For torchvision's `resnet18` the line is
+# `from_module(lambda: resnet18(num_classes=5, norm_layer=lambda n: GroupNorm(8, n)))`.
+
+# %%
+from mamlkit.losses import accuracy, cross_entropy
+
+deep = from_module(lambda: residual(lambda n: nn.BatchNorm2d(n, track_running_stats=False)))
+quick = maml(cross_entropy(deep.forward), alpha=0.3, steps=1)
+some = dict(tasks=4, iterations=2 if profile == "smoke" else 60)
+first, h = deep.init(seeded(seed)), seeded(seed)
+for last in train(quick, first, mine, adam(0.003), generator=h, **some):
+    pass
+new_kinds = folder.load(place, "test", size=32, fractions=shares)
+unseen = folder.folder(new_kinds, way=3, shots=1, queries=3)
+right = on_query(accuracy(deep.forward))
+evaluate(quick, last.meta, unseen, right, number=50, generator=seeded(1)).mean(0)
+
+# %% [markdown]
+# The shares of right answers before and after the inner step, on classes that training never saw. They are easy
+# classes, made up for this page: a tone of colour each. What is not easy is to have never seen them.
+#
 # ## Your own environment
 #
 # An environment is three pure functions of a batch of episodes: where they begin, one step, and which goals there are.
@@ -239,6 +339,58 @@ step.optimizer["returns"][-3:].mean(0)
 # %% [markdown]
 # Two numbers: the mean return before the inner step and after it, over the last three updates. Give it a few hundred
 # updates and the second pulls ahead.
+#
+# ## An existing Gymnasium environment
+#
+# Most environments that you meet are Gymnasium's, and remember where they are. `Adopted` makes one into ours. It needs
+# to know what changes from step to step (`get`), and how to put the world back there on a task (`put`). Here the tasks
+# are pendulums on other planets: what differs is gravity. One world plays all episodes in turn, so this is slow; it is
+# for trying out, and the way to be fast is the one above.
+
+# %%
+import gymnasium
+
+from mamlkit.rl.adopt import Adopted
+
+
+def put(world, state, gravity):
+    world.state, world.g = state, gravity.item()
+
+
+planets = lambda generator, tasks: 2 + 20 * torch.rand(tasks, 1, generator=generator)
+world = gymnasium.make("Pendulum-v1")
+pendulums = Adopted(world, horizon=30, goals=planets, get=lambda w: w.state, put=put)
+
+# %%
+swing, g = gaussian(3, 1, hidden=(16,)), seeded(seed)
+pushes = lambda steps: maml(reinforce(swing), alpha=0.01, steps=steps)
+batch = dict(tasks=3, rollouts=4, steps=1, iterations=1 if profile == "smoke" else 3)
+for step in train_policy(pendulums, swing, pushes, swing.init(g), generator=g, **batch):
+    pass
+step.optimizer["returns"].shape
+
+# %% [markdown]
+# ## What the authors trained
+#
+# In April 2018 the authors added one trained network to their repository: 5-way 1-shot miniImagenet. It is a TensorFlow
+# checkpoint, and `released.load` reads it without TensorFlow, checks every check sum in it, and puts each variable where
+# it belongs in `pooled_convnet(5)`. It is downloaded the first time (132 KB). From there on it is a start as any other:
+# adapt it, fine-tune it, compare yours with it. A checkpoint that *you* trained with their code goes through
+# `mamlkit.bank.tensorflow.read` and `released.parameters`.
+
+# %%
+from mamlkit.nets import all_but_norms, count, pooled_convnet
+from mamlkit.studies import released
+
+try:
+    theirs = released.load()
+    alphas = all_but_norms(theirs, 0.05)  # their 0.01 on the sum over five ways
+    print(f"{count(theirs):,} numbers; {len(alphas)} of {len(theirs)} parameters adapt")
+except (ConnectionError, ImportError) as missing:
+    print(str(missing).rpartition(": ")[2])  # what to do
+
+# %% [markdown]
+# To be measured.
 #
 # ## Keep what you trained
 #
