@@ -7,7 +7,7 @@ READY := $(VENV)/.ready
 ARGS ?=
 
 .DEFAULT_GOAL := help
-.PHONY: help run test lab notebooks bank judge bench clean
+.PHONY: help run test lab notebooks bank judge bench docs clean
 
 help: ## say what there is
 	@echo "make COMMAND [ARGS=\"...\"] [PYTHON=python3.12]"
@@ -37,8 +37,12 @@ judge: $(READY) ## write the record of every claim anew from what is banked
 bench: $(READY) ## time MAML here beside JAX, torchopt and higher, into runs/bench/ (ARGS=O1, O15 or M: on images; locomotion: the robots)
 	@$(BIN)/python -m tests.benchmarks.$(if $(filter locomotion captured,$(ARGS)),$(ARGS),speed $(or $(ARGS),S))
 
-clean: ## remove .venv and what tests leave; runs/, lab/ and data/ stay
-	rm -rf $(VENV) .venv-* .pytest_cache *.egg-info data/cache/smoke data/cache/lab
+docs: $(READY) ## make the reference from the docstrings, into docs/
+	@$(BIN)/python -m pdoc -o docs mamlkit
+	@echo "open docs/mamlkit.html"
+
+clean: ## remove .venv, docs/ and what tests leave; runs/, lab/ and data/ stay
+	rm -rf $(VENV) .venv-* docs .pytest_cache *.egg-info data/cache/smoke data/cache/lab
 	find . -name __pycache__ -prune -exec rm -rf {} +
 
 # torch in a call of its own: then nothing else can bring another build of it.

@@ -1,21 +1,21 @@
 """The command line: `python -m mamlkit COMMAND`. Every command has --help with examples."""
 
 import os
-import re
 import shlex
+import shutil
 import signal
 import sys
-import tempfile
 from pathlib import Path
 from typing import NoReturn
 
 from mamlkit import files
 from mamlkit.book import notebooks as book
-from mamlkit.book.commands import parser
-from mamlkit.machine import ROOT
+from mamlkit.book.commands import lacking, pairs, parser, results_folder
+from mamlkit.machine import CLONED, ROOT, needs_clone
 
-RUNS = ROOT / "runs"
+RUNS = (ROOT if CLONED else Path.cwd()) / "runs"
 SMOKE = ROOT / "data" / "cache" / "smoke"
+DRAFTS = ROOT / "data" / "cache" / "notebooks"  # as they run, before they are published
 LAB = ROOT / "lab"  # a reader's copies; beside notebooks/, so that their links lead the same way
 
 
@@ -30,6 +30,8 @@ def main(arguments: list[str] | None = None) -> int:
     options, rest = parser(ACTIONS).parse_known_args(arguments or ["--help"])
     command = "python -m mamlkit " + shlex.join(arguments)
     try:
+        if options.action in (_lab, _test, _judge, _notebooks, _readme):
+            needs_clone(f"`{command}`")
         if rest and options.action is not _test and options.action is not _lab:
             raise ValueError(
                 f'"{rest[0]}" is not understood; `python -m mamlkit {options.command} --help` says'
@@ -41,6 +43,11 @@ def main(arguments: list[str] | None = None) -> int:
     except BrokenPipeError:  # whoever reads has enough: `run --list | head -1`
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return 128 + signal.SIGPIPE
+    except ModuleNotFoundError as missing:
+        if sentence := lacking(missing.name):
+            print(f"mamlkit: `{command}` {sentence}", file=sys.stderr)
+            return 2
+        raise
     except OSError as trouble:  # a full disk, a place that cannot be written, a missing file
         place = f"{trouble.filename}: " if trouble.filename else ""
         print(f"mamlkit: {place}{trouble.strerror or trouble}", file=sys.stderr)
@@ -70,11 +77,14 @@ def _run(options, rest, command) -> int:
         return _list(options)
     from mamlkit.book import headless
     from mamlkit.book.parameters import check, parameters
+    from mamlkit.book.report import in_words
 
-    given, axes = _pairs(options.p), _pairs(options.grid)
+    given, axes = pairs(options.p), pairs(options.grid)
     paths = book.find(options.notebooks, options.folder)
     if axes or options.workers is not None or options.scheduler:
         return _sweep(options, paths, given, axes, command)
+    if options.plot:
+        raise ValueError(f"--plot {options.plot} draws a grid: give --grid as well")
     known = {path: parameters(path) for path in paths}
     check(
         " and ".join(path.stem for path in paths),
@@ -85,7 +95,7 @@ def _run(options, rest, command) -> int:
         path: check(path.stem, found, {n: v for n, v in given.items() if n in found})
         for path, found in known.items()
     }
-    out = _results_folder(options.out)
+    out = results_folder(options.out, RUNS)
     try:
         outcomes = headless.run(paths, values, out, command=command)
     except KeyboardInterrupt:
@@ -99,8 +109,10 @@ def _run(options, rest, command) -> int:
     failed = [o.error for o in outcomes if o.error]
     seconds = headless.duration(sum(o.seconds for o in outcomes))
     counts = headless.verdicts(out)
+    found = {path.stem: headless.numbers(out, path.stem) for path in paths}
     print(
         *failed,
+        *(f"{stem}: {in_words(said)}" for stem, said in found.items() if said),
         f"{len(outcomes) - len(failed)} of {len(outcomes)} notebooks ran through, in {seconds}",
         *([f"claims: {counts}"] if counts else []),
         f"results: {out}",
@@ -111,28 +123,20 @@ def _run(options, rest, command) -> int:
 
 def _sweep(options, paths, given, axes, command) -> int:
     from mamlkit.book import sweep
-    from mamlkit.book.parameters import check, parameters
     from mamlkit.scale import workers
 
-    if not axes or len(paths) != 1 or not options.notebooks:
-        raise ValueError("--grid goes over one notebook; name it, e.g. `run 01 --grid seed=0,1,2`")
-    if both := given.keys() & axes.keys():
-        raise ValueError(f"{min(both)} is given by -p and by --grid; give it once")
-    path = paths[0]
-    known = parameters(path)
-    fixed = check(path.stem, known, given)
-    checked = {
-        name: [check(path.stem, known, {name: text})[name] for text in texts.split(",")]
-        for name, texts in axes.items()
-    }
-    points = [
-        fixed | point
-        for point in sweep.grid({name: list(dict.fromkeys(v)) for name, v in checked.items()})
-    ]
-    folder = _results_folder(options.out) if options.out else RUNS / "sweeps" / path.stem
+    if not axes or not options.notebooks:
+        raise ValueError(
+            "--grid goes over the notebooks that are named, e.g. `run 01 --grid seed=0,1,2`"
+        )
+    points = sweep.points(paths, given, axes)
+    named = "+".join(path.stem for path in paths)
+    folder = results_folder(options.out, RUNS) if options.out else RUNS / "sweeps" / named
     with workers.rows(options.workers, options.scheduler) as each:
-        rows = sweep.sweep(path, known, points, folder, command=command, each=each)
+        rows = sweep.sweep(points, folder, command=command, each=each)
     print(sweep.table(rows))
+    if options.plot:
+        print(f"plot: {sweep.plot(rows, options.plot, folder)}")
     print(f"results: {folder}")
     return 1 if any(row["status"] == "failed" for row in rows) else 0
 
@@ -166,10 +170,6 @@ def _bank(options, rest, command) -> int:
             print(f"{name}: {says}", flush=True)
         return 1 if set(found.values()) - {"same"} else 0
     device = str(choose_device(options.device))
-    if device != "cpu" and (bound := [e.name for e in chosen if not e.anywhere]):
-        raise ValueError(
-            f"--device {device}: {bound[0]} trains on a CPU only; name others by --only"
-        )
     jobs = work.missing(chosen, options.profile, options.seeds, device)
     if not jobs:
         print("All of it is banked.")
@@ -202,16 +202,17 @@ def _notebooks(options, rest, command) -> int:
     paths = book.find(options.notebooks, options.folder)
     for path in paths:
         book.untouched(path)
-    with tempfile.TemporaryDirectory() as folder:
-        out = Path(folder)
-        outcomes = headless.run(paths, {path: {} for path in paths}, out, command=command)
+    with files.alone(DRAFTS):
+        shutil.rmtree(DRAFTS, ignore_errors=True)  # what a killed one left
+        outcomes = headless.run(paths, {path: {} for path in paths}, DRAFTS, command=command)
         failed = [o.error for o in outcomes if o.error]
         for path, outcome in zip(paths, outcomes):
             if not outcome.error:
                 try:
-                    book.publish(path, nbformat.read(out / f"{path.stem}.ipynb", 4))
+                    book.publish(path, nbformat.read(DRAFTS / f"{path.stem}.ipynb", 4))
                 except ValueError as refusal:  # edited while it ran
                     failed.append(str(refusal))
+        shutil.rmtree(DRAFTS, ignore_errors=True)
     print(
         *(f"{error}; its .ipynb is as it was" for error in failed),
         f"{len(outcomes) - len(failed)} of {len(outcomes)} notebooks written",
@@ -287,46 +288,6 @@ LAB_SETTINGS = """{
  "@jupyterlab/docmanager-extension:plugin": {"defaultViewers": {"python": "Jupytext Notebook"}}
 }
 """
-
-
-def _pairs(texts: list[str] | None) -> dict[str, str]:
-    """`name=value` words as a dict. Raises ValueError for a word of another form, and for a name
-    given twice."""
-    pairs = {}
-    for text in texts or ():
-        if not re.fullmatch(r"\w+=.+", text, re.DOTALL):
-            raise ValueError(f'"{text}" is not a parameter; write it as name=value, e.g. seed=3')
-        name, _, value = text.partition("=")
-        if name in pairs:
-            raise ValueError(f"{name} is given twice: {pairs[name]} and {value}; give it once")
-        pairs[name] = value
-    return pairs
-
-
-def _results_folder(out: Path | None) -> Path:
-    """The folder of this run. One that is named may exist only if it is empty or from a run: then
-    the run goes on in it."""
-    from mamlkit.book import headless
-
-    if out is None:
-        return headless.new_folder(RUNS)
-    if (
-        out.exists()
-        and not out.is_dir()
-        or out.is_dir()
-        and any(out.iterdir())
-        and not (out / ".mamlkit-run").exists()
-    ):
-        raise ValueError(
-            f"--out {out} is refused: it must be a new or empty folder, or an earlier run's, which"
-            " then goes on"
-        )
-    try:
-        out.mkdir(parents=True, exist_ok=True)
-        (out / ".mamlkit-run").touch()
-    except OSError as error:
-        raise ValueError(f"--out {out} is refused: {error.strerror}") from None
-    return out.resolve()
 
 
 ACTIONS = {

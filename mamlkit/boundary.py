@@ -34,9 +34,18 @@ def said(value: Any) -> str:
     if isinstance(value, (Real, complex, type(None))):
         return str(value)
     if isinstance(value, str):
-        return f'"{value}"'
+        text = value if value.isprintable() else repr(value)[1:-1]
+        return f'"{text}"' if len(text) <= 60 else f'"{text[:59]}…"'
     if isinstance(value, Tensor):
         return f"a tensor of {value.dtype} and shape {tuple(value.shape)}"
+    if hasattr(value, "dtype") and hasattr(value, "shape"):
+        return f"an array of {value.dtype} and shape {tuple(value.shape)}"
+    if (
+        isinstance(value, list | tuple | dict)
+        and len(value) <= 4
+        and len(text := repr(value)) <= 40
+    ):
+        return text.replace("\n", " ")
     return f"a {type(value).__name__}"
 
 
@@ -57,6 +66,31 @@ def whole(name: str, value: Any, least: int = 1, most: int | None = None) -> int
     if number < least or most is not None and number > most:
         raise ValueError(f"{name} is {value}: it must be {range_}")
     return number
+
+
+def wholes(**values: Any) -> None:
+    """Raises ValueError, with its name, for one that is no whole number of 1 or more."""
+    for name, value in values.items():
+        whole(name, value)
+
+
+def within(name: str, value: Any, low: float, high: float) -> Any:
+    """`value`. Raises ValueError unless it is a number from `low` to `high`.
+
+    >>> within("discount", 0.99, 0, 1)
+    0.99
+    """
+    if not (finite(value) and low <= value <= high):
+        raise ValueError(f"{name} is {said(value)}: it must be a number from {low:g} to {high:g}")
+    return value
+
+
+def one_of(name: str, value: Any, *words: str) -> str:
+    """`value`. Raises ValueError unless it is one of the words."""
+    if not (isinstance(value, str) and value in words):
+        *others, last = (f'"{word}"' for word in words)
+        raise ValueError(f"{name} is {said(value)}: it must be {', '.join(others)} or {last}")
+    return value
 
 
 def finite(value: Any) -> bool:

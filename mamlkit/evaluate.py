@@ -7,7 +7,7 @@ import torch
 from torch import Generator, Tensor
 from torch.func import vmap
 
-from mamlkit.boundary import made_of, parameters, random_numbers, whole
+from mamlkit.boundary import made_of, parameters, random_numbers, said, whole
 from mamlkit.learner import Learner, begun
 from mamlkit.losses import Loss
 from mamlkit.memory import fitting
@@ -56,6 +56,11 @@ def evaluate(
     torch.Size([600, 4])
     """
     made_of("learner", learner, ("adapt",), "maml(loss, alpha=0.01, steps=1) is one")
+    if not callable(metric):
+        raise ValueError(
+            f"metric is {said(metric)}: it must be a function (params, task) -> scalar, e.g. "
+            "on_query(loss)"
+        )
     drawn, make = _drawn(tasks, number, generator)
     count = len(tree_flatten(drawn)[0][0])
     first = make(tree_map(lambda t: t[0], drawn))

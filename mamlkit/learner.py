@@ -74,6 +74,13 @@ def begun(learner: Learner, meta: Params, support: Any, *, exact: bool = True) -
 
     whole = initialised(meta)
     if fits(whole, meta) or fits(initialised(start(meta)), meta):
+        try:
+            learner.adapt(meta, support)
+        except KeyError as missing:
+            raise ValueError(
+                f"the parameters {', '.join(meta) or '(none)'} are another model's: this learner's "
+                f"model asks for {missing}"
+            ) from None
         return meta
     if fits(start(whole), meta):
         return whole

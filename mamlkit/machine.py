@@ -1,5 +1,4 @@
-"""The machine that numbers are made on: its device, its generators, and where the source tree
-is."""
+"""The machine that numbers are made on: its device, its generators, and where things lie on it."""
 
 import hashlib
 import warnings
@@ -9,7 +8,33 @@ import torch
 
 from mamlkit.boundary import said, whole
 
-ROOT = Path(__file__).resolve().parent.parent
+_PACKAGE = Path(__file__).resolve().parent
+CLONED = not (_PACKAGE / "data").exists()
+
+
+def _root() -> Path:
+    """The clone; for an installed package the folder where this platform keeps caches."""
+    if CLONED:
+        return _PACKAGE.parent
+    from platformdirs import user_cache_path
+
+    return user_cache_path("mamlkit", appauthor=False)
+
+
+ROOT = _root()  # data/ below it holds what is kept: downloads, decoded images, runs, results
+SHIPPED = ROOT / "data" if CLONED else _PACKAGE / "data"  # the splits and the ledger
+
+
+def needs_clone(what: str) -> None:
+    """Raises ValueError, with the remedy, where there is only an installed package.
+
+    what: the command or the things that are not in a wheel.
+    """
+    if not CLONED:
+        raise ValueError(
+            f"{what} needs a clone of the repository, which holds the notebooks, the tests, the "
+            "banked results and the records of the claims: git clone it, and run `make` there"
+        )
 
 
 def choose_device(name: str = "auto") -> torch.device:
@@ -18,6 +43,8 @@ def choose_device(name: str = "auto") -> torch.device:
 
     Raises ValueError for another name, and for a GPU that this machine does not have.
     """
+    if not isinstance(name, str):
+        raise ValueError(f'device is {said(name)}: it must be a word, "auto", "cpu" or "cuda"')
     count = torch.cuda.device_count()
     if name == "auto":
         return torch.device("cuda:0" if count else "cpu")
@@ -52,7 +79,7 @@ def restored(generator: torch.Generator, state: torch.Tensor) -> None:
     A state of another kind of device (a run begun on a GPU goes on on a CPU) cannot be set: the
     generator starts from a seed made of it, and a warning says so.
     """
-    if state.dtype != torch.uint8 or state.ndim != 1:
+    if not isinstance(state, torch.Tensor) or state.dtype != torch.uint8 or state.ndim != 1:
         raise ValueError(
             f"the generator's state is {said(state)}: it must be what get_state() gives"
         )

@@ -62,6 +62,8 @@ def xavier(generator: Generator, shape: tuple[int, ...]) -> Tensor:
 
 
 def _same_type(params, x):
+    if not params:
+        raise ValueError("the parameters are empty: net.init(generator) makes a net's")
     kind = next(iter(params.values())).dtype
     if x.dtype != kind:
         raise ValueError(
@@ -102,8 +104,10 @@ def mlp(
     >>> count(net.init(torch.Generator().manual_seed(0)))
     1761
     """
-    if len(sizes) < 2 or not all(isinstance(n, int) and n >= 1 for n in sizes):
+    if len(sizes) < 2:
         raise ValueError(f"an mlp needs two or more layer sizes of 1 or more, got {sizes}")
+    for size in sizes:
+        whole("a layer's size", size)
     shapes = [(m, n) for n, m in zip(sizes, sizes[1:])]
     last = len(shapes) - 1
 
@@ -215,7 +219,7 @@ def pooled_convnet(
     """
     return _with_head(
         pooled_body(filters=filters, channels=channels, activation=activation),
-        filters * (size // 16) ** 2,
+        filters * (whole("size", size, 16) // 16) ** 2,
         ways,
     )
 

@@ -8,7 +8,7 @@ from typing import Any, NamedTuple
 import torch
 from torch import Tensor
 
-from mamlkit.boundary import finite, positive, said, whole
+from mamlkit.boundary import finite, not_negative, positive, whole, within
 
 
 class Optimizer(NamedTuple):
@@ -34,12 +34,14 @@ def adam(beta: float, *, decay: tuple[float, float] = (0.9, 0.999), eps: float =
     tensor([0.9000, 2.1000])
     """
     positive("beta", beta, "the meta step size")
-    d1, d2 = decay
-    if not all(finite(d) and 0 <= d < 1 for d in decay) or not (finite(eps) and eps >= 0):
+    not_negative("eps", eps, "what keeps Adam from dividing by 0")
+    if not (isinstance(decay, tuple | list) and len(decay) == 2) or not all(
+        finite(d) and 0 <= d < 1 for d in decay
+    ):
         raise ValueError(
-            f"decay is {decay} and eps is {eps}: Adam's averages decay by two numbers from 0 to "
-            "below 1, and eps is 0 or more"
+            f"decay is {decay!r:.60}: Adam's averages decay by two numbers from 0 to below 1"
         )
+    d1, d2 = decay
 
     def init(x):
         return {
@@ -105,5 +107,4 @@ def linear(iterations: int, end: float = 0.0) -> Callable[[Tensor], Tensor]:
 
 def _falls(iterations, end):
     whole("iterations", iterations)
-    if not (finite(end) and 0 <= end <= 1):
-        raise ValueError(f"end is {said(end)}: a schedule falls from 1 to a number from 0 to 1")
+    within("end", end, 0, 1)

@@ -7,10 +7,13 @@ composes nn.RNN, nn.GRU and nn.LSTM of plain operations, and has attention compu
 kernel (`torch.nn.attention.sdpa_kernel`).
 """
 
+from math import exp
+
 import torch
 from torch import Generator, Tensor
 from torch.nn import functional as F
 
+from mamlkit.boundary import wholes
 from mamlkit.nets import Net, normal
 from mamlkit.trees import Params
 
@@ -50,11 +53,46 @@ def lstm_step(
     return torch.sigmoid(show) * torch.tanh(c), c
 
 
+def gru_step(params: Params, told: Tensor, state: Tensor) -> Tensor:
+    """One step of a gated recurrent unit (Cho et al. 2014): state (..., hidden) -> the next state.
+
+    told: the step's input through the linear layer "input", (..., 3 * hidden); the state goes
+    through the linear layer "state".
+    """
+    reset, keep, new = told.chunk(3, -1)
+    from_reset, from_keep, from_new = apply_dense(params, "state", state).chunk(3, -1)
+    new = torch.tanh(new + torch.sigmoid(reset + from_reset) * from_new)
+    return new + torch.sigmoid(keep + from_keep) * (state - new)
+
+
+def gru_states(params: Params, x: Tensor) -> Tensor:
+    """The states of a gated recurrent unit that begins empty: (examples, time, inputs) ->
+    (examples, time, hidden)."""
+    state, states = x.new_zeros(len(x), params["state.weight"].shape[1]), []
+    for told in apply_dense(params, "input", x.transpose(0, 1)).unbind():
+        state = gru_step(params, told, state)
+        states.append(state)
+    return torch.stack(states, 1)
+
+
+def read_gradient(gradient: Tensor, p: float = 10.0) -> Tensor:
+    """What a coordinatewise LSTM reads of a gradient or a loss (...): its size and its sign (...,
+    2), both near 1 whatever its scale.
+
+    (log|g| / p, sign g) where |g| is at least e^-p, else (-1, e^p g). Source: Andrychowicz et al.
+    2016, appendix A; Ravi & Larochelle 2017, section 3.4.
+    """
+    large = gradient.abs() >= exp(-p)
+    size = torch.where(large, gradient.abs().clamp(min=exp(-p)).log() / p, -1.0)
+    return torch.stack([size, torch.where(large, gradient.sign(), exp(p) * gradient)], -1)
+
+
 def gru(inputs: int, hidden: int, outputs: int) -> Net:
-    """A gated recurrent unit (Cho et al. 2014) and a linear read-out of its last state.
+    """A gated recurrent unit and a linear read-out of its last state.
 
     forward: (examples, time, inputs) -> (examples, outputs).
     """
+    wholes(inputs=inputs, hidden=hidden, outputs=outputs)
 
     def init(generator):
         return (
@@ -63,16 +101,7 @@ def gru(inputs: int, hidden: int, outputs: int) -> Net:
             | dense(generator, "out", outputs, hidden)
         )
 
-    def forward(params, x):
-        state = x.new_zeros(x.shape[0], hidden)
-        for now in x.unbind(1):
-            from_input = F.linear(now, params["input.weight"], params["input.bias"]).chunk(3, -1)
-            from_state = F.linear(state, params["state.weight"], params["state.bias"]).chunk(3, -1)
-            reset, keep = (torch.sigmoid(a + b) for a, b in zip(from_input[:2], from_state[:2]))
-            state = keep * state + (1 - keep) * torch.tanh(from_input[2] + reset * from_state[2])
-        return F.linear(state, params["out.weight"], params["out.bias"])
-
-    return Net(init, forward)
+    return Net(init, lambda params, x: apply_dense(params, "out", gru_states(params, x)[:, -1]))
 
 
 def transformer(inputs: int, width: int, heads: int, outputs: int) -> Net:
@@ -82,6 +111,7 @@ def transformer(inputs: int, width: int, heads: int, outputs: int) -> Net:
     Attention without position codes sees a set. width must be a multiple of heads.
     forward: (examples, time, inputs) -> (examples, outputs).
     """
+    wholes(inputs=inputs, width=width, heads=heads, outputs=outputs)
     if width % heads:
         raise ValueError(
             f"width is {width} and heads is {heads}: width must be a multiple of heads"

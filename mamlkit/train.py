@@ -117,7 +117,7 @@ def train(
     for name, value in {"tasks": tasks, "iterations": iterations, "block": block}.items():
         whole(name, value)
     chunk = tasks if chunk is None else min(whole("chunk", chunk), tasks)
-    if compiled not in (None, True, False):
+    if not (compiled is None or isinstance(compiled, bool)):
         raise ValueError(f"compiled is {said(compiled)}: it must be True, False or None")
     made_of("learner", learner, ("init", "meta_grad"), "maml(loss, alpha=0.01, steps=1) is one")
     made_of("family", family, ("noise", "make"), "sinusoid() is one")

@@ -432,6 +432,18 @@ claim("C038")
 claim("C041", "C042")
 
 # %% [markdown]
+# ## Other ways to learn from ten points
+#
+# Section 4 names methods that learn something else than a starting point: an *optimiser* that is
+# itself a network and decides every step (Andrychowicz et al. 2016); a *hypernetwork* that reads
+# the points and writes the weights (Ha et al. 2017); and random starts whose scales are fitted to
+# the data (Krähenbühl et al. 2016). The paper compares itself with none of them. On sine waves all
+# three run in minutes. **What do you expect:** does it take a gradient step at all?
+
+# %% tags=["claim"]
+claim("X030", "X031", "X032")
+
+# %% [markdown]
 # What else is said about this section, by the paper and by articles on it, stands in [the fine
 # print](09_fine_print.ipynb): any model and any loss, the equations as numbers, larger networks,
 # parameter counts, and sentences that repeat one of the claims above.

@@ -9,11 +9,19 @@ import yaml
 from packaging.requirements import Requirement
 from packaging.utils import canonicalize_name
 
+from mamlkit.book.commands import EXTRAS
 from mamlkit.machine import ROOT
 
 PINNED = re.findall(r"^([\w.-]+)==(.+)$", (ROOT / "requirements.txt").read_text(), re.MULTILINE)
 PINS = {canonicalize_name(name): pin for name, pin in PINNED}
 PROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
+NAMES = {"PIL": "pillow", "IPython": "ipython", "yaml": "pyyaml"}  # imported, and installed, as
+
+
+def named(lines):
+    """The packages of some requirements; the project's own extras are no package."""
+    names = {canonicalize_name(Requirement(line).name) for line in lines}
+    return names - {PROJECT["name"]}
 
 
 def test_every_line_of_the_pins_is_exact():
@@ -30,8 +38,16 @@ def test_pins_are_what_is_installed():
 
 
 def test_what_the_project_names_is_pinned():
-    named = PROJECT["dependencies"] + PROJECT["optional-dependencies"]["test"]
-    assert {canonicalize_name(Requirement(line).name) for line in named} <= PINS.keys()
+    assert named(PROJECT["dependencies"]) <= PINS.keys()
+    for extra in PROJECT["optional-dependencies"].values():
+        assert named(extra) <= PINS.keys()
+
+
+def test_a_missing_package_is_named_with_its_extra():
+    """What `lacking` knows is what pyproject.toml says."""
+    for extra, modules in EXTRAS.items():
+        there = named(PROJECT["optional-dependencies"][extra]) - {"ruff", "pyright"}  # tools
+        assert {canonicalize_name(NAMES.get(m, m)) for m in modules} == there, extra
 
 
 def test_conda_takes_the_same_pins():

@@ -19,9 +19,9 @@ SHOWN = {
 }
 
 
-@pytest.mark.parametrize("name", [*CORE, "families.sinusoid"])
+@pytest.mark.parametrize("name", ["", *CORE, "families.sinusoid", "families.folder", "book.report"])
 def test_the_examples_run_as_printed(name):
-    module = importlib.import_module(f"mamlkit.{name}")
+    module = importlib.import_module(f"mamlkit.{name}".rstrip("."))
     found = doctest.testmod(module)
     assert found.failed == 0
 

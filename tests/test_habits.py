@@ -66,12 +66,8 @@ def test_readme_is_a_front_page():
         assert (ROOT / target).exists(), f"README links to {target}"
 
 
-LONG = {"drawing.py", "sinusoids.py"}  # in knobs/: a scene each, with its figure
-
-
 def test_files_can_be_read_in_one_sitting():
     for path in (ROOT / "mamlkit").rglob("*.py"):
         lines = len(path.read_text(encoding="utf-8").split("\n"))
-        limit = 400 if path.parent.name == "knobs" and path.name in LONG else 351
-        assert lines <= limit, f"{path.relative_to(ROOT)} has {lines} lines"
+        assert lines <= 351, f"{path.relative_to(ROOT)} has {lines} lines"
     assert len([*(ROOT / "mamlkit").glob("*.py")]) <= 20

@@ -145,6 +145,14 @@ def test_lab_opens_copies(tmp_path, monkeypatch, capsys):
     assert began[0][-1] == "--port=1" and "holds copies" in capsys.readouterr().out
 
 
+def test_a_missing_package_is_named_with_what_brings_it(tmp_path, monkeypatch, capsys):
+    folder = write(tmp_path, _00_a=OTHER)
+    monkeypatch.setitem(sys.modules, "papermill", None)
+    assert main(["run", "00", "--folder", str(folder)]) == 2
+    said = capsys.readouterr().err
+    assert said.endswith("` needs papermill, which is not here: pip install 'mamlkit[book]'\n")
+
+
 def failing(error):
     def action(options, rest, command):
         raise error
@@ -171,7 +179,11 @@ def test_a_refusal_is_one_sentence(monkeypatch, capsys, error, sentence):
 
 
 @pytest.mark.parametrize(
-    "bug", [TypeError("x"), KeyError("x"), IndexError("x"), UnicodeDecodeError("a", b"", 0, 1, "x")]
+    "bug",
+    [
+        *(TypeError("x"), KeyError("x"), IndexError("x"), UnicodeDecodeError("a", b"", 0, 1, "x")),
+        ModuleNotFoundError("No module named 'mamlkit.x'", name="mamlkit.x"),
+    ],
 )
 def test_a_bug_is_a_traceback(monkeypatch, bug):
     monkeypatch.setitem(command.ACTIONS, "readme", failing(bug))

@@ -118,7 +118,7 @@ def test_what_is_no_meta_step_size_is_refused(make, beta):
     ids=str,
 )
 def test_averages_that_never_forget_are_refused(settings):
-    with pytest.raises(ValueError, match="^decay is .* and eps is .*"):
+    with pytest.raises(ValueError, match="^(decay|eps) is .*"):
         adam(0.1, **settings)
 
 
@@ -128,5 +128,5 @@ def test_what_is_no_schedule_is_refused(schedule):
         with pytest.raises(ValueError, match=f"iterations is {iterations}: it must be"):
             schedule(iterations)
     for end in (-0.1, 1.5, float("nan")):
-        with pytest.raises(ValueError, match=f"end is {end}: a schedule falls from 1"):
+        with pytest.raises(ValueError, match=f"end is {end}: it must be a number from 0 to 1"):
             schedule(20, end)

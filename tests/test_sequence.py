@@ -7,7 +7,7 @@ from torch.nn.attention import SDPBackend, sdpa_kernel
 
 from mamlkit.machine import seeded
 from mamlkit.nets import count
-from mamlkit.sequence import gru, lstm, lstm_step, transformer
+from mamlkit.sequence import gru, lstm, lstm_step, read_gradient, transformer
 
 pytestmark = pytest.mark.usefixtures("float64")
 EXAMPLES, TIME = 6, 8
@@ -32,6 +32,16 @@ def drawn(net, inputs):
         {k: p + 0.1 * torch.randn(p.shape, generator=generator) for k, p in params.items()},
         torch.randn(EXAMPLES, TIME, inputs, generator=generator),
     )
+
+
+def test_a_gradient_is_read_as_its_size_and_its_sign():
+    """log|g| / 10 and the sign from e^-10 on; below, -1 and e^10 g: both parts meet there."""
+    edge = torch.exp(torch.tensor(-10.0))
+    g = torch.tensor([1.0, -1.0, torch.e**5, -edge, edge / 4, 0.0])
+    size, sign = read_gradient(g).unbind(-1)
+    assert torch.allclose(size, torch.tensor([0.0, 0.0, 0.5, -1.0, -1.0, -1.0]))
+    assert torch.allclose(sign, torch.tensor([1.0, -1.0, 1.0, -1.0, 0.25, 0.0]))
+    assert read_gradient(torch.zeros(3, 4)).shape == (3, 4, 2)
 
 
 def test_gru_is_torchs_gru_and_a_linear_layer():

@@ -13,9 +13,9 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 from mamlkit.audit.records import believed, entries
-from mamlkit.machine import ROOT
+from mamlkit.machine import SHIPPED
 
-BANK = ROOT / "data"
+BANK = SHIPPED
 VERDICTS = (
     "refuted as stated",
     "not reproduced",

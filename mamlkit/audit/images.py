@@ -17,6 +17,7 @@ from mamlkit.audit.accuracies import (
 from mamlkit.audit.accuracies import row as row_of
 from mamlkit.audit.judging import Finding
 from mamlkit.audit.table1 import over_mann
+from mamlkit.studies.image_methods import NAMES
 from mamlkit.studies.images import COLUMNS
 
 LEAST = {  # claim: the column of Table 1, and what the criterion asks for
@@ -26,6 +27,7 @@ LEAST = {  # claim: the column of Table 1, and what the criterion asks for
     "C062": ("mini-5w1s", 46.9), "C063": ("mini-5w5s", 62.2), "S212": ("mini-5w5s", 62.2),
 }  # fmt: skip
 PRIOR = ("prototypical", "matching", "siamese")
+LATER = ("statistician", "memory")  # prior methods too, where they are trained
 FOUR = {
     "5-way 1-shot": "omniglot-5w1s",
     "5-way 5-shot": "omniglot-5w5s",
@@ -69,6 +71,8 @@ def c056(bank: Bank) -> Finding | None:
     rows = {shot: whole(cell(bank, c, m) for m in ("maml", *PRIOR)) for shot, c in FOUR.items()}
     if not all(rows.values()):
         return None
+    for shot, column in FOUR.items():
+        rows[shot] += [r for m in LATER if (r := cell(bank, column, m))]
     best = {
         shot: max(found[1:], key=lambda r: shares(r, "together").mean())
         for shot, found in rows.items()
@@ -76,7 +80,8 @@ def c056(bank: Bank) -> Finding | None:
     over = {shot: margin(found[0], best[shot]) for shot, found in rows.items()}
     return Finding(
         {shot: i.low > 0 for shot, i in over.items()},
-        {f"MAML minus the best, {shot}": i for shot, i in over.items()},
+        {f"MAML minus the best, {shot}": i for shot, i in over.items()}
+        | {f"the best, {shot}": NAMES[r.method] for shot, r in best.items()},
         "MAML minus the best of the prior methods: "
         + ", ".join(f"{i.value:+.2f} points ({shot})" for shot, i in over.items())
         + ".",
@@ -110,6 +115,24 @@ def against_mann(quoted: bool, bank: Bank) -> Finding | None:
         f"MAML minus MANN, both trained here: {words}.",
         made(rows["1-shot"][0], "together"),
         **standing([row for pair in rows.values() for row in pair]),
+    )
+
+
+def over_lstm(column: str, bank: Bank) -> Finding | None:
+    """MAML against the meta-learner LSTM, both trained here; first order where that is what is."""
+    ours = cell(bank, column, "maml") or cell(bank, column, "fomaml")
+    rows = whole([ours, cell(bank, column, "lstm")])
+    if not rows:
+        return None
+    gap, parts = margin(rows[0], rows[1], "paper"), [f"{100 * r.share:.2g} %" for r in rows]
+    return Finding(
+        {"above": gap.low > 0},
+        {f"accuracy, {NAMES[r.method]}": interval(shares(r)) for r in rows}
+        | {"MAML minus the LSTM": gap},
+        f"{NAMES[rows[0].method]} is {gap.value:+.1f} points from the meta-learner LSTM, with "
+        f"{parts[0]} of the paper's training tasks against {parts[1]}.",
+        made(rows[1]),
+        **standing(rows),
     )
 
 
@@ -210,6 +233,8 @@ JUDGES = {
     "C056": c056,
     "C023": partial(against_mann, False),
     "C058": partial(against_mann, True),
+    "X034": partial(over_lstm, "mini-5w1s"),
+    "X035": partial(over_lstm, "omniglot-5w1s"),
     "C060": c060,
     "C061": c061,
     "C132": c132,

@@ -99,7 +99,7 @@ def grouped(experiment: Experiment, budget: str) -> dict[str, Method]:
 def banked(budget: str = "paper") -> dict[str, Method]:
     """All methods of section 5.1 that are banked, by the names of their cells."""
     found: dict[str, Method] = {}
-    for experiment in (study.FIGURE3, study.ABLATIONS, study.WIDER, study.SETTLED):
+    for experiment in (study.FIGURE3, study.ABLATIONS, study.WIDER, study.SETTLED, study.RIVALS):
         found |= grouped(experiment, budget)
     found |= {f"average {name}": method for name, method in grouped(study.AVERAGES, budget).items()}
     return found

@@ -10,10 +10,14 @@ from mamlkit.audit import (
     kernels,
     opponents,
     places,
+    rivals,
 )
 from mamlkit.audit.sinusoid_evidence import Evidence, banked, complete
+from mamlkit.bank.experiment import load
+from mamlkit.studies.edge import EDGE
 
-PARTS = (figure3, opponents, places, blow_up, kernels, ablations, averaging, any_model, identities)
+PARTS = (figure3, opponents, places, blow_up, kernels, ablations, averaging, any_model, rivals)
+PARTS += (identities,)
 JUDGES = {claim: judge for part in PARTS for claim, judge in part.JUDGES.items()}
 
 
@@ -27,6 +31,8 @@ def evidence(budget: str = "paper") -> Evidence:
     }
     if complete(methods, kernels.MODELS):
         found["kernels"] = kernels.probe(methods)
+    if edges := load(EDGE, budget):
+        found["edge"] = edges
     if (trials := any_model.trials(budget)) is not None:
         found["trials"] = trials
     return found

@@ -2,6 +2,8 @@
 
 from typing import TypeVar
 
+from mamlkit.boundary import said
+
 PROFILES = ("smoke", "quick", "paper")
 T = TypeVar("T")
 
@@ -13,6 +15,6 @@ def budget(profile: str, *, smoke: T, quick: T, paper: T) -> T:
 
     Raises ValueError for another profile.
     """
-    if profile not in PROFILES:
-        raise ValueError(f'profile "{profile}" is unknown; allowed are {", ".join(PROFILES)}')
+    if not isinstance(profile, str) or profile not in PROFILES:
+        raise ValueError(f"profile {said(profile)} is unknown; allowed are {', '.join(PROFILES)}")
     return {"smoke": smoke, "quick": quick, "paper": paper}[profile]

@@ -17,9 +17,10 @@ from mamlkit.bank.checkpoint import read, resumable, save_tensors
 from mamlkit.bank.provenance import commit, describe
 from mamlkit.machine import ROOT
 from mamlkit.train import Step
-from mamlkit.trees import Params
+from mamlkit.trees import Params, tree_map
 
 Setting = Mapping[str, Any]  # JSON values that a reader understands; "method" and "seed" are two
+Device = torch.device | str
 TOLERANCE = 1e-4  # relative: between two processors a beginning agrees to about 1e-6
 UPDATES = 5  # of a training's first updates a fingerprint is made of
 SAVE_EVERY = 10.0  # seconds of training that a kill may cost
@@ -33,23 +34,20 @@ class Experiment(NamedTuple):
 
     name: its name in the bank. cells: (budget, how many seeds or None) -> a setting for each cell,
     by the cell's name, e.g. "maml-0". steps: (setting, where to resume or None, where to stop or
-    None) -> the Steps of the training; a stop shortens a run and nothing else, schedules included.
-    measure: (setting, last Step) -> the parameters that are kept and what was measured on test
-    tasks. begin: setting -> the numbers by which a kept result is known, see `first_losses`.
-    cost: setting -> about how many seconds one core takes.
+    None, device) -> the Steps of the training; a stop shortens a run and nothing else, schedules
+    included; the device is the CPU if none is given. measure: (setting, last Step, its tensors on
+    the CPU, and a device where it can use one) -> the parameters that are kept and what was
+    measured on test tasks. begin: setting ->
+    the numbers by which a kept result is known, see `first_losses`. cost: setting -> about how many
+    seconds one core takes.
     """
 
     name: str
     cells: Callable[[str, int | None], dict[str, Setting]]
-    steps: Callable[[Setting, Step | None, int | None], Iterator[Step]]
-    measure: Callable[[Setting, Step], tuple[Params, dict[str, Tensor]]]
+    steps: Callable[..., Iterator[Step]]
+    measure: Callable[..., tuple[Params, dict[str, Tensor]]]
     begin: Callable[[Setting], Tensor]
     cost: Callable[[Setting], float]
-
-    @property
-    def anywhere(self) -> bool:
-        """Can it be trained and measured on a GPU: do `steps` and `measure` take a `device`?"""
-        return all("device" in signature(f).parameters for f in (self.steps, self.measure))
 
 
 class Result(NamedTuple):
@@ -146,25 +144,26 @@ def make(
     setting: Setting,
     budget: str,
     progress=None,
-    device: torch.device | str = "cpu",
+    device: Device = "cpu",
 ) -> Path:
     """Trains a cell, measures it and keeps it: what `run` does in a process of its own.
 
     The training goes on where an earlier one stopped. progress: wraps the Steps. device: where it
-    trains and is measured; on a GPU where the experiment can.
+    trains, and where it is measured if `measure` takes a device; else that is done on the CPU.
     Raises ValueError if another process makes this cell.
     """
     begin, started = time.monotonic(), commit()
-    where = {} if torch.device(device).type == "cpu" else {"device": str(device)}
     run = unfinished(experiment, cell, budget)
     steps = resumable(
         run,
-        lambda resume: experiment.steps(setting, resume, None, **where),
+        lambda resume: experiment.steps(setting, resume, None, device),
         about=dict(setting),
         seconds=SAVE_EVERY,
     )
     step = last(progress(steps) if progress else steps)
-    params, measured = experiment.measure(setting, step, **where)
+    step = tree_map(lambda t: t.cpu() if isinstance(t, Tensor) else t, step)
+    takes = {"device": str(device)} if "device" in signature(experiment.measure).parameters else {}
+    params, measured = experiment.measure(setting, step, **takes)
     about = dict(
         setting=dict(setting),
         beginning=[float(x) for x in fingerprint(experiment, setting)],
@@ -246,16 +245,22 @@ def follows(
     """Holds a run of today against a kept one: in words, how far they agree.
 
     At the kept setting the run *is* the beginning of the kept one: the first `exact` updates agree
-    to `TOLERANCE`; later ones, which rounding drives apart, to a share `band` in means of a
-    hundred. Another setting has nothing to agree with, and is told so.
+    to `TOLERANCE` with the kept losses, or with those of its eager beginning, which a compiled
+    training of images soon leaves; later ones, which rounding drives apart, to a share `band` in
+    means of a hundred. Another setting has nothing to agree with, and is told so.
     Raises ValueError naming the first iteration that differs.
     """
     if other := _difference(kept.setting, setting):
         return f"Not compared with the bank: {other[2]} here, {other[1]} there."
     first = kept.measured["losses"]
-    found = compare(losses[:exact], first[: len(losses[:exact])])
-    if found != "same":
-        raise ValueError(f"this run is not the beginning of the banked one: it {found}")
+    eager = torch.tensor(kept.about["beginning"], dtype=first.dtype)[: min(exact, UPDATES)]
+    ours = losses[:exact]
+    found = [
+        compare(ours, whole[: len(ours)])
+        for whole in (first, torch.cat([eager, first[len(eager) :]]))
+    ]
+    if "same" not in found:
+        raise ValueError(f"this run is not the beginning of the banked one: it {found[0]}")
     n = min(len(losses), len(first)) // EACH * EACH
     ours, theirs = (x[:n].unflatten(0, (-1, EACH)).mean(1) for x in (losses, first))
     apart = (ours - theirs).abs() > band * theirs.abs()

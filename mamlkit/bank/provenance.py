@@ -10,7 +10,7 @@ from pathlib import Path
 
 import torch
 
-from mamlkit.machine import ROOT
+from mamlkit.machine import CLONED, ROOT
 
 
 def describe(device: torch.device | str = "cpu") -> dict[str, str]:
@@ -37,7 +37,10 @@ def installed(package: str) -> str:
 
 def commit() -> str:
     """The commit of the source tree, with "+" behind it when package or notebook sources differ
-    from it. A copy without its history, on a lent machine, is told it by MAMLKIT_COMMIT."""
+    from it. A copy without its history, on a lent machine, is told it by MAMLKIT_COMMIT; else it is
+    "unknown"."""
+    if not CLONED:
+        return os.environ.get("MAMLKIT_COMMIT", "unknown")
 
     def git(*words):
         return subprocess.run(

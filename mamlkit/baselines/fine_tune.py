@@ -4,7 +4,7 @@
 from collections.abc import Callable, Iterable
 from typing import Any
 
-from mamlkit.boundary import inner_loop, positive, whole
+from mamlkit.boundary import inner_loop, positive, said, whole
 from mamlkit.inner import adapt_with, repeated
 from mamlkit.losses import Loss
 from mamlkit.optimizer import adam
@@ -24,9 +24,12 @@ def fine_tune(
     names that are none, also where the path is taken.
     """
     inner_loop(loss, positive("alpha", alpha, "Adam's step size"), steps)
-    names = None if names is None else [names] if isinstance(names, str) else list(names)
-    if names is not None and not (names and all(isinstance(name, str) for name in names)):
-        raise ValueError(f"names is {names}: it must name the parameters that are tuned")
+    if names is not None:
+        found = [names] if isinstance(names, str) else names
+        found = list(found) if isinstance(found, Iterable) else []
+        if not (found and all(isinstance(name, str) for name in found)):
+            raise ValueError(f"names is {said(names)}: it must name the parameters that are tuned")
+        names = found
 
     def path(theta, support):
         tuned, fixed = partition(theta, theta if names is None else names)

@@ -8,6 +8,7 @@ from torch import Tensor
 from torch.func import vmap
 
 from mamlkit.baselines.episodic import cosine, membership, recall
+from mamlkit.boundary import wholes
 from mamlkit.nets import Net
 from mamlkit.sequence import apply_dense, dense, lstm, lstm_step
 from mamlkit.task import Family, Task
@@ -40,6 +41,11 @@ def mann(
     images -> (queries, ways), see mamlkit/episodic.py. Source: section 3.2, equations 2 to 8;
     section 3.1 for the late label.
     """
+    wholes(inputs=inputs, ways=ways, hidden=hidden, slots=slots, width=width, reads=reads)
+    if reads > slots:
+        raise ValueError(
+            f"reads is {reads} and slots is {slots}: each head writes a slot of its own"
+        )
 
     def init(generator):
         gate = {"gate": torch.zeros(reads, device=generator.device)}

@@ -3,6 +3,7 @@
 import torch
 
 from mamlkit.baselines.episodic import cosine, membership, recall
+from mamlkit.boundary import whole, wholes
 from mamlkit.nets import Net
 from mamlkit.sequence import lstm, lstm_step
 
@@ -16,6 +17,7 @@ def matching(body: Net, *, ways: int) -> Net:
     (queries, ways), see mamlkit/episodic.py; the logits are log-probabilities. Source: equation 1,
     section 2.1.1.
     """
+    whole("ways", ways)
 
     def forward(params, x, reference=None):
         theta, support = recall(params)
@@ -32,6 +34,7 @@ def full_context(body: Net, *, features: int, ways: int, steps: int) -> Net:
     embeddings. f: `steps` steps of an LSTM that reads the support by attention. features: of the
     body. 227,136 parameters with the 4x64 body. Source: section 2.1.2, appendix A.
     """
+    wholes(features=features, ways=ways, steps=steps)
 
     def init(generator):
         return (

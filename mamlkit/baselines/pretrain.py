@@ -5,7 +5,7 @@ import torch
 from torch import Tensor
 from torch.func import grad
 
-from mamlkit.boundary import inner_loop, whole
+from mamlkit.boundary import inner_loop, said, whole
 from mamlkit.inner import Alpha, adapt, repeated
 from mamlkit.learner import Learner
 from mamlkit.losses import Loss
@@ -42,11 +42,13 @@ def all_classes(images: Tensor, *, examples: int) -> Family:
     with replacement. A "task" is one batch, x float32 in [0, 1] and y int64 from 0 to classes - 1,
     as support and as query. Raises ValueError for other images.
     """
-    if images.dtype != torch.uint8 or images.ndim != 5 or images.numel() == 0:
+    if not isinstance(images, Tensor) or images.dtype != torch.uint8 or images.ndim != 5:
         raise ValueError(
-            f"the images are {images.dtype} of shape {tuple(images.shape)}: "
+            f"the images are {said(images)}: "
             "torch.uint8 (classes, drawings, channels, height, width) is needed"
         )
+    if images.numel() == 0:
+        raise ValueError(f"the images are empty: a tensor of shape {tuple(images.shape)}")
     whole("examples", examples)
     classes, drawings = images.shape[:2]
 

@@ -4,6 +4,7 @@ import torch
 from torch.nn import functional as F
 
 from mamlkit.baselines.episodic import best_of_class, recall
+from mamlkit.boundary import wholes
 from mamlkit.nets import Net
 from mamlkit.sequence import apply_dense, dense
 
@@ -17,6 +18,7 @@ def siamese(body: Net, *, features: int, ways: int) -> Net:
     see mamlkit/episodic.py. Source: section 3.1 (weighted L1 distance), section 4.3 (one-shot by
     the best match).
     """
+    wholes(features=features, ways=ways)
 
     def init(generator):
         return body.init(generator) | dense(generator, "same", 1, features)

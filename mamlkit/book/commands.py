@@ -1,12 +1,26 @@
 """The words of the command line: each command, its arguments and its examples."""
 
 import argparse
+import re
 from collections.abc import Callable, Mapping
 from pathlib import Path
 
 from mamlkit.bank.budget import PROFILES
 from mamlkit.book import notebooks as book
 from mamlkit.machine import ROOT
+
+# What each extra of pyproject.toml brings, as it is imported; all else is the algorithm's own.
+EXTRAS = {
+    "images": ("PIL", "pooch"),
+    "rl": ("gymnasium", "mujoco"),
+    "book": (
+        *("IPython", "anywidget", "ipykernel", "ipympl", "ipywidgets", "jupyterlab", "jupytext"),
+        *("latex2mathml", "matplotlib", "nbclient", "nbconvert", "nbformat", "papermill", "pdoc"),
+        *("scipy", "tqdm"),
+    ),
+    "scale": ("dask", "distributed"),
+    "test": ("imageio", "nbval", "playwright", "pytest", "stable_baselines3", "yaml"),
+}
 
 
 def parser(actions: Mapping[str, Callable]) -> argparse.ArgumentParser:
@@ -42,7 +56,9 @@ def parser(actions: Mapping[str, Callable]) -> argparse.ArgumentParser:
         "run",
         "run notebooks without a browser",
         "Writes executed notebooks, HTML pages, claims and checkpoints to runs/<date>-<time>/.\n"
-        "If a notebook fails, the others still run.",
+        "If a notebook fails, the others still run. A path leads to a notebook of your own, .py\n"
+        "or .ipynb. What it reports by mamlkit.book.report.report(accuracy=...) is shown at the\n"
+        "end; a grid's is a table, and a file sweep.csv.",
         [
             "run",
             "run 01 -p profile=smoke",
@@ -50,13 +66,14 @@ def parser(actions: Mapping[str, Callable]) -> argparse.ArgumentParser:
             "run 01 --list",
             "run 01 --grid seed=0,1,2 alpha=0.005,0.01 -p profile=smoke",
             "run 01 --grid seed=0,1,2 --workers 3",
+            "run ~/mine.py 08 --grid alpha=0.01,0.1 seed=0,1 --plot error",
         ],
     )
     run.add_argument(
         "notebooks",
         nargs="*",
         metavar="NOTEBOOK",
-        help="which, e.g. 01 or 01_sinusoids; all if none is named",
+        help="which, e.g. 01 or 01_sinusoids, or a path; all of the book's if none is named",
     )
     run.add_argument(
         "-p",
@@ -69,7 +86,12 @@ def parser(actions: Mapping[str, Callable]) -> argparse.ArgumentParser:
         action="extend",
         nargs="+",
         metavar="NAME=V1,V2",
-        help="run one notebook for every combination of values that it was not run with before",
+        help="run each notebook for every combination of values that it was not run with before",
+    )
+    run.add_argument(
+        "--plot",
+        metavar="NUMBER",
+        help="draw a number that the notebooks report over the grid",
     )
     run.add_argument(
         "--out",
@@ -136,7 +158,7 @@ def parser(actions: Mapping[str, Callable]) -> argparse.ArgumentParser:
     bank.add_argument(
         "--device",
         default="cpu",
-        help="where it trains: cpu (default), cuda, auto; on a GPU what is made of images",
+        help="where it trains: cpu (default), cuda, auto",
     )
     bank.add_argument(
         "--check", action="store_true", help="does what is kept still begin as the code does?"
@@ -191,3 +213,52 @@ def parser(actions: Mapping[str, Callable]) -> argparse.ArgumentParser:
             "--folder", type=Path, help=argparse.SUPPRESS
         )  # other notebooks than the book's: tests use it
     return words
+
+
+def lacking(module: str | None) -> str | None:
+    """What to say where a module is not here: which extra brings it; None if none does."""
+    root = (module or "").partition(".")[0]
+    for extra, modules in EXTRAS.items():
+        if root in modules:
+            return f"needs {root}, which is not here: pip install 'mamlkit[{extra}]'"
+    return None
+
+
+def pairs(texts: list[str] | None) -> dict[str, str]:
+    """`name=value` words as a dict. Raises ValueError for a word of another form, and for a name
+    given twice."""
+    pairs = {}
+    for text in texts or ():
+        if not re.fullmatch(r"\w+=.+", text, re.DOTALL):
+            raise ValueError(f'"{text}" is not a parameter; write it as name=value, e.g. seed=3')
+        name, _, value = text.partition("=")
+        if name in pairs:
+            raise ValueError(f"{name} is given twice: {pairs[name]} and {value}; give it once")
+        pairs[name] = value
+    return pairs
+
+
+def results_folder(out: Path | None, runs: Path) -> Path:
+    """The folder of this run. One that is named may exist only if it is empty or from a run: then
+    the run goes on in it."""
+    from mamlkit.book import headless
+
+    if out is None:
+        return headless.new_folder(runs)
+    if (
+        out.exists()
+        and not out.is_dir()
+        or out.is_dir()
+        and any(out.iterdir())
+        and not (out / ".mamlkit-run").exists()
+    ):
+        raise ValueError(
+            f"--out {out} is refused: it must be a new or empty folder, or an earlier run's, which"
+            " then goes on"
+        )
+    try:
+        out.mkdir(parents=True, exist_ok=True)
+        (out / ".mamlkit-run").touch()
+    except OSError as error:
+        raise ValueError(f"--out {out} is refused: {error.strerror}") from None
+    return out.resolve()

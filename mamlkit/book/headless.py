@@ -4,8 +4,8 @@ a cell fails."""
 import contextlib
 import os
 import re
+import shutil
 import sys
-import tempfile
 import threading
 import time
 from collections import Counter
@@ -17,6 +17,7 @@ from mamlkit import files
 from mamlkit.audit.claims import VERDICTS
 from mamlkit.book import html as page
 from mamlkit.book import notebooks as book
+from mamlkit.book.report import reported
 
 NOISE = "Kernel is running over TCP without encryption"
 
@@ -116,12 +117,13 @@ def watched(line: Callable[[], str], stream=None, every: float = 10.0):
             print("\r\033[K", end="", file=stream, flush=True)
 
 
-def environment(results: Path, command: str, progress: Path) -> dict[str, str]:
-    """The environment of a headless kernel: it says where results and progress go, and who
-    asked."""
+def environment(results: Path, stem: str, command: str, progress: Path) -> dict[str, str]:
+    """The environment of a headless kernel: it says where results, reported numbers and progress
+    go, and who asked."""
     return os.environ | {
         "MAMLKIT_HEADLESS": "1",
         "MAMLKIT_RESULTS": str(results),
+        "MAMLKIT_REPORT": str(_report(results, stem)),
         "MAMLKIT_COMMAND": command,
         "MAMLKIT_PROGRESS": str(progress),
         "JUPYTER_PREFER_ENV_PATH": "1",
@@ -149,23 +151,29 @@ def execute(
     out.mkdir(parents=True, exist_ok=True)
     notebook = book.read(path)
     place = Place(prefix, notebook.cells, _expected(path, values), later)
-    with tempfile.TemporaryDirectory() as folder:
-        progress = Path(folder) / "progress.json"
+    _report(out, path.stem).unlink(missing_ok=True)
+    room = out / ".running"  # here, and not in /tmp: what a kill leaves, the next run clears away
+    shutil.rmtree(room, ignore_errors=True)
+    room.mkdir()
+    progress = room / "progress.json"
 
-        def line():
-            with contextlib.suppress(OSError, ValueError):
-                place.progress = files.read_json(progress)
-            return place.line()
+    def line():
+        with contextlib.suppress(OSError, ValueError):
+            place.progress = files.read_json(progress)
+        return place.line()
 
-        def enter(cells, number):
-            progress.unlink(missing_ok=True)
-            place.cells = cells
-            place.enter(number)
+    def enter(cells, number):
+        progress.unlink(missing_ok=True)
+        place.cells = cells
+        place.enter(number)
 
+    try:
         with watched(line):
             error = _papermill(
-                notebook, path, out, values, environment(out, command, progress), enter
+                notebook, path, out, values, environment(out, path.stem, command, progress), enter
             )
+    finally:
+        shutil.rmtree(room, ignore_errors=True)
     return Outcome(path.stem, time.monotonic() - begin, error and f"{path.stem} failed {error}")
 
 
@@ -198,12 +206,15 @@ def _papermill(notebook, path: Path, out: Path, values, env, enter) -> str | Non
                 env=env,
                 log=stream,
                 begin=begin,
+                connection=str(Path(env["MAMLKIT_PROGRESS"]).with_name("kernel.json")),
             )
         except PapermillExecutionError as failure:
             cell = _short(failure.source.strip().partition("\n")[0], 60)
             why = _short(f"{failure.ename}: {failure.evalue}")
             error = f'in cell {failure.exec_count} ("{cell}"): {why}'
-        except DeadKernelError:
+        except (DeadKernelError, RuntimeError) as death:
+            if not isinstance(death, DeadKernelError) and "Kernel" not in str(death):
+                raise
             error = (
                 f"in cell {number}: its kernel died (out of memory?); its last words, if any, are "
                 f"in {log}"
@@ -238,7 +249,7 @@ def _register_engine() -> None:
     class Engine(NBClientEngine):
         @classmethod
         def execute_managed_notebook(
-            cls, nb_man, kernel_name, *, env, log, begin, start_timeout=60, **_
+            cls, nb_man, kernel_name, *, env, log, begin, connection, start_timeout=60, **_
         ):
             cell_start = nb_man.cell_start
 
@@ -250,6 +261,8 @@ def _register_engine() -> None:
             client = PapermillNotebookClient(
                 nb_man, kernel_name=kernel_name, startup_timeout=start_timeout, log=logger
             )
+            client.km = client.create_kernel_manager()
+            client.km.connection_file = connection  # else in /tmp, where a kill leaves it
             return client.execute(env=env, stdout=log, stderr=log)
 
     papermill_engines.register("mamlkit", Engine)
@@ -300,6 +313,15 @@ def new_folder(runs: Path) -> Path:
             folder.mkdir(parents=True)
             return folder
     raise ValueError(f"{runs} already holds a hundred runs of this second")
+
+
+def _report(results: Path, stem: str) -> Path:
+    return results / f"{stem}.numbers.json"
+
+
+def numbers(results: Path, stem: str) -> dict[str, float]:
+    """What the notebook called `stem` reported in a results folder."""
+    return reported(_report(results, stem))
 
 
 def verdicts(folder: Path) -> str:

@@ -10,7 +10,7 @@ import re
 from pathlib import Path
 
 from mamlkit import files
-from mamlkit.machine import ROOT
+from mamlkit.machine import ROOT, needs_clone
 
 NOTEBOOKS = ROOT / "notebooks"
 # Tags of cells whose result is read, and whose code opens with a click.
@@ -26,14 +26,32 @@ def find(names: list[str], folder: Path = NOTEBOOKS) -> list[Path]:
     """The notebooks called `names`, in reading order, each once; all of them if no name is given.
 
     A name is that of the file, with or without its folder and ending, or its beginning as long as
-    only one fits. Raises ValueError naming the notebooks that there are.
+    only one fits. The path of a notebook elsewhere, .py or .ipynb, is that one. Raises ValueError
+    naming the notebooks that there are.
     """
+    outside = list(dict.fromkeys(p for name in names if (p := _outside(name, folder))))
+    inside = [name for name in names if not _outside(name, folder)]
+    stems = [path.stem for path in outside]
+    if twice := [stem for stem in stems if stems.count(stem) > 1]:
+        raise ValueError(f"two notebooks are called {twice[0]}: results go by name, rename one")
+    if outside and not inside:
+        return outside
+    if folder == NOTEBOOKS:
+        needs_clone("a notebook of the book")
     paths = notebooks(folder)
     if not paths:
         raise ValueError(
             f"there are no notebooks in {folder}: a notebook is a file called NN_name.py"
         )
-    return sorted({_find(name, paths) for name in names}) or paths
+    return [*(sorted({_find(name, paths) for name in inside}) or paths), *outside]
+
+
+def _outside(name: str, folder: Path) -> Path | None:
+    """The notebook at this path, if it is a file and does not lie in `folder`."""
+    path = Path(name).expanduser()
+    if path.suffix not in (".py", ".ipynb") or not path.is_file():
+        return None
+    return None if path.resolve().parent == folder.resolve() else path.resolve()
 
 
 def _find(name: str, paths: list[Path]) -> Path:

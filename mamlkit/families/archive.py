@@ -1,6 +1,7 @@
 """Labelled images on disk: read from folders and zips, decoded once, downloaded whole or not at
 all."""
 
+import csv
 import hashlib
 import json
 import os
@@ -17,10 +18,10 @@ from safetensors.torch import save_file
 from torch import Tensor
 
 from mamlkit import files
-from mamlkit.machine import ROOT, choose_device
+from mamlkit.machine import ROOT, SHIPPED, choose_device
 
 CACHE = ROOT / "data" / "cache"
-SPLITS = ROOT / "data" / "splits"
+SPLITS = SHIPPED / "splits"
 TIMEOUT = 20.0  # seconds that a server may be silent
 LIMIT = 16 * 2**20  # bytes of one file: an image or a list of images is far smaller
 
@@ -243,6 +244,26 @@ def _reader(path, archive, entry):
     return read
 
 
+def listed(data: bytes, name: str) -> list[tuple[str, str]]:
+    """The (file, label) of each line of a list of images. Raises ValueError naming it for another
+    file."""
+    wide = data.startswith((b"\xff\xfe", b"\xfe\xff"))
+    try:
+        text = data.decode("utf-16" if wide else "utf-8-sig")
+    except UnicodeDecodeError:
+        raise ValueError(f"{name} is not UTF-8: save it as UTF-8") from None
+    try:
+        rows = [(row["filename"], row["label"]) for row in csv.DictReader(text.splitlines())]
+    except (csv.Error, KeyError):
+        rows = []
+    if not rows or not all(file and label for file, label in rows):
+        raise ValueError(
+            f"{name} is not a list of images: its first line must be filename,label and a line "
+            "must stand for each image"
+        )
+    return rows
+
+
 def download(
     url: str, path: Path, *, sha256: str, instead: str, timeout: float, progress=quiet
 ) -> None:
@@ -254,7 +275,9 @@ def download(
     try:
         from pooch import HTTPDownloader, file_hash
     except ImportError:
-        raise ImportError(f"nothing can be downloaded without pooch: {instead}") from None
+        raise ImportError(
+            f"nothing can be downloaded without pooch (pip install 'mamlkit[images]'): {instead}"
+        ) from None
 
     def fetch(fresh):
         bar = _Bar(progress, f"downloading {path.name} (bytes)")

@@ -5,6 +5,7 @@ from typing import NamedTuple
 import torch
 from torch import Generator, Tensor
 
+from mamlkit.boundary import said, whole
 from mamlkit.task import Data, Family, Task
 
 
@@ -21,35 +22,40 @@ class Draw(NamedTuple):
     turns: Tensor
 
 
-def whole(value: object) -> bool:
-    """Is it a whole number? True and False are none."""
-    return isinstance(value, int) and not isinstance(value, bool)
+def _between(least, counts, most):
+    if not isinstance(counts, Tensor) or counts.is_floating_point():
+        return False
+    return bool(((least <= counts) & (counts <= most)).all())
 
 
-def _array(value):
-    return hasattr(value, "dtype") and hasattr(value, "shape")
-
-
-def few_shot(images: Tensor, *, way: int, shots: int, queries: int, rotate: bool = False) -> Family:
+def few_shot(
+    images: Tensor,
+    *,
+    way: int,
+    shots: int,
+    queries: int,
+    rotate: bool = False,
+    counts: Tensor | None = None,
+) -> Family:
     """N-way K-shot classification: `way` classes, `shots` images of each in the support, `queries`
     others in the query.
 
     images: uint8 (classes, examples, channels, height, width), all classes of one split. A task is
     on their device, and is the same on each for a generator of the CPU. rotate: each class of a
-    task is turned by 0, 90, 180 or 270 degrees (section 5.2). A class stands in a task once, so two
-    rotations of one character never meet.
-    A task's x is float32 (way * shots, channels, height, width) in [0, 1] (way * queries in the
-    query), its y int64 labels 0 to way - 1. Examples are grouped by class: first all of label 0,
-    then all of label 1. Tasks of the same seed have the same classes whatever shots, queries and
-    rotate are, and the same support whatever queries is. Raises ValueError for images of another
-    kind and for numbers that the images cannot give. Source: section 5.2, "the N-way, K-shot
-    classification task"; the authors' code rotates at training and at test.
+    task is turned by 0, 90, 180 or 270 degrees (section 5.2). counts: int64 (classes,), how many
+    images each class has, where they differ; what stands behind them is never drawn. A class stands
+    in a task once, so two rotations of one character never meet. A task's x is float32 (way *
+    shots, channels, height, width) in [0, 1] (way * queries in the query), its y int64 labels 0 to
+    way - 1. Examples are grouped by class: first all of label 0, then all of label 1. Tasks of the
+    same seed have the same classes whatever shots, queries and rotate are, and the same support
+    whatever queries is. Raises ValueError for images of another kind and for numbers that the
+    images cannot give. Source: section 5.2, "the N-way, K-shot classification task"; the authors'
+    code rotates at training and at test.
     """
     if not isinstance(images, Tensor) or images.dtype != torch.uint8 or images.ndim != 5:
-        found = f"{images.dtype} of shape {tuple(images.shape)}" if _array(images) else type(images)
         raise ValueError(
-            f"the images are {found}: torch.uint8 (classes, examples, channels, height, width) is "
-            "needed"
+            f"the images are {said(images)}: torch.uint8 (classes, examples, channels, height, "
+            "width) is needed"
         )
     classes, examples, _, height, width = images.shape
     for name, value, most in (
@@ -57,35 +63,43 @@ def few_shot(images: Tensor, *, way: int, shots: int, queries: int, rotate: bool
         ("shots", shots, examples),
         ("queries", queries, examples),
     ):
-        if not (whole(value) and 1 <= value <= most):
+        try:
+            whole(name, value, 1, most)
+        except ValueError as refusal:
             raise ValueError(
-                f"{name} is {value!r}: it must be a whole number from 1 to {most}, as these images "
-                f"have {classes} classes of {examples} examples"
-            )
+                f"{refusal}, as these images have {classes} classes of {examples} examples"
+            ) from None
     each = shots + queries
     if each > examples:
         raise ValueError(
             f"{shots} shots and {queries} queries need {each} images of a class, these have "
             f"{examples}"
         )
+    if counts is not None and not (_between(each, counts, examples) and counts.shape == (classes,)):
+        raise ValueError(
+            f"counts must be {classes} whole numbers, one for each class, from {each} to {examples}"
+        )
     if not isinstance(rotate, bool):
-        raise ValueError(f"rotate is {rotate!r}: it must be True or False")
+        raise ValueError(f"rotate is {said(rotate)}: it must be True or False")
     if rotate and height != width:
         raise ValueError(
             f"images of {height} x {width} cannot be rotated by a quarter turn: they must be square"
         )
 
     def noise(generator: Generator, tasks: int) -> Draw:
-        def distinct(k, *shape):
+        def chance(*shape):
             # float64, so that no two are equal: the first of k stay the same whatever k is.
-            chance = torch.rand(
+            return torch.rand(
                 *shape, generator=generator, device=generator.device, dtype=torch.float64
             )
-            return chance.topk(k, -1).indices
 
-        chosen = distinct(way, tasks, classes)
+        chosen = chance(tasks, classes).topk(way, -1).indices
         turns = torch.randint(4, (tasks, way), generator=generator, device=generator.device)
-        draw = Draw(chosen, distinct(each, tasks, way, examples), turns * rotate)
+        among = chance(tasks, way, examples)
+        if counts is not None:
+            has = counts.to(chosen.device)[chosen].unsqueeze(-1)
+            among[torch.arange(examples, device=among.device) >= has] = -1
+        draw = Draw(chosen, among.topk(each, -1).indices, turns * rotate)
         return Draw(*(part.to(images.device) for part in draw))
 
     def make(draw: Draw) -> Task:

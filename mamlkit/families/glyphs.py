@@ -5,7 +5,8 @@ import torch
 from torch import Generator, Tensor
 from torch.nn import functional as F
 
-from mamlkit.families.few_shot import few_shot, whole
+from mamlkit.boundary import whole
+from mamlkit.families.few_shot import few_shot
 from mamlkit.machine import choose_device
 from mamlkit.task import Family
 
@@ -45,8 +46,7 @@ def load(
         ("size", size, 8),
         ("seed", seed, 0),
     ):
-        if not (whole(value) and least <= value < 2**63):
-            raise ValueError(f"{name} is {value!r}: it must be a whole number of {least} or more")
+        whole(name, value, least, 2**63 - 1 if name == "seed" else None)
     device = choose_device(str(device))
     generator = Generator().manual_seed(seed)
     curves, drawn = _characters(classes, generator)

@@ -1,7 +1,6 @@
 """MiniImagenet: the photographs of section 5.2, 600 of each of 100 classes (Ravi & Larochelle
 2017)."""
 
-import csv
 from collections import defaultdict
 from pathlib import Path
 
@@ -96,7 +95,7 @@ def _photos(files):
     if any(parts[-2:-1] == ["images"] for parts in images.values()):
         for name in files:
             if name.split("/")[-1] in LISTS:
-                for file, label in _listed(files[name](), name):
+                for file, label in archive.listed(files[name](), name):
                     if labels.setdefault(file, label) != label:
                         raise ValueError(
                             f"{name} says that {file} is a {label}, and another list that it is a "
@@ -110,25 +109,6 @@ def _photos(files):
             files[name],
         )
     return {label: [found[file] for file in sorted(found)] for label, found in photos.items()}
-
-
-def _listed(data, name):
-    """The (file, label) of each line of a list."""
-    wide = data.startswith((b"\xff\xfe", b"\xfe\xff"))
-    try:
-        text = data.decode("utf-16" if wide else "utf-8-sig")
-    except UnicodeDecodeError:
-        raise ValueError(f"{name} is not UTF-8: save it as UTF-8") from None
-    try:
-        rows = [(row["filename"], row["label"]) for row in csv.DictReader(text.splitlines())]
-    except (csv.Error, KeyError):
-        rows = []
-    if not rows or not all(file and label for file, label in rows):
-        raise ValueError(
-            f"{name} is not a list of images: its first line must be filename,label and a line "
-            "must stand for each image"
-        )
-    return rows
 
 
 def _pixels(data, name):

@@ -4,6 +4,7 @@ inner loop takes it."""
 import torch
 from torch import Generator
 
+from mamlkit.boundary import wholes
 from mamlkit.task import Data, Family, Task
 from mamlkit.trees import tree_map
 
@@ -18,8 +19,7 @@ def minibatched(family: Family, *, examples: int, batches: int) -> Family:
     function. Raises ValueError for sizes out of range. Source: Nichol, Achiam & Schulman 2018,
     section 6.1; their code deals out in the same way.
     """
-    if min(examples, batches) < 1:
-        raise ValueError(f"examples is {examples} and batches {batches}: both must be 1 or more")
+    wholes(examples=examples, batches=batches)
 
     def noise(generator: Generator, tasks: int):
         drawn = family.noise(generator, tasks)

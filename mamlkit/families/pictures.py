@@ -7,13 +7,14 @@ from io import BytesIO
 import torch
 from torch import Tensor
 
-from mamlkit.families.archive import Reader, quiet
+from mamlkit.families.archive import CACHE, Reader, quiet
 
 GREY, COLOUR, DEEP = ("1", "L", "LA"), ("P", "PA", "RGB", "RGBA", "CMYK"), ("I;16", "I;16B")
 
 
-def picture(data: bytes, name: str, size: int):
-    """The Pillow image in `data`, whole, `size` pixels wide and high, with 8 bits a channel.
+def picture(data: bytes, name: str, size: int | None = None):
+    """The Pillow image in `data`, whole, with 8 bits a channel; `size` pixels wide and high, if
+    that is given.
 
     16-bit grey values are scaled to 0..255. Raises ValueError naming the file if it is no image,
     of another size, transparent anywhere, a film, or of a mode whose range is not known.
@@ -22,12 +23,12 @@ def picture(data: bytes, name: str, size: int):
         from PIL import Image
     except ImportError:
         raise ImportError(
-            "images cannot be decoded without Pillow: install it, or bring data/cache/decoded from "
-            "a machine that has it"
+            "images cannot be decoded without Pillow: pip install 'mamlkit[images]', or bring "
+            f"{CACHE / 'decoded'} from a machine that has it"
         ) from None
     try:
         image = Image.open(BytesIO(data))
-        fits = image.size == (size, size)
+        fits = size is None or image.size == (size, size)
         if fits:
             Image.open(BytesIO(data)).verify()  # the check sums, which `load` does not all ask
             image.load()
@@ -61,6 +62,30 @@ def _eight_bits(image, name):
 
     grey = (numpy.asarray(image).astype(numpy.uint32) + 128) // 257  # 65535 is 255
     return Image.fromarray(grey.astype(numpy.uint8))
+
+
+def upright(image):
+    """The image as a camera held it: its Exif says by how many quarter turns."""
+    from PIL import ImageOps
+
+    return ImageOps.exif_transpose(image)
+
+
+def square(image, size: int):
+    """The middle square of an image, resized to `size` pixels a side (LANCZOS)."""
+    from PIL import Image
+
+    side = min(image.size)
+    left, top = (image.width - side) // 2, (image.height - side) // 2
+    middle = image.crop((left, top, left + side, top + side))
+    return middle.resize((size, size), Image.Resampling.LANCZOS)
+
+
+def from_array(array):
+    """The image whose pixels are uint8 (height, width, 3)."""
+    from PIL import Image
+
+    return Image.fromarray(array)
 
 
 def decode(

@@ -1,12 +1,12 @@
 """Sinusoids: the regression tasks of section 5.1."""
 
-from math import inf, pi
+from math import pi
 from typing import NamedTuple
 
 import torch
 from torch import Generator, Tensor
 
-from mamlkit.boundary import whole
+from mamlkit.boundary import finite, not_negative, said, whole, wholes
 from mamlkit.task import Data, Family, Task
 
 AMPLITUDE = (0.1, 5.0)
@@ -50,24 +50,19 @@ def sinusoid(
     >>> task.support.x.shape, task.query.y.shape
     (torch.Size([3, 5, 1]), torch.Size([3, 100, 1]))
     """
-    if not all(isinstance(n, int) and n is not True and n >= 1 for n in (shots, queries)):
-        raise ValueError(
-            f"shots is {shots} and queries is {queries}: both must be whole numbers of 1 or more"
-        )
-    for low, high in (support_range, query_range):
-        if not -inf < low < high < inf:
+    wholes(shots=shots, queries=queries)
+    for name, given in {"support_range": support_range, "query_range": query_range}.items():
+        two = isinstance(given, tuple | list) and len(given) == 2 and all(map(finite, given))
+        if not (two and given[0] < given[1]):
             raise ValueError(
-                f"the range ({low}, {high}) is refused: it takes two finite numbers, the first"
-                " below the second"
+                f"the {name} {given!r:.60} is refused: it takes two finite numbers, the first "
+                "below the second"
             )
-    if not 0 <= noise < inf:
-        raise ValueError(
-            f"noise is {noise}: a standard deviation must be a finite number that is not negative"
-        )
+    not_negative("noise", noise, "a standard deviation")
     low, high = support_range
-    if width is not None and not 0 < width <= high - low:
+    if width is not None and not (finite(width) and 0 < width <= high - low):
         raise ValueError(
-            f"width is {width}: it must be above 0 and at most {high - low}, the width of"
+            f"width is {said(width)}: it must be above 0 and at most {high - low}, the width of"
             " support_range"
         )
 
@@ -153,8 +148,9 @@ def pictured(family: Family, size: int = 28) -> Family:
     """The same tasks for a convolutional net: each x is a picture with a bright bar at x (not in
     the paper: C001).
 
-    Inputs (examples, 1, size, size).
+    Inputs (examples, 1, size, size). size: 1 or more.
     """
+    whole("size", size)
 
     def make_pictured(drawn):
         def picture(data):

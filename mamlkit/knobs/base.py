@@ -17,8 +17,8 @@ import torch
 from mamlkit.show.literate import figure, in_notebook, say
 from mamlkit.show.plots import GROUND, INK
 
-# a column of controls: beside a figure of 5.6 inches it fits a window of 1280 pixels with Lab's
-# sidebar open
+# Of a column of controls: beside a figure of 5.6 inches it fits a window of 1280 pixels with Lab's
+# sidebar open.
 WIDE = "270px"
 NOTE = (
     "*A picture: the first state of a live figure. `make lab` opens the book where its sliders"
@@ -79,13 +79,16 @@ def headline(fig):
 class Knobs:
     """A figure that follows its controls.
 
-    A subclass makes the figure, the artists that move and the controls, calls `assemble`, and
-    defines `update()`, which brings everything in line with the controls, and `alt()`, which says
-    what the figure shows now. The figure is drawn once; after that only what moves is drawn anew,
-    on the ground that stays.
+    A subclass makes the controls, calls `assemble`, and defines `figure()`, which makes the figure
+    and the artists in it that move, `update()`, which brings everything in line with the controls,
+    and `alt()`, which says what the figure shows now. The figure is drawn once; after that only
+    what moves is drawn anew, on the ground that stays.
     """
 
     widget: Any  # ipywidgets' are not typed
+
+    def figure(self) -> tuple[Any, list]:
+        raise NotImplementedError
 
     def update(self) -> None:
         raise NotImplementedError
@@ -93,12 +96,13 @@ class Knobs:
     def alt(self) -> str:
         raise NotImplementedError
 
-    def assemble(self, fig, moving: list, controls: dict, column: list, look: str) -> None:
-        """fig: the figure. moving: its artists that change. controls: name -> slider. column: what
-        stands beside the figure. look: one sentence on what to look for."""
+    def assemble(self, controls: dict, column: list, look: str) -> None:
+        """controls: name -> slider. column: what stands beside the figure. look: one sentence on
+        what to look for."""
         import ipywidgets as W
 
-        self.fig, self.moving, self.controls = fig, moving, controls
+        self.controls = controls
+        self.fig, self.moving = fig, moving = self.figure()
         self.start = {name: control.value for name, control in controls.items()}
         self.quiet, self.ground = False, None
         for artist in moving:
@@ -111,9 +115,7 @@ class Knobs:
         for control in controls.values():
             control.observe(self._follow, "value")
         fig.draw_without_rendering()
-        fig.set_layout_engine(
-            "none"
-        )  # laid out once: nothing jumps, and a drawing costs half the time
+        fig.set_layout_engine("none")  # nothing jumps, and a drawing costs half the time
         fig.canvas.mpl_connect("draw_event", self._drawn)
         self.update()
 
@@ -130,9 +132,8 @@ class Knobs:
 
                 canvas = Canvas(self.fig)
                 FigureManager(canvas, 0)
-                canvas.header_visible = canvas.footer_visible = canvas.toolbar_visible = (
-                    canvas.resizable
-                ) = False
+                for part in ("header_visible", "footer_visible", "toolbar_visible", "resizable"):
+                    setattr(canvas, part, False)
                 return canvas
             except ImportError:
                 pass
@@ -213,14 +214,27 @@ class Knobs:
         button.on_click(lambda _: self.attempt(action))
         return button
 
+    def buttons(self, actions: dict[str, Callable[[], None]]):
+        """A row of buttons, by their labels."""
+        import ipywidgets as W
+
+        return W.HBox([self.button(label, action) for label, action in actions.items()])
+
+    def player(self, label: str, control, interval: int):
+        """A row with a button that moves a slider by itself, every `interval` milliseconds."""
+        import ipywidgets as W
+
+        ends = dict(min=control.min, max=control.max)
+        play = W.Play(value=control.value, interval=interval, tooltip=label, **ends)
+        W.jslink((play, "value"), (control, "value"))
+        return W.HBox([W.Label(label), play])
+
     def exercise(self) -> None:
         """Moves every control to its ends and back: an error in what they do stops a headless
         run."""
         for name, control in self.controls.items():
-            for value in (
-                *(getattr(control, "options", None) or (control.min, control.max)),
-                self.start[name],
-            ):
+            ends = getattr(control, "options", None) or (control.min, control.max)
+            for value in (*ends, self.start[name]):
                 control.value = value
         self.reset()
 
@@ -231,6 +245,25 @@ class Knobs:
 
         bundle = self.widget._repr_mimebundle_() | {"image/png": self.png64()}
         display(bundle, metadata={"image/png": {"alt": self.alt()}}, raw=True)
+
+
+class WaveKnobs(Knobs):
+    """Knobs on a wave that `seed` draws."""
+
+    seed = first_seed = 0
+
+    def new_wave(self) -> None:
+        """Another wave and other points."""
+        self.seed += 1
+        self.update()
+
+    def reset(self) -> None:
+        self.seed = self.first_seed
+        super().reset()
+
+    def exercise(self) -> None:
+        self.new_wave()
+        super().exercise()
 
 
 def present(build: Callable[[], Knobs]) -> None:

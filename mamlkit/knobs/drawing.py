@@ -58,13 +58,8 @@ class DrawingPads(Knobs):
         import ipywidgets as W
 
         shape = tuple(samples.shape)
-        if (
-            samples.dtype != torch.uint8
-            or len(shape) != 5
-            or shape[0] < WAY
-            or shape[1] < 2
-            or shape[2:] != (1, SIZE, SIZE)
-        ):
+        enough = len(shape) == 5 and shape[0] >= WAY and shape[1] >= 2
+        if samples.dtype != torch.uint8 or not enough or shape[2:] != (1, SIZE, SIZE):
             raise ValueError(
                 f"samples are {samples.dtype} {shape}: they must be torch.uint8 (classes, drawings,"
                 f" 1, {SIZE}, {SIZE}), {WAY} classes or more and 2 drawings or more"
@@ -80,11 +75,8 @@ class DrawingPads(Knobs):
                 f"forward makes {logits} of {WAY + 1} images: one logit for each of {WAY} classes"
                 " is needed"
             )
-        adapt(
-            self.theta,
-            repeated(self.loss, Data(torch.zeros(WAY, 1, SIZE, SIZE), torch.arange(WAY)), 1),
-            [self.alpha],
-        )  # is alpha right?
+        blank = Data(torch.zeros(WAY, 1, SIZE, SIZE), torch.arange(WAY))
+        adapt(self.theta, repeated(self.loss, blank, 1), [self.alpha])  # is alpha right?
         self.first = self.turn = 0
         self.support, self.path = None, []
         self.drawn: list[tuple[Any, Tensor | None]] = [(None, None)] * (WAY + 1)
@@ -104,15 +96,13 @@ class DrawingPads(Knobs):
             controls["characters"],
             self.button("next new drawing", self.next_query),
             W.HTML("<b>All pads</b>"),
-            W.HBox([self.button("clear all", self.clear), self.button("reset", self.reset)]),
+            self.buttons({"clear all": self.clear, "reset": self.reset}),
         ]
         self.pads = _page()()
         self.pads.observe(lambda change: self.quiet or self.attempt(self.update), "ink")
         self.controls = controls
         self.first = self.turn = self._set_right()
         self.assemble(
-            self._figure(),
-            [],
             controls,
             column,
             "Draw your own five, then one of them once more. What does the first gradient step"
@@ -227,8 +217,7 @@ class DrawingPads(Knobs):
         return f"{said} Truth: class {truth + 1}." if known else said
 
     def fill(self, ink: list[Strokes | None]) -> None:
-        """Puts something else into the six pads: strokes, no strokes ([]), or, for None, the
-        ready-made character."""
+        """Fills the six pads with strokes, nothing ([]) or, for None, the ready-made character."""
         self._put(ink)
         self.update()
 
@@ -296,7 +285,7 @@ class DrawingPads(Knobs):
             f" class's probability. {self.message(images, found)}{said}"
         )
 
-    def _figure(self):
+    def figure(self):
         """The same as on the page, as a picture: what the net sees, and its answer."""
         from matplotlib.figure import Figure
 
@@ -329,15 +318,10 @@ class DrawingPads(Knobs):
                 xlabel=f"probability {name}",
                 ylabel="class",
             )
-            self.bars.append(
-                [
-                    (bar, ax.text(0, i, "", va="center", fontsize=9, color=INK))
-                    for i, bar in enumerate(
-                        ax.barh(range(1, WAY + 1), [0] * WAY, height=0.7, **look), 1
-                    )
-                ]
-            )
-        return fig
+            bars = ax.barh(range(1, WAY + 1), [0] * WAY, height=0.7, **look)
+            number = lambda i, ax=ax: ax.text(0, i, "", va="center", fontsize=9, color=INK)
+            self.bars.append([(bar, number(i)) for i, bar in enumerate(bars, 1)])
+        return fig, []
 
 
 @cache
@@ -351,21 +335,12 @@ def _page():
     class Pads(anywidget.AnyWidget):
         _esm = (here / "drawing.js").read_text(encoding="utf-8")
         _css = (here / "drawing.css").read_text(encoding="utf-8")
-        look = traitlets.Dict(
-            {
-                "ground": GROUND,
-                "ink": INK,
-                "quiet": QUIET,
-                "accent": LOOKS["maml"].color,
-                "pen": PEN / SIZE,
-            }
-        ).tag(sync=True)
-        ink = traitlets.List([None] * (WAY + 1)).tag(
-            sync=True
-        )  # for each pad its strokes, or None for the ready-made character
-        seen = traitlets.Bytes().tag(
-            sync=True
-        )  # six images of 28 x 28 bytes; only ever sent from here
+        colours = dict(ground=GROUND, ink=INK, quiet=QUIET, accent=LOOKS["maml"].color)
+        look = traitlets.Dict(colours | {"pen": PEN / SIZE}).tag(sync=True)
+        # For each pad its strokes, or None for the ready-made character.
+        ink = traitlets.List([None] * (WAY + 1)).tag(sync=True)
+        # Six images of 28 x 28 bytes; only ever sent from here.
+        seen = traitlets.Bytes().tag(sync=True)
         state = traitlets.Dict().tag(sync=True)
 
     return Pads

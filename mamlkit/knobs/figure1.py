@@ -44,21 +44,16 @@ class CurvatureKnob(Knobs):
             controls["anisotropy"],
             W.HTML("<b>The inner step</b>"),
             controls["alpha"],
-            W.HBox(
-                [self.button("equal curvatures", self.equalise), self.button("reset", self.reset)]
-            ),
+            self.buttons({"equal curvatures": self.equalise, "reset": self.reset}),
         ]
-        fig, moving = self._figure()
         self.assemble(
-            fig,
-            moving,
             controls,
             column,
             "Stars: the tasks' optima; hollow: the other start. Make all curvatures equal: what is"
             " left?",
         )
 
-    def _figure(self):
+    def figure(self):
         from matplotlib.figure import Figure
         from matplotlib.patches import FancyArrowPatch
 

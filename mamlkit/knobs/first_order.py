@@ -9,7 +9,7 @@ from torch import Tensor
 from torch.func import vmap
 
 from mamlkit.families.sinusoid import make, sinusoid
-from mamlkit.knobs.base import WIDE, Knobs, headline, one_thread, present, slider, table
+from mamlkit.knobs.base import WIDE, WaveKnobs, headline, one_thread, present, slider, table
 from mamlkit.losses import Forward, mse
 from mamlkit.show.plots import GROUND, INK, LOOKS, QUIET, style
 from mamlkit.task import Task
@@ -63,7 +63,7 @@ def compare(
     return dict(zip(("cosine", "second", "omitted"), numbers.T))
 
 
-class FirstOrderKnobs(Knobs):
+class FirstOrderKnobs(WaveKnobs):
     """The scene of notebook 03."""
 
     def __init__(self, networks, forward, *, alpha=0.01, steps=1, seed=0):
@@ -89,17 +89,14 @@ class FirstOrderKnobs(Knobs):
             "steps": slider("steps", steps, 1, STEPS, 1),
             "network": W.Dropdown(options=[*networks], description="network", **look),
         }
-        buttons = W.HBox([self.button("new wave", self.new_wave), self.button("reset", self.reset)])
-        fig, moving = self._figure()
+        buttons = self.buttons({"new wave": self.new_wave, "reset": self.reset})
         self.assemble(
-            fig,
-            moving,
             controls,
             [*controls.values(), buttons],
             "Make α ten times smaller, then add steps: when do the two arrows part?",
         )
 
-    def _figure(self):
+    def figure(self):
         from matplotlib.figure import Figure
         from matplotlib.patches import FancyArrowPatch
 
@@ -203,19 +200,6 @@ class FirstOrderKnobs(Knobs):
             f"α {alpha:.4g}, {_steps(steps)}: cosine {now['cosine']:.2f}; "
             f"left out is {_short(now['omitted'])} times what is kept"
         )
-
-    def new_wave(self) -> None:
-        """Another wave and other points."""
-        self.seed += 1
-        self.update()
-
-    def reset(self) -> None:
-        self.seed = self.first_seed
-        super().reset()
-
-    def exercise(self) -> None:
-        self.new_wave()
-        super().exercise()
 
     def alt(self) -> str:
         found = self.outcome()

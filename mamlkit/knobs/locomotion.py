@@ -100,8 +100,6 @@ class GaitKnobs(Knobs):
             tooltips=["running backward pays", "running forward pays"],
         )
         self.way.observe(lambda change: self._turned(change.new), "value")
-        play = W.Play(value=0, min=0, max=PICTURES - 1, interval=120, tooltip="play the episode")
-        W.jslink((play, "value"), (controls["time"], "value"))
         self.unit = W.HTML()
         column = [
             W.HTML("<b>The robot, and what pays</b>"),
@@ -113,19 +111,16 @@ class GaitKnobs(Knobs):
             controls["steps"],
             W.HTML("<b>An episode</b>"),
             controls["time"],
-            W.HBox([W.Label("play the episode"), play]),
+            self.player("play the episode", controls["time"], 120),
             self.button("reset", self.reset),
         ]
-        fig, moving = self._figure()
         self.assemble(
-            fig,
-            moving,
             controls,
             column,
             "Turn the robot round, then take the step: what changes before it, what after?",
         )
 
-    def _figure(self):
+    def figure(self):
         """Two pictures above the way that the robot has made, before and after."""
         from matplotlib.figure import Figure
 

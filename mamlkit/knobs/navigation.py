@@ -91,8 +91,6 @@ class WalkKnobs(Knobs):
         }
         for name in ("x", "y", "walks"):
             controls[name].continuous_update = False
-        play = W.Play(value=0, min=0, max=UPDATES, interval=1200, tooltip="play the updates")
-        W.jslink((play, "value"), (controls["updates"], "value"))
         c = controls
         column = [
             W.HTML("<b>The goal</b>, here or with the mouse"),
@@ -101,22 +99,17 @@ class WalkKnobs(Knobs):
             W.HTML("<b>Learning it</b>"),
             c["walks"],
             c["updates"],
-            W.HBox([W.Label("play the updates"), play]),
-            W.HBox(
-                [self.button("other walks", self.other_walks), self.button("reset", self.reset)]
-            ),
+            self.player("play the updates", c["updates"], 1200),
+            self.buttons({"other walks": self.other_walks, "reset": self.reset}),
         ]
-        fig, moving = self._figure()
         self.assemble(
-            fig,
-            moving,
             controls,
             column,
             "Put the goal somewhere and press play: after which update do the walks turn?",
         )
-        fig.canvas.mpl_connect("button_press_event", self._press)
+        self.fig.canvas.mpl_connect("button_press_event", self._press)
 
-    def _figure(self):
+    def figure(self):
         """A panel for each method, and the artists in it that move."""
         from matplotlib.figure import Figure
 

@@ -103,16 +103,8 @@ class SineKnobs(Knobs):
             "x": slider("its x", 0.0, *RANGE, 0.1),
             "y": slider("its y", 0.0, -HEIGHT, HEIGHT, 0.1),
         }
-        for name in ("x", "y"):
-            controls[
-                name
-            ].continuous_update = (
-                False  # an eager slider sends back, rounded and late, what a drag sent it
-            )
-        play = W.Play(
-            value=steps, min=0, max=STEPS, interval=600, tooltip="play the gradient steps"
-        )
-        W.jslink((play, "value"), (controls["steps"], "value"))
+        for name in ("x", "y"):  # an eager one sends back, rounded and late, what a drag sent it
+            controls[name].continuous_update = False
         c = controls
         column = [
             W.HTML("<b>The wave</b>"),
@@ -124,26 +116,23 @@ class SineKnobs(Knobs):
             W.HTML("<b>Adapting to them</b>"),
             c["alpha"],
             c["steps"],
-            W.HBox([W.Label("play the steps"), play]),
+            self.player("play the steps", c["steps"], 600),
             W.HTML("<b>Move a point</b>, here or with the mouse"),
             c["point"],
             c["x"],
             c["y"],
-            W.HBox([self.button("new points", self.new_points), self.button("reset", self.reset)]),
+            self.buttons({"new points": self.new_points, "reset": self.reset}),
         ]
-        fig, moving = self._figure()
         self.assemble(
-            fig,
-            moving,
             controls,
             column,
             "Press play, then move all points to one side: which curve still knows the other side?",
         )
-        fig.canvas.mpl_connect("button_press_event", self._press)
-        fig.canvas.mpl_connect("motion_notify_event", self._motion)
-        fig.canvas.mpl_connect("button_release_event", self._release)
+        self.fig.canvas.mpl_connect("button_press_event", self._press)
+        self.fig.canvas.mpl_connect("motion_notify_event", self._motion)
+        self.fig.canvas.mpl_connect("button_release_event", self._release)
 
-    def _figure(self):
+    def figure(self):
         """The panels, one for each method, and the artists in them that move."""
         from matplotlib.figure import Figure
 
@@ -157,52 +146,20 @@ class SineKnobs(Knobs):
                 xlim=RANGE, ylim=(-HEIGHT, HEIGHT), xlabel="x", xticks=[-5, 0, 5], yticks=[-5, 0, 5]
             )
             look, x = LOOKS[method], GRID.squeeze(-1).numpy()
-            self.panels[method] = (
-                ax,
-                {
-                    "truth": ax.plot(
-                        x,
-                        x,
-                        color=INK,
-                        linewidth=5,
-                        alpha=0.22,
-                        solid_capstyle="butt",
-                        label="truth",
-                    )[0],
-                    "before": ax.plot(
-                        x,
-                        x * float("nan"),
-                        color=QUIET,
-                        linestyle=":",
-                        linewidth=1.4,
-                        label="before",
-                    )[0],
-                    "after": ax.plot(
-                        x, x, color=look.color, linestyle=look.line, linewidth=2, label="after"
-                    )[0],
-                    "points": ax.plot(
-                        [],
-                        [],
-                        linestyle="none",
-                        marker="o",
-                        markersize=6,
-                        color=INK,
-                        label="points",
-                    )[0],
-                    "chosen": ax.plot(
-                        [],
-                        [],
-                        linestyle="none",
-                        marker="o",
-                        markersize=11,
-                        fillstyle="none",
-                        color=INK,
-                    )[0],
-                    "error": ax.text(
-                        0, 1.03, " ", transform=ax.transAxes, fontsize=9.5, color=look.color
-                    ),
-                },
-            )
+            line = lambda ax=ax, **how: ax.plot(x, x, **how)[0]
+            dots = lambda ax=ax, **how: ax.plot([], [], "o", color=INK, **how)[0]
+            artists = {
+                "truth": line(color=INK, lw=5, alpha=0.22, solid_capstyle="butt", label="truth"),
+                "before": line(color=QUIET, linestyle=":", linewidth=1.4, label="before"),
+                "after": line(color=look.color, linestyle=look.line, linewidth=2, label="after"),
+                "points": dots(markersize=6, label="points"),
+                "chosen": dots(markersize=11, fillstyle="none"),
+                "error": ax.text(
+                    0, 1.03, " ", transform=ax.transAxes, fontsize=9.5, color=look.color
+                ),
+            }
+            artists["before"].set_ydata(x * float("nan"))  # the oracle has none
+            self.panels[method] = ax, artists
         axes[0].set_ylabel("y")
         fig.legend(
             handles=[self.panels["oracle"][1][k] for k in ("truth", "before", "points")],
@@ -212,10 +169,8 @@ class SineKnobs(Knobs):
             fontsize=9,
             labelcolor=INK,
         )
-        return fig, [
-            self.title,
-            *(artist for _, artists in self.panels.values() for artist in artists.values()),
-        ]
+        moving = (artist for _, artists in self.panels.values() for artist in artists.values())
+        return fig, [self.title, *moving]
 
     def task(self) -> Task:
         """The task that the controls describe; its query set is the whole grid."""
@@ -258,9 +213,8 @@ class SineKnobs(Knobs):
         return self.known[1]
 
     def _curves(self, params, task):
-        path = adapt(
-            params, repeated(self.loss, task.support, STEPS), [self.controls["alpha"].value] * STEPS
-        )
+        sizes = [self.controls["alpha"].value] * STEPS
+        path = adapt(params, repeated(self.loss, task.support, STEPS), sizes)
         return torch.stack([self.forward(params, GRID).squeeze(-1) for params in path])
 
     def update(self) -> None:
@@ -357,9 +311,8 @@ class SineKnobs(Knobs):
         if self.grabbed and time.monotonic() >= self.free_at:
             begin = time.monotonic()
             self._drag(event)
-            self.free_at = (
-                2 * time.monotonic() - begin
-            )  # what came meanwhile is skipped, so the point keeps up with the hand
+            # What came meanwhile is skipped, so that the point keeps up with the hand.
+            self.free_at = 2 * time.monotonic() - begin
 
     def _release(self, event) -> None:
         if self.grabbed:
@@ -368,10 +321,8 @@ class SineKnobs(Knobs):
 
     def _drag(self, event):
         ax, point, start, offset = self.grabbed
-        if (
-            event.x,
-            event.y,
-        ) != start or point in self.placed:  # a click chooses a point and leaves it on its wave
+        # A click chooses a point and leaves it on its wave.
+        if (event.x, event.y) != start or point in self.placed:
             x, y = ax.transData.inverted().transform((event.x, event.y)) + offset
             self.attempt(lambda: self.place(point, float(x), float(y)))
 

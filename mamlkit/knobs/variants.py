@@ -10,7 +10,7 @@ from torch import Tensor
 
 from mamlkit.bank.experiment import Result, load
 from mamlkit.families.sinusoid import RANGE, make, sinusoid
-from mamlkit.knobs.base import Knobs, headline, one_thread, present, slider, table
+from mamlkit.knobs.base import WaveKnobs, headline, one_thread, present, slider, table
 from mamlkit.learner import Learner
 from mamlkit.show.plots import GROUND, INK, LOOKS, QUIET, style
 from mamlkit.studies import variants_waves as waves
@@ -95,7 +95,7 @@ def variant_knobs(
     )
 
 
-class VariantKnobs(Knobs):
+class VariantKnobs(WaveKnobs):
     """The scene of notebook 06."""
 
     def __init__(self, starts, *, variant="maml", times=1.0, steps=1, shots=5, seed=0):
@@ -125,17 +125,14 @@ class VariantKnobs(Knobs):
             "steps": slider("steps", steps, 1, STEPS, 1),
             "shots": slider("points K", shots, 2, SHOTS, 1, name="shots"),
         }
-        buttons = W.HBox([self.button("new wave", self.new_wave), self.button("reset", self.reset)])
-        fig, moving = self._figure()
+        buttons = self.buttons({"new wave": self.new_wave, "reset": self.reset})
         self.assemble(
-            fig,
-            moving,
             controls,
             [*controls.values(), buttons],
             "Raise the steps: which direction stays with MAML's, and does its curve care?",
         )
 
-    def _figure(self):
+    def figure(self):
         from matplotlib.figure import Figure
 
         fig = Figure(figsize=(6.4, 3.2), dpi=100, facecolor=GROUND, layout="constrained")
@@ -241,19 +238,6 @@ class VariantKnobs(Knobs):
             {label: [_short(error[i]) for i in shown]},
             chosen=len(shown) - 1,
         )
-
-    def new_wave(self) -> None:
-        """Another wave and other points."""
-        self.seed += 1
-        self.update()
-
-    def reset(self) -> None:
-        self.seed = self.first_seed
-        super().reset()
-
-    def exercise(self) -> None:
-        self.new_wave()
-        super().exercise()
 
     def alt(self) -> str:
         task, curves, cosines = self.outcome()

@@ -7,6 +7,7 @@ from typing import NamedTuple
 import torch
 from torch import Tensor
 
+from mamlkit.boundary import finite, said
 from mamlkit.trees import Params
 
 
@@ -49,8 +50,8 @@ def three_tasks(*, spread: float = 2.0, anisotropy: float = 2.0) -> Quadratic:
     ways. Float64.
     """
     for name, value in {"spread": spread, "anisotropy": anisotropy}.items():
-        if not 1 <= value < float("inf"):
-            raise ValueError(f"{name} is {value}: it must be a finite number of 1 or more")
+        if not (finite(value) and value >= 1):
+            raise ValueError(f"{name} is {said(value)}: it must be a finite number of 1 or more")
     angles = [0.35 + i * pi / 3 for i in range(3)]
     axes = [
         torch.tensor([[cos(a), -sin(a)], [sin(a), cos(a)]], dtype=torch.float64) for a in angles

@@ -1,13 +1,15 @@
 """The tangent kernel of a network: what one small gradient step can do (our own questions X001 to
 X003)."""
 
+from collections.abc import Callable, Mapping
+
 import torch
 from torch import Tensor
 from torch.func import grad, jacrev, jvp
 
 from mamlkit.losses import Forward, Loss
 from mamlkit.task import Data
-from mamlkit.trees import Params
+from mamlkit.trees import Params, partition
 
 
 def tangent_kernel(forward: Forward, params: Params, x: Tensor) -> Tensor:
@@ -49,3 +51,44 @@ def sharpness(forward: Forward, params: Params, x: Tensor) -> Tensor:
     et al. 2021, "Gradient descent on neural networks typically occurs at the edge of stability".
     """
     return 2 / len(x) * torch.linalg.eigvalsh(tangent_kernel(forward, params, x))[-1]
+
+
+def reach(
+    forward: Forward,
+    roots: Callable[[Tensor], Tensor],
+    params: Params,
+    alpha: Mapping[str, float | Tensor],
+    x: Tensor,
+) -> Tensor:
+    """alpha x sharpness / 2 at the inputs x: at 1 gradient descent with that alpha is at the edge
+    of stability, to the Gauss-Newton approximation.
+
+    roots: `of_squares` or `of_softmax`, a square root of the loss's curvature in the outputs of
+    each example. alpha: the step size of each parameter that adapts, one number or one for each of
+    its numbers. It is half the largest eigenvalue of S^T J A J^T S, with J = d forward / d params
+    (examples outputs, params), A the step sizes and S the roots. A scalar. Source: as `sharpness`;
+    with several step sizes, preconditioned.
+    """
+    adapted, fixed = partition(params, alpha)
+    jacobian = jacrev(lambda p: forward(fixed | p, x))(adapted)
+    kernel = sum(
+        torch.einsum("iap,jbp->iajb", (alpha[k] * j).flatten(2), j.flatten(2))
+        for k, j in jacobian.items()
+    )
+    s = roots(forward(params, x))
+    curved = torch.einsum("iac,iajb,jbd->icjd", s, kernel, s)
+    return torch.linalg.eigvalsh(curved.flatten(2).flatten(0, 1))[-1] / 2
+
+
+def of_squares(outputs: Tensor) -> Tensor:
+    """A square root of the mean squared error's curvature in each example's outputs: (examples,
+    outputs, outputs)."""
+    eye = torch.eye(outputs.shape[1], dtype=outputs.dtype, device=outputs.device)
+    return (2 / outputs.numel()) ** 0.5 * eye.expand(len(outputs), *eye.shape)
+
+
+def of_softmax(outputs: Tensor) -> Tensor:
+    """A square root of the mean cross-entropy's curvature in each example's logits, diag(p) - p p^T
+    with p = softmax(logits): (examples, outputs, outputs)."""
+    p = outputs.softmax(-1)
+    return (torch.diag_embed(p.sqrt()) - p.unsqueeze(2) * p.sqrt().unsqueeze(1)) / len(p) ** 0.5

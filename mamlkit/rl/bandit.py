@@ -9,7 +9,7 @@ import torch
 from torch import Tensor
 from torch.func import grad, jacrev, vmap
 
-from mamlkit.boundary import whole
+from mamlkit.boundary import step_size, whole
 from mamlkit.inner import inner_step
 from mamlkit.learner import unrolled
 from mamlkit.rl.objectives import Experience, reinforce, surrogate
@@ -20,6 +20,7 @@ from mamlkit.task import Task
 def arms(number: int) -> Policy:
     """A softmax policy over the arms of a bandit, which has nothing to see: params["logits"]
     (number,)."""
+    whole("number", number)
     return Policy(
         lambda generator: {
             "logits": torch.randn(number, generator=generator, device=generator.device)
@@ -75,6 +76,7 @@ def meta_gradient(
     O11; Al-Shedivat et al. 2018 add the missing term, Foerster et al. 2018 mend the Hessian.
     """
     whole("samples", samples)
+    step_size(alpha)
     start, number = {"logits": theta}, len(reward)
     counts = torch.tensor(
         [c for c in product(range(samples + 1), repeat=number) if sum(c) == samples],

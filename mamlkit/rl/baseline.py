@@ -5,6 +5,7 @@ import torch
 from torch import Tensor
 from torch.func import vmap
 
+from mamlkit.boundary import within
 from mamlkit.rl.objectives import Experience
 from mamlkit.rl.rollout import Trajectories
 from mamlkit.trees import tree_map
@@ -24,8 +25,7 @@ def experience(
     the authors' code fits before it predicts.
     """
     for name, value in {"discount": discount, "gae": gae}.items():
-        if not 0 <= value <= 1:
-            raise ValueError(f"{name} is {value}: it must be between 0 and 1")
+        within(name, value, 0, 1)
 
     reward, last = trajectories.reward, trajectories.last
     rewards_to_go = advantages(reward, torch.zeros_like(reward), last, discount=discount)

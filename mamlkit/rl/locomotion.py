@@ -5,7 +5,7 @@ import numpy as np
 import torch
 from torch import Generator, Tensor
 
-from mamlkit.boundary import whole
+from mamlkit.boundary import one_of, said, whole
 from mamlkit.rl import bodies
 from mamlkit.rl.env import State
 
@@ -68,13 +68,11 @@ class Locomotion:
         threads: int = 1,
         horizon: int = 200,
     ):
-        if robot not in TOP or task not in ("velocity", "direction"):
-            raise ValueError(
-                f'robot is "{robot}" and task is "{task}": there are "cheetah" and "ant",'
-                ' "velocity" and "direction"'
-            )
-        if variant not in ("paper", "gym"):
-            raise ValueError(f'variant is "{variant}": it must be "paper" or "gym"')
+        one_of("robot", robot, *TOP)
+        one_of("task", task, "velocity", "direction")
+        one_of("variant", variant, "paper", "gym")
+        if not isinstance(even, bool):
+            raise ValueError(f"even is {said(even)}: it must be True or False")
         whole("threads", threads)
         whole("horizon", horizon)
         self.name, self.task, self.even, self.horizon = robot, task, even, horizon

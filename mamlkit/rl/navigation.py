@@ -3,7 +3,7 @@
 import torch
 from torch import Generator, Tensor
 
-from mamlkit.boundary import whole
+from mamlkit.boundary import one_of, whole
 from mamlkit.rl.env import State
 
 SPEED = 0.1  # the most a coordinate changes in one step
@@ -26,10 +26,8 @@ class Navigation:
     observations, actions = 2, 2
 
     def __init__(self, *, reward: str = "distance", done: str = "box", horizon: int = 100):
-        if reward not in ("distance", "squared"):
-            raise ValueError(f'reward is "{reward}": it must be "distance" or "squared"')
-        if done not in ("box", "radius"):
-            raise ValueError(f'done is "{done}": it must be "box" or "radius"')
+        one_of("reward", reward, "distance", "squared")
+        one_of("done", done, "box", "radius")
         whole("horizon", horizon)
         self.reward, self.done, self.horizon = reward, done, horizon
 
@@ -76,6 +74,7 @@ def authors_goals(tasks: int = 40) -> Tensor:
     """
     import numpy
 
+    whole("tasks", tasks)
     return torch.tensor(
         numpy.random.RandomState(1).uniform(*SQUARE, (tasks, 2)), dtype=torch.get_default_dtype()
     )

@@ -8,6 +8,7 @@ import torch
 from torch import Generator, Tensor
 from torch.nn import functional as F
 
+from mamlkit.boundary import finite, said, whole, wholes
 from mamlkit.nets import mlp, xavier
 from mamlkit.trees import Params
 
@@ -54,8 +55,15 @@ def gaussian(
     is a parameter: the inner steps move it too, as in the authors' code. 10,604 parameters with 2
     observations and 2 actions. Raises ValueError for std out of range.
     """
-    if not 0 < std < float("inf"):
-        raise ValueError(f"std is {std}: a standard deviation must be a finite number above 0")
+    wholes(observations=observations, actions=actions)
+    if not isinstance(hidden, tuple | list):
+        raise ValueError(f"hidden is {said(hidden)}: it must be a tuple of layer sizes")
+    for size in hidden:
+        whole("a size in hidden", size)
+    if not (finite(std) and std > 0):
+        raise ValueError(
+            f"std is {said(std)}: a standard deviation must be a finite number above 0"
+        )
     net = mlp(observations, *hidden, actions, activation=activation, weight=xavier)
 
     def init(generator):

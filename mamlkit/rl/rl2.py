@@ -6,9 +6,8 @@ from typing import NamedTuple
 
 import torch
 from torch import Generator, Tensor
-from torch.nn import functional as F
 
-from mamlkit.boundary import whole
+from mamlkit.boundary import wholes, within
 from mamlkit.learner import unrolled
 from mamlkit.nets import he, xavier
 from mamlkit.rl.baseline import advantages, linear_baseline, standardised
@@ -17,6 +16,7 @@ from mamlkit.rl.objectives import Experience, reinforce
 from mamlkit.rl.policy import Policy, gaussian
 from mamlkit.rl.rollout import Trajectories
 from mamlkit.rl.trpo import Outcome, trpo_step
+from mamlkit.sequence import apply_dense, gru_states, gru_step
 from mamlkit.task import Task
 from mamlkit.trees import Params, tree_map
 
@@ -54,14 +54,14 @@ def rl2(
     `trpo_step`. discount, gae: of `advantages`, over the whole trial. Raises ValueError for fewer
     than 1 episode or unit. Source: Duan et al. 2016, "RL^2".
     """
-    for name, value in {"episodes": episodes, "units": units}.items():
-        whole(name, value)
+    wholes(episodes=episodes, units=units)
+    for name, value in {"discount": discount, "gae": gae}.items():
+        within(name, value, 0, 1)
     inputs, head = env.observations + env.actions + 2, gaussian(units, env.actions, hidden=())
 
     def init(generator):
         # A step moves place and reward by a few hundredths: inputs that weigh little (Xavier's, a
-        # sixth of He's), and a
-        # memory that halves with every step, left training at a standstill.
+        # sixth of He's), and a memory that halves with every step, left training at a standstill.
         weights = {
             "input.weight": he(generator, (3 * units, inputs)),
             "state.weight": xavier(generator, (3 * units, units)),
@@ -70,27 +70,9 @@ def rl2(
         keeping = still.index_fill(0, torch.arange(units, 2 * units, device=still.device), KEEP)
         return weights | {"input.bias": keeping, "state.bias": still} | head.init(generator)
 
-    def remember(params, memory, told):
-        """The memory after a step, (trials, units). told: the step's inputs times their weights,
-        for all steps at once."""
-        r, z, n = told.chunk(3, -1)
-        from_r, from_z, from_n = F.linear(
-            memory, params["state.weight"], params["state.bias"]
-        ).chunk(3, -1)
-        keep, new = torch.sigmoid(z + from_z), torch.tanh(n + torch.sigmoid(r + from_r) * from_n)
-        return new + keep * (memory - new)
-
     def forward(params, seen):
-        memory, held = seen.new_zeros(len(seen), units), []
-        for told in F.linear(
-            seen.transpose(0, 1), params["input.weight"], params["input.bias"]
-        ).unbind():
-            memory = remember(params, memory, told)
-            held.append(memory)
-        return tree_map(
-            lambda t: t.unflatten(0, seen.shape[:2]),
-            head.forward(params, torch.stack(held, 1).flatten(0, 1)),
-        )
+        held = gru_states(params, seen).flatten(0, 1)
+        return tree_map(lambda t: t.unflatten(0, seen.shape[:2]), head.forward(params, held))
 
     policy = head._replace(init=init, forward=forward)
 
@@ -104,9 +86,7 @@ def rl2(
         age, done_with = count, count  # steps in this episode, episodes in this trial
         while (done_with < episodes).any():
             seen = torch.cat([state.observation, before], -1)
-            memory = remember(
-                params, memory, F.linear(seen, params["input.weight"], params["input.bias"])
-            )
+            memory = gru_step(params, apply_dense(params, "input", seen), memory)
             dist = head.forward(params, memory)
             action = policy.draw(dist, generator)
             state, reward, done = env.step(state, action, goals)

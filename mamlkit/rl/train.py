@@ -64,12 +64,14 @@ def train_policy(
     made_of("learner", learner, ("__call__",), "lambda k: maml(loss, alpha=0.1, steps=k) is one")
     random_numbers(generator)
     theta = parameters(theta)
+    if not theta:
+        raise ValueError("the parameters are empty: policy.init(generator) makes a policy's")
     done, history, best, scores = 0, _history(steps), {}, torch.empty(0, 2)
     if resume is not None:
         _same_run(resume, theta, history)
         done, theta, history, best, scores = (
             resume.iteration,
-            resume.meta,
+            {name: p.to(theta[name].device) for name, p in resume.meta.items()},
             resume.optimizer,
             resume.best,
             resume.scores,

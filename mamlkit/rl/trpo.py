@@ -8,7 +8,7 @@ import torch
 from torch import Tensor
 from torch.func import grad, vjp, vmap
 
-from mamlkit.boundary import not_negative, positive, whole
+from mamlkit.boundary import finite, not_negative, positive, said, whole
 from mamlkit.learner import Learner
 from mamlkit.rl.objectives import divergence, surrogate
 from mamlkit.rl.policy import Policy
@@ -60,10 +60,10 @@ def trpo_step(
         whole(name, value)
     if chunk is not None:
         whole("chunk", chunk)
-    positive("radius", radius, "it")
+    radius = float(positive("radius", radius, "it"))
     not_negative("damping", damping, "it")
-    if not 0 < backtrack < 1:
-        raise ValueError(f"backtrack is {backtrack}: it must be between 0 and 1")
+    if not (finite(backtrack) and 0 < backtrack < 1):
+        raise ValueError(f"backtrack is {said(backtrack)}: it must be between 0 and 1")
     vector, unravel = ravel(theta)
     after = _adapted(learner, policy, unravel)
     count = len(tasks.query.weight)

@@ -7,14 +7,14 @@ from mamlkit.families.few_shot import few_shot
 from mamlkit.families.sinusoid import sinusoid
 from mamlkit.learner import Learner
 from mamlkit.losses import cross_entropy, mse
-from mamlkit.machine import ROOT, seeded
+from mamlkit.machine import SHIPPED, seeded
 from mamlkit.nets import count, mlp, pooled_convnet, strided_convnet
 from mamlkit.probes.cost import flops, without_numbers
 from mamlkit.task import Family, sample
 from mamlkit.trees import Params, tree_map
 from mamlkit.variants.maml import maml
 
-MEASURED = ROOT / "data" / "scale.json"
+MEASURED = SHIPPED / "scale.json"
 WIDTH = 8  # bytes of a number in the all-reduce, which is made in float64
 
 

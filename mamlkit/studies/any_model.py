@@ -1,13 +1,13 @@
 """Section 1: one MAML for any model and any loss (claims C001, C006 to C008)."""
 
 from collections.abc import Callable, Iterator
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import torch
 from torch import Tensor
 
 from mamlkit.bank.budget import budget
-from mamlkit.bank.experiment import Setting
+from mamlkit.bank.experiment import Device, Setting
 from mamlkit.evaluate import evaluate, on_query
 from mamlkit.families.sinusoid import make, pictured, sinusoid, walked
 from mamlkit.inner import Alpha
@@ -132,8 +132,8 @@ def cells(profile: str, seeds: int | None = None) -> dict[str, Setting]:
     }
 
 
-def steps(setting: Setting, resume: Any = None, until: int | None = None) -> Iterator[Step]:
-    trial, generator = TRIALS[setting["method"]](), seeded(setting["seed"])
+def steps(setting: Setting, resume=None, until=None, device: Device = "cpu") -> Iterator[Step]:
+    trial, generator = TRIALS[setting["method"]](), seeded(setting["seed"], device)
     return train(
         maml(trial.loss, alpha=trial.alpha, steps=1),
         trial.net.init(generator),

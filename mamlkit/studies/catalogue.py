@@ -4,7 +4,7 @@ from importlib import import_module
 
 from mamlkit.bank.experiment import Experiment
 
-STUDIES = ("sinusoids", "images", "first_order", "navigation", "locomotion", "variants")
+STUDIES = ("sinusoids", "images", "first_order", "navigation", "locomotion", "variants", "edge")
 
 
 def experiments() -> dict[str, Experiment]:

@@ -8,7 +8,7 @@ import torch
 from torch import Tensor
 
 from mamlkit.bank.budget import budget as by
-from mamlkit.bank.experiment import Experiment, Setting
+from mamlkit.bank.experiment import Device, Experiment, Setting
 from mamlkit.families.few_shot import few_shot
 from mamlkit.learner import Learner
 from mamlkit.losses import Loss, cross_entropy
@@ -144,9 +144,9 @@ def _clocked(steps: Iterator[Step]) -> float:
     return time.perf_counter() - begin
 
 
-def nothing(setting: Setting, resume=None, until=None) -> Iterator[Step]:
+def nothing(setting: Setting, resume=None, until=None, device: Device = "cpu") -> Iterator[Step]:
     """Nothing is trained."""
-    yield Step(0, {}, {}, seeded(0).get_state(), torch.empty(0))
+    yield Step(0, {}, {}, seeded(0, device).get_state(), torch.empty(0))
 
 
 def measure(setting: Setting, step: Step) -> tuple[Params, dict[str, Tensor]]:

@@ -12,7 +12,7 @@ from torch import Tensor
 from torch.func import vmap
 
 from mamlkit.bank.budget import budget as by
-from mamlkit.bank.experiment import Experiment, Setting, load
+from mamlkit.bank.experiment import Device, Experiment, Setting, load
 from mamlkit.inner import Alpha
 from mamlkit.machine import seeded
 from mamlkit.nets import all_but_norms
@@ -109,8 +109,8 @@ def _theta(setting: Setting) -> Params:
     return omitted.network(setting).init(seeded(setting["seed"]))
 
 
-def _at_rest(setting: Setting, resume=None, until=None) -> Iterator[Step]:
-    generator = seeded(setting["seed"])
+def _at_rest(setting: Setting, resume=None, until=None, device: Device = "cpu") -> Iterator[Step]:
+    generator = seeded(setting["seed"], device)
     yield Step(0, _theta(setting), {}, generator.get_state(), torch.empty(0))
 
 

@@ -2,6 +2,7 @@
 
 from collections.abc import Callable, Mapping
 from functools import cache, partial
+from math import prod
 from typing import Any, NamedTuple
 
 import torch
@@ -12,7 +13,10 @@ from mamlkit.baselines.episodic import episodic, remembering
 from mamlkit.baselines.fine_tune import HEAD, fine_tune, fresh_head
 from mamlkit.baselines.mann import mann, shuffled
 from mamlkit.baselines.matching import matching
+from mamlkit.baselines.memory_module import margin, memory_module
+from mamlkit.baselines.meta_learner_lstm import meta_learner_lstm, with_rule
 from mamlkit.baselines.nearest_neighbour import nearest_neighbour, pixels
+from mamlkit.baselines.neural_statistician import bound, neural_statistician, sets
 from mamlkit.baselines.pretrain import all_classes, pretrain
 from mamlkit.baselines.prototypical import prototypical
 from mamlkit.baselines.siamese import siamese, verification
@@ -31,7 +35,7 @@ from mamlkit.nets import (
     strided_convnet,
 )
 from mamlkit.task import Data, Family, Task
-from mamlkit.trees import Params
+from mamlkit.trees import Params, tree_map
 from mamlkit.variants.fomaml import fomaml
 from mamlkit.variants.maml import maml
 
@@ -39,6 +43,9 @@ Setting = Mapping[str, Any]
 GLYPHS = {"train": 1100, "validation": 100, "test": 423}  # as many as Omniglot's splits have
 CLASSES = {"omniglot": 4400, "glyphs": 4400, "miniimagenet": 64}  # of `every_class`
 SHAPES = {"omniglot": (1, 28, 28), "glyphs": (1, 28, 28), "miniimagenet": (3, 84, 84)}
+ARRANGED = {"mann": shuffled, "statistician": sets}  # how a method wants its tasks
+# Steps of the meta-learner LSTM by shots: its paper's for miniImagenet, ours for Omniglot.
+RULE_STEPS = {"miniimagenet": {1: 12, 5: 5}, "omniglot": {1: 5, 5: 5}, "glyphs": {1: 5, 5: 5}}
 TUNINGS = [(names, alpha) for names in (HEAD, None) for alpha in (0.003, 0.03)]  # ours
 
 
@@ -114,8 +121,12 @@ def drawn_for(setting: Setting, device: str = "cpu") -> Family:
     if setting["method"] == "fine-tuned":
         examples = setting["way"] * (setting["shots"] + setting["queries"])
         return all_classes(every_class(setting["images"], device), examples=examples)
-    tasks = family(setting, "train", setting["queries"], device)
-    return shuffled(tasks) if setting["method"] == "mann" else tasks
+    return arranged(setting, family(setting, "train", setting["queries"], device))
+
+
+def arranged(setting: Setting, tasks: Family) -> Family:
+    """The tasks as the setting's method wants them."""
+    return ARRANGED.get(setting["method"], lambda family: family)(tasks)
 
 
 def blank_task(setting: Setting) -> Task:
@@ -129,7 +140,9 @@ def blank_task(setting: Setting) -> Task:
         labels = torch.arange(n) % setting["way"]
         return Data(torch.zeros(n, *SHAPES[setting["images"]]), labels)
 
-    return Task(blank(shots), blank(queries))
+    one = Family(lambda generator, n: torch.zeros(n), lambda _: Task(blank(shots), blank(queries)))
+    tasks = arranged(setting, one)
+    return tasks.make(tree_map(lambda n: n[0], tasks.noise(seeded(0), 1)))
 
 
 @cache
@@ -171,6 +184,27 @@ def twins(setting: Setting) -> Method:
     """Siamese nets: trained to tell whether two images are of one class."""
     body = BODIES[setting["net"]]
     return comparing(siamese(body, features=64, ways=setting["way"]), verification(body))
+
+
+def statistician(setting: Setting) -> Method:
+    """The neural statistician: trained to draw sets of images, not to name them."""
+    body, pixels = BODIES[setting["net"]], prod(SHAPES[setting["images"]])
+    net = neural_statistician(body, features=64, pixels=pixels, ways=setting["way"])
+    return comparing(net, bound(body))
+
+
+def memory(setting: Setting) -> Method:
+    """The memory module, its memory empty at the beginning of each task."""
+    body = BODIES[setting["net"]]
+    return comparing(memory_module(body, features=64, ways=setting["way"]), margin(body))
+
+
+def by_rule(setting: Setting) -> Method:
+    """The meta-learner LSTM: at test as many steps as in training, and only their end counts."""
+    net = with_rule(NETS[setting["net"]](setting["way"]))
+    loss = cross_entropy(net.forward)
+    trains = meta_learner_lstm(loss, steps=RULE_STEPS[setting["images"]][setting["shots"]])
+    return Method(net, trains, (adapting(lambda meta, s: trains.adapt(meta, s)[-1:]),))
 
 
 def classifier(setting: Setting) -> Method:
@@ -230,6 +264,9 @@ METHODS: dict[str, Callable[[Setting], Method]] = {
     "matching": partial(of_bodies, matching),
     "siamese": twins,
     "mann": lambda setting: comparing(mann(784, ways=setting["way"])),
+    "statistician": statistician,
+    "memory": memory,
+    "lstm": by_rule,
     "fine-tuned": classifier,
     "features": features,
     "pixels": lambda setting: comparing(nearest_neighbour(pixels, ways=setting["way"])),

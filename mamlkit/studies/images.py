@@ -85,15 +85,16 @@ COLUMNS = {  # of Table 1, and the settings that fill it: the paper's first
     "mini-5w1s": ("mini-5w1s", "mini-5w1s-sixth", "mini-5w1s-cpu"),
     "mini-5w5s": ("mini-5w5s", "mini-5w5s-cpu"),
 }
-OTHERS = ("prototypical", "matching", "siamese", "fine-tuned", "pixels")
+OTHERS = ("prototypical", "matching", "siamese", "statistician", "memory", "fine-tuned", "pixels")
+MINIS = ("prototypical", "matching", "fine-tuned", "pixels")
 ROWS: dict[str, tuple[str, ...]] = {  # the methods of each setting, in the order of their value
-    "omniglot-5w1s-cpu": ("printed", *OTHERS, "maml", "context"),
+    "omniglot-5w1s-cpu": ("printed", *OTHERS, "maml", "context", "lstm"),
     "omniglot-5w1s-cpu-first-order": ("first order, printed",),
     "omniglot-5w5s-cpu": ("printed", *OTHERS),
     "omniglot-20w1s-cpu": ("printed", *OTHERS),
     "omniglot-20w5s-cpu": ("printed", *OTHERS),
-    "mini-5w1s-cpu": ("fomaml", "prototypical", "matching", "fine-tuned", "pixels", "maml"),
-    "mini-5w5s-cpu": ("fomaml", "prototypical", "matching", "fine-tuned", "pixels", "maml"),
+    "mini-5w1s-cpu": ("fomaml", *MINIS, "maml", "lstm"),
+    "mini-5w5s-cpu": ("fomaml", *MINIS, "maml", "lstm"),
     "omniglot-20w1s-third": ("printed", "maml"),
     "mini-5w1s-sixth": ("maml", "fomaml"),
     "omniglot-noconv-5w1s": ("maml", "mann", "fomaml"),
@@ -102,13 +103,16 @@ ROWS: dict[str, tuple[str, ...]] = {  # the methods of each setting, in the orde
     "omniglot-5w5s": ("maml", "fomaml", "printed", *OTHERS),
     "omniglot-20w1s": ("maml", "fomaml", "printed", *OTHERS),
     "omniglot-20w5s": ("maml", "fomaml", "printed", *OTHERS),
-    "mini-5w1s": ("maml", "fomaml", "prototypical", "matching", "fine-tuned", "pixels"),
-    "mini-5w5s": ("maml", "fomaml", "prototypical", "matching", "fine-tuned", "pixels"),
+    "mini-5w1s": ("maml", "fomaml", *MINIS, "lstm"),
+    "mini-5w5s": ("maml", "fomaml", *MINIS, "lstm"),
     "mini-5w1s-64-filters": ("maml",),
 }
 SEEDS = {
     "omniglot-5w1s-cpu": 3
 }  # of the first method; all others have one unless more are asked for
+# The meta-learner LSTM, with a state for each weight, costs ten and more times as much a task as
+# MAML, and gets a part of its tasks.
+LESS = dict(tasks=2, iterations=4_000, validation=50, tests=600)
 BUDGETS = {  # what a smaller budget changes in a setting
     "smoke": dict(tasks=2, iterations=2, validation=2, tests=4, longest=4),
     "quick": dict(iterations=400, validation=50, tests=100),
@@ -133,9 +137,13 @@ def cells(
     """A setting for each method and seed of one of Table 1's settings, in the order of their
     value."""
     smoke = dict(images="glyphs") if budget == "smoke" and "mini" not in name else {}
-    size = SETTINGS[name] | BUDGETS[budget] | smoke
+
+    def size(method):
+        less = LESS if method == "lstm" and name.endswith("-cpu") else {}
+        return SETTINGS[name] | less | BUDGETS[budget] | smoke
+
     return {
-        cell(m, seed): dict(method=m, seed=seed, **size)
+        cell(m, seed): dict(method=m, seed=seed, **size(m))
         for m in methods
         for seed in range(seeds or (SEEDS.get(name, 1) if m == methods[0] else 1))
     }
@@ -163,7 +171,7 @@ def steps(
     if setting["method"] == "pixels":
         return iter([Step(setting["iterations"], {}, {}, generator.get_state(), torch.empty(0))])
     net, learner, adapts = method(setting)
-    large = setting["images"] == "miniimagenet" and torch.device(device).type == "cpu"
+    large = setting["images"] == "miniimagenet" or setting["method"] == "lstm"
     training = train(
         learner,
         learner.init(net.init(generator)),
@@ -172,7 +180,8 @@ def steps(
         generator=generator,
         tasks=setting["tasks"],
         iterations=until or setting["iterations"],
-        chunk=1 if large else None,  # large maps of several tasks leave a CPU's cache
+        # large maps of several tasks leave a CPU's cache
+        chunk=1 if large and torch.device(device).type == "cpu" else None,
         resume=resume,
     )
     return validated(
@@ -232,6 +241,7 @@ def cost(setting: Setting) -> float:
     if setting["method"] == "pixels":
         return 60.0
     each = _operations(*sorted(setting.items()))
+    each *= 3 if setting["method"] == "lstm" else 1  # gates of every weight, which are not counted
     return each * setting["tasks"] * setting["iterations"] / RATE
 
 

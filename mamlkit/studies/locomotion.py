@@ -8,6 +8,7 @@ import torch
 from torch import Tensor
 
 from mamlkit.bank.experiment import (
+    Device,
     Experiment,
     Setting,
     compare,
@@ -113,13 +114,14 @@ def step_size(setting: Setting, alpha: float) -> float | dict[str, float]:
 
 
 def steps(
-    setting: Setting, resume: Step | None = None, until: int | None = None, horizon: int = 200
+    setting: Setting, resume=None, until=None, device: Device = "cpu", horizon: int = 200
 ) -> Iterator[Step]:
     """The training of a cell: Algorithm 3 for MAML, TRPO on all tasks at once for the baselines.
 
-    A random start is one Step that nothing has changed.
+    A random start is one Step that nothing has changed. device: of the policy; MuJoCo simulates
+    on the CPU.
     """
-    env, generator = environment(setting, horizon), seeded(setting["seed"])
+    env, generator = environment(setting, horizon), seeded(setting["seed"], device)
     policy = policy_of(setting, env)
     theta = policy.init(generator)
     if not setting["iterations"]:
@@ -182,7 +184,7 @@ def begin(setting: Setting) -> Tensor:
         learner = halved(reinforce(policy), alpha=setting["alpha"])
         return returns_after(env, policy, learner, theta, env.authors_goals(2), **sizes).flatten()
     few = dict(tasks=min(10, setting["tasks"]), rollouts=min(setting["rollouts"], 200))
-    history = last(steps({**setting, **few}, None, 1, BEGINNING)).optimizer
+    history = last(steps({**setting, **few}, None, 1, horizon=BEGINNING)).optimizer
     trpo = torch.stack([1 + history["kl"], 1 + history["after"], history["accepted"]], 1)
     return torch.cat([history["returns"][0], trpo[0]])
 
@@ -252,11 +254,11 @@ def scratch_cells(budget: str, seeds: int | None = None) -> dict[str, Setting]:
 
 
 def scratch_steps(
-    setting: Setting, resume: Step | None = None, until: int | None = None, horizon: int = 200
+    setting: Setting, resume=None, until=None, device: Device = "cpu", horizon: int = 200
 ) -> Iterator[Step]:
     """TRPO on one direction, the one that the goal names."""
     env = Fixed(environment(setting, horizon), setting["goal"])
-    policy, generator = policy_of(setting, env), seeded(setting["seed"])
+    policy, generator = policy_of(setting, env), seeded(setting["seed"], device)
     return train_policy(
         env,
         policy,
@@ -275,7 +277,7 @@ def scratch_steps(
 
 def scratch_begin(setting: Setting) -> Tensor:
     """As `begin`: one update on episodes of twenty steps."""
-    history = last(scratch_steps(setting, None, 1, BEGINNING)).optimizer
+    history = last(scratch_steps(setting, None, 1, horizon=BEGINNING)).optimizer
     trpo = torch.stack([1 + history["kl"], 1 + history["after"], history["accepted"]], 1)
     return torch.cat([history["returns"][0], trpo[0]])
 

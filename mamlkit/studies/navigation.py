@@ -7,7 +7,7 @@ import torch
 from torch import Tensor
 
 from mamlkit.bank.budget import budget as of
-from mamlkit.bank.experiment import Experiment, Setting, follows, load
+from mamlkit.bank.experiment import Device, Experiment, Setting, follows, load
 from mamlkit.evaluate import validated
 from mamlkit.machine import seeded
 from mamlkit.rl.train import train_policy
@@ -80,9 +80,9 @@ def cells(
     }
 
 
-def steps(setting: Setting, resume: Step | None = None, until: int | None = None) -> Iterator[Step]:
+def steps(setting: Setting, resume=None, until=None, device: Device = "cpu") -> Iterator[Step]:
     """Algorithm 3's Steps; each holds the snapshot that did best on validation goals so far."""
-    generator, policy = seeded(setting["seed"]), own_policy(setting)
+    generator, policy = seeded(setting["seed"], device), own_policy(setting)
     theta = policy.init(generator)
     if not setting["iterations"]:  # the random policy is its own first Step
         untrained = {"returns": torch.empty(0, 2)}
@@ -108,6 +108,7 @@ def _score(setting, theta) -> Tensor:
 
     The pretrained policy is given the best of four step sizes each time.
     """
+    theta = {name: p.cpu() for name, p in theta.items()}
     tried = GRID[1:5] if setting["method"].startswith("pretrained") else (setting["alpha"],)
     return torch.tensor(max(validation_return(setting, theta, a) for a in tried))
 

@@ -6,8 +6,8 @@ import torch
 from torch import Tensor
 
 from mamlkit.bank.budget import budget as of
-from mamlkit.bank.experiment import Experiment, Setting
-from mamlkit.machine import seeded
+from mamlkit.bank.experiment import Device, Experiment, Setting
+from mamlkit.machine import restored, seeded
 from mamlkit.rl.navigation import Navigation, authors_goals
 from mamlkit.rl.rl2 import RL2, rl2
 from mamlkit.rl.rollout import Trajectories, episodes
@@ -40,15 +40,16 @@ def agent(setting: Setting, episodes: int | None = None) -> RL2:
     return rl2(Navigation(), episodes=episodes or setting["episodes"])
 
 
-def steps(setting: Setting, resume: Step | None = None, until: int | None = None) -> Iterator[Step]:
+def steps(setting: Setting, resume=None, until=None, device: Device = "cpu") -> Iterator[Step]:
     """A Step for each update; its history holds the returns of a trial's episodes, in order."""
-    memory, world, generator = agent(setting), Navigation(), seeded(setting["seed"])
+    memory, world, generator = agent(setting), Navigation(), seeded(setting["seed"], device)
     params, done = memory.policy.init(generator), 0
     history = {"returns": torch.empty(0, setting["episodes"])}
     history |= {name: torch.empty(0) for name in Outcome._fields}
     if resume is not None:
         params, done, history = resume.meta, resume.iteration, resume.optimizer
-        generator.set_state(resume.generator)
+        params = {name: p.to(device) for name, p in params.items()}
+        restored(generator, resume.generator)
     for iteration in range(done + 1, (until or setting["iterations"]) + 1):
         goals = world.sample_goals(generator, setting["trials"])
         played = memory.play(params, goals, generator)

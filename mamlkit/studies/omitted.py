@@ -13,7 +13,7 @@ from torch.func import vmap
 from torch.nn import functional as F
 
 from mamlkit.bank.budget import budget as by
-from mamlkit.bank.experiment import Experiment, Setting, first_losses
+from mamlkit.bank.experiment import Device, Experiment, Setting, first_losses
 from mamlkit.inner import Alpha
 from mamlkit.losses import cross_entropy
 from mamlkit.machine import seeded
@@ -136,8 +136,9 @@ def cells(budget: str, seeds: int | None = None) -> dict[str, Setting]:
     }
 
 
-def steps(setting: Setting, resume: Step | None = None, until: int | None = None) -> Iterator[Step]:
+def steps(setting: Setting, resume=None, until=None, device: Device = "cpu") -> Iterator[Step]:
     """A short training by MAML that yields after each `pause` of its iterations."""
+    setting = {"device": str(device), **setting}
     net, generator = network(setting), generator_of(setting)
     theta = net.init(generator)
     alpha = all_but_norms(theta, setting["alpha"])

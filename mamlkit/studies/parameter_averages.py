@@ -1,13 +1,12 @@
 """Appendix C.1: regressors of single waves, and the average of their parameters."""
 
 from collections.abc import Iterator
-from typing import Any
 
 import torch
 from torch import Tensor
 
 from mamlkit.bank.budget import budget
-from mamlkit.bank.experiment import Setting
+from mamlkit.bank.experiment import Device, Setting
 from mamlkit.baselines.averaging import Average, average, l2, none, to_mean
 from mamlkit.baselines.pretrain import pretrain
 from mamlkit.families.sinusoid import same_wave, sinusoid
@@ -41,8 +40,10 @@ def cells(profile: str, seeds: int | None = None) -> dict[str, Setting]:
     }
 
 
-def averages(setting: Setting, compiled: bool | None = None) -> Iterator[Average]:
-    same = lambda generator: NET.init(seeded(77))
+def averages(
+    setting: Setting, compiled: bool | None = None, device: Device = "cpu"
+) -> Iterator[Average]:
+    same = lambda generator: NET.init(seeded(77, device))
     weight = setting["weight"]
     return average(
         same if setting["method"] == "same-start" else NET.init,
@@ -51,7 +52,7 @@ def averages(setting: Setting, compiled: bool | None = None) -> Iterator[Average
         same_wave,
         adam(setting["beta"]),
         penalty=PENALTIES[setting["method"]](weight) if weight else none,
-        generator=seeded(setting["seed"]),
+        generator=seeded(setting["seed"], device),
         models=setting["models"],
         at_once=setting["at_once"],
         iterations=setting["iterations"],
@@ -59,11 +60,11 @@ def averages(setting: Setting, compiled: bool | None = None) -> Iterator[Average
     )
 
 
-def steps(setting: Setting, resume: Any = None, until: int | None = None) -> Iterator[Step]:
+def steps(setting: Setting, resume=None, until=None, device: Device = "cpu") -> Iterator[Step]:
     """A Step after each group of regressors; an interrupted run begins anew. A step's losses are
     the regressors' own errors."""
-    generator = seeded(setting["seed"]).get_state()
-    for mean in averages(setting):
+    generator = seeded(setting["seed"], device).get_state()
+    for mean in averages(setting, device=device):
         yield Step(len(mean.losses), mean.params, {}, generator, mean.losses)
         if until and len(mean.losses) >= until:
             return

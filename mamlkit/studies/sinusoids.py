@@ -8,10 +8,10 @@ from torch import Tensor
 
 from mamlkit.bank import experiment as bank
 from mamlkit.bank.budget import budget
-from mamlkit.bank.experiment import Experiment, Setting, first_losses
+from mamlkit.bank.experiment import Device, Experiment, Setting, first_losses
 from mamlkit.machine import seeded
 from mamlkit.optimizer import adam
-from mamlkit.studies import any_model, parameter_averages
+from mamlkit.studies import any_model, parameter_averages, sinusoid_rivals
 from mamlkit.studies import sinusoid_measures as measures
 from mamlkit.studies.sinusoid_methods import NET, method
 from mamlkit.train import Step, train
@@ -66,6 +66,10 @@ def wider_cells(profile: str, seeds: int | None = None) -> dict[str, Setting]:
     return each({"2x100": {}, "3x100": {}}, profile, seeds)
 
 
+def rival_cells(profile: str, seeds: int | None = None) -> dict[str, Setting]:
+    return each(sinusoid_rivals.own(profile), profile, seeds)
+
+
 def settled_cells(profile: str, seeds: int | None = None) -> dict[str, Setting]:
     """The pretrained networks, trained on for a seventh of the iterations with a tenth of Adam's
     step."""
@@ -77,20 +81,16 @@ def settled_cells(profile: str, seeds: int | None = None) -> dict[str, Setting]:
     }
 
 
-def steps(
-    setting: Setting,
-    resume: Step | None = None,
-    until: int | None = None,
-    device: torch.device | str = "cpu",
-) -> Iterator[Step]:
+def steps(setting: Setting, resume=None, until=None, device: Device = "cpu") -> Iterator[Step]:
     """The meta-training of a setting; `until` ends it early and changes nothing else."""
     if setting["iterations"] == 0:
-        generator = seeded(setting["seed"])
+        generator = seeded(setting["seed"], device)
         yield Step(0, NET.init(generator), {}, generator.get_state(), torch.empty(0))
         return
     m, generator = method(setting), seeded(setting["seed"], device)
     learner = m.learner(1)
     start = begins_with(setting) or m.net.init(generator)
+    start = {name: p.to(device) for name, p in start.items()}
     yield from train(
         learner,
         learner.init(start),
@@ -178,4 +178,12 @@ AVERAGES = Experiment(
     parameter_averages.begin,
     parameter_averages.cost,
 )
-EXPERIMENTS = (FIGURE3, ABLATIONS, SETTLED, ANY_MODEL, WIDER, AVERAGES)
+RIVALS = Experiment(
+    "sinusoid-rivals",
+    rival_cells,
+    sinusoid_rivals.steps,
+    sinusoid_rivals.measure,
+    sinusoid_rivals.begin,
+    sinusoid_rivals.cost,
+)
+EXPERIMENTS = (FIGURE3, ABLATIONS, SETTLED, ANY_MODEL, WIDER, AVERAGES, RIVALS)

@@ -1,10 +1,13 @@
 """The eight variants of chapter 6, and what all of their trainings share."""
 
 from collections.abc import Callable, Iterator, Mapping
+from importlib import import_module
+from pkgutil import iter_modules
 from typing import Any
 
 import torch
 
+from mamlkit import variants
 from mamlkit.learner import Learner
 from mamlkit.optimizer import Optimizer, adam, annealed, cosine
 from mamlkit.task import Data, Family, Task
@@ -41,10 +44,21 @@ NAMES = {
 }
 
 
+def variant(method: str) -> Callable[..., Learner]:
+    """The variant called so: one of VARIANTS, or the function in the file of mamlkit/variants that
+    has its name. Raises ValueError for another name."""
+    if method in VARIANTS:
+        return VARIANTS[method]
+    files = [module.name for module in iter_modules(variants.__path__)]
+    if method not in files:
+        allowed = dict.fromkeys([*VARIANTS, *files])
+        raise ValueError(f'variant "{method}" is unknown; allowed are {", ".join(allowed)}')
+    return getattr(import_module(f"mamlkit.variants.{method}"), method)
+
+
 def known(method: str) -> str:
-    """The same name, if it is one of the eight. Raises ValueError if not."""
-    if method not in VARIANTS:
-        raise ValueError(f'variant "{method}" is unknown; allowed are {", ".join(VARIANTS)}')
+    """The same name, if a variant is called so. Raises ValueError if not."""
+    variant(method)
     return method
 
 

@@ -1,12 +1,11 @@
 """Chapter 6's question of data: MAML against plain pretraining, by the number of classes."""
 
-from collections.abc import Iterator
 from functools import cache, partial
 
 import torch
 from torch import Tensor
 
-from mamlkit.bank.experiment import Experiment, first_losses
+from mamlkit.bank.experiment import Device, Experiment, first_losses
 from mamlkit.baselines.episodic import episodic
 from mamlkit.baselines.fine_tune import HEAD, fine_tune, fresh_head
 from mamlkit.baselines.pretrain import all_classes, pretrain
@@ -75,10 +74,10 @@ def some(setting: Setting) -> Tensor:
     ]
 
 
-def plan(setting: Setting) -> Plan:
+def plan(setting: Setting, device: Device = "cpu") -> Plan:
     """MAML on 5-way tasks; or one classifier of all classes, each quarter turn a class of its
     own."""
-    images, n, rule = some(setting), setting["iterations"], falling(setting)
+    images, n, rule = some(setting).to(device), setting["iterations"], falling(setting)
     if setting["method"] == "maml":
         tasks = tasks_of(images, setting, queries=1)
         phases = [(learner_of(setting), n)]
@@ -107,16 +106,10 @@ def measure(setting: Setting, step: Step) -> tuple[Params, dict[str, Tensor]]:
     }
 
 
-def train_steps(
-    setting: Setting, resume: Step | None = None, until: int | None = None
-) -> Iterator[Step]:
-    """One training, in four blocks."""
-    return steps(plan, 4, setting, resume, until)
-
-
 def experiment(name: str, two_cores: bool) -> Experiment:
-    begin = partial(first_losses, train_steps)
-    return Experiment(name, partial(cells, two_cores), train_steps, measure, begin, cost)
+    how = partial(steps, plan, 4)  # one training, in four blocks
+    begin = partial(first_losses, how)
+    return Experiment(name, partial(cells, two_cores), how, measure, begin, cost)
 
 
 CLASSES_CPU = experiment("variants-classes-cpu", True)

@@ -8,7 +8,7 @@ import torch
 from torch import Tensor
 from torch.func import vmap
 
-from mamlkit.bank.experiment import Experiment, load
+from mamlkit.bank.experiment import Device, Experiment, load
 from mamlkit.families.sinusoid import sinusoid
 from mamlkit.machine import seeded
 from mamlkit.probes.cost import flops, peak_bytes, without_numbers
@@ -38,9 +38,9 @@ def cells(budget: str, seeds: int | None = None) -> dict[str, Setting]:
     }
 
 
-def steps(setting: Setting, resume: Step | None = None, until: int | None = None) -> Iterator[Step]:
+def steps(setting: Setting, resume=None, until=None, device: Device = "cpu") -> Iterator[Step]:
     """Nothing is trained."""
-    yield before({}, seeded(setting["seed"]))
+    yield before({}, seeded(setting["seed"], device))
 
 
 @cache

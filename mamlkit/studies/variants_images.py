@@ -8,7 +8,7 @@ from typing import Any, NamedTuple
 import torch
 from torch import Tensor
 
-from mamlkit.bank.experiment import Experiment, first_losses
+from mamlkit.bank.experiment import Device, Experiment, first_losses
 from mamlkit.evaluate import evaluate, on_query
 from mamlkit.families.few_shot import few_shot
 from mamlkit.families.minibatches import minibatched
@@ -160,10 +160,10 @@ def tasks_of(
     return few_shot(images, way=setting["way"], shots=shots, queries=each, rotate=True)
 
 
-def plan(setting: Setting) -> Plan:
+def plan(setting: Setting, device: Device = "cpu") -> Plan:
     """A variant as it is; MAML++ in its phases, with all parts up to "parts"."""
     net, n = net_of(setting), setting["iterations"]
-    family = tasks_of(pictures(setting["images"], "train"), setting, queries=1)
+    family = tasks_of(pictures(setting["images"], "train", str(device)), setting, queries=1)
     if setting["method"] != "mamlpp":
         family = pooled(family) if setting["method"] == "reptile" else family
         learner, at_test = learner_of(setting), learner_of(setting, setting["test"])
@@ -178,15 +178,15 @@ def plan(setting: Setting) -> Plan:
     return Plan(net, [*zip(learners, ends)], family, falling(setting), at_test)
 
 
-def part_plan(setting: Setting) -> Plan:
+def part_plan(setting: Setting, device: Device = "cpu") -> Plan:
     """As `plan`; Adam's step is constant up to the last part, which is its fall to a hundredth."""
     rule = adam(setting["beta"])
     if setting["parts"] == "cosine":
         rule = annealed(rule, cosine(setting["iterations"], end=0.01))
-    return plan(setting)._replace(rule=rule)
+    return plan(setting, device)._replace(rule=rule)
 
 
-def published_plan(setting: Setting) -> Plan:
+def published_plan(setting: Setting, device: Device = "cpu") -> Plan:
     """Reptile as published: Adam without momentum inside, anew on each task, each step on a
     minibatch; outside theta + epsilon (theta_K - theta), epsilon from 1 to 0."""
 
@@ -197,7 +197,10 @@ def published_plan(setting: Setting) -> Plan:
 
     net, n = strided_convnet(setting["way"]), setting["iterations"]
     drawn = tasks_of(
-        pictures(setting["images"], "train"), setting, queries=1, shots=setting["shots"]
+        pictures(setting["images"], "train", str(device)),
+        setting,
+        queries=1,
+        shots=setting["shots"],
     )
     dealt = minibatched(drawn, examples=setting["examples"], batches=setting["steps"])
     rule = annealed(sgd(1.0), linear(n))
@@ -210,17 +213,19 @@ def blocks(parts: int, setting: Setting) -> int:
 
 
 def steps(
-    plan_of: Callable[[Setting], Plan],
+    plan_of: Callable[..., Plan],
     parts: int,
     setting: Setting,
     resume: Step | None = None,
     until: int | None = None,
+    device: Device = "cpu",
 ) -> Iterator[Step]:
     """One training, phase after phase; it ends early where a meta-gradient is not finite.
 
-    parts: how many blocks it has. until: iterations after which it stops; nothing else changes.
+    plan_of: (setting, device) -> what is trained. parts: how many blocks it has. until: iterations
+    after which it stops; nothing else changes.
     """
-    generator, found = seeded(setting["seed"]), plan_of(setting)
+    generator, found = seeded(setting["seed"], device), plan_of(setting, device)
     meta = found.phases[0][0].init(found.net.init(generator))
     start = before(meta, generator)
 
@@ -236,7 +241,7 @@ def steps(
                 tasks=setting["tasks"],
                 iterations=stop,
                 block=blocks(parts, setting),
-                chunk=1,  # uncompiled, a CPU convolves one task after another faster
+                chunk=1 if generator.device.type == "cpu" else None,  # uncompiled, one is faster
                 resume=step,
             )
             for step in going:
@@ -262,7 +267,7 @@ def right(learner: Learner, net: Net, meta: Params, family: Family, n: int) -> T
 
 
 def measure(
-    plan_of: Callable[[Setting], Plan], setting: Setting, step: Step
+    plan_of: Callable[..., Plan], setting: Setting, step: Step
 ) -> tuple[Params, dict[str, Tensor]]:
     """No parameters; "made", how many iterations there were, and "right" on test characters."""
     found = plan_of(setting)

@@ -5,6 +5,7 @@ import torch
 
 from mamlkit.audit import blow_up as judges
 from mamlkit.audit.claims import ledger, verdict
+from mamlkit.bank.experiment import Result
 from tests.audit.made_up import SEEDS, falling, method, summary
 
 
@@ -57,8 +58,25 @@ def test_who_blows_up_is_told_by_the_sharpness_after_one_step():
     assert missed.here["diverged runs below 2 / alpha after step 1"] == "5 of 25"
 
 
+def edges(of, method, *values):
+    """Networks that start at these medians."""
+    return {
+        f"{of}-{method}-{seed}": Result(
+            {},
+            {"reach": torch.tensor([0.0, value, 9.0])},
+            {"setting": dict(of=of, method=method, seed=seed)},
+        )
+        for seed, value in enumerate(values)
+    }
+
+
 def test_beyond_sinusoids_needs_both():
     waves = {"maml": at([1.0] * SEEDS, 0.01)}
-    assert judges.x008(waves) is None
-    assert judges.x008(waves | {"omniglot sharpness": torch.ones(3)}).checks["Omniglot"]
-    assert not judges.x008(waves | {"omniglot sharpness": torch.full((3,), 0.2)}).checks["Omniglot"]
+    others = edges("variants-sinusoid", "anil", 0.3, 0.5)
+    assert judges.x008(waves) is None and judges.x008(waves | {"edge": others}) is None
+    near = judges.x008(waves | {"edge": others | edges(*judges.ONE_SHOT, 0.9, 1.3)})
+    assert near.checks == {"waves": True, "Omniglot": True}
+    assert verdict(ledger()["X008"], near.checks, seeds=SEEDS) == "answered"
+    assert near.here["anil, variants-sinusoid"].value == pytest.approx(0.4)
+    far = judges.x008(waves | {"edge": edges(*judges.ONE_SHOT, 0.2, 0.2)})
+    assert far.checks == {"waves": True, "Omniglot": False}

@@ -102,6 +102,13 @@ CASES = {  # claim: results that pass, results that fail
         of(*((c, m, x) for c in NOCONV for m, x in (("maml", 90), ("mann", 80)))),
         None,  # its quoted half passes by the paper's own numbers
     ),
+    **{
+        claim: (
+            of((column, "maml", 60), (f"{column}-cpu", "lstm", 50)),
+            of((column, "maml", 50), (f"{column}-cpu", "lstm", 60)),
+        )
+        for claim, column in (("X034", "mini-5w1s"), ("X035", "omniglot-5w1s"))
+    },
     "C060": (
         of(("omniglot-5w1s", "maml", 99), after_one=97),
         of(("omniglot-5w1s", "maml", 97), after_one=99),
@@ -173,6 +180,22 @@ def test_mann_above_maml_fails_the_same_split_and_not_the_quotation():
         of(*((c, m, x) for c in NOCONV for m, x in (("maml", 80), ("mann", 90))))
     )
     assert dict(found.checks) == {"as quoted": True, "same split": False}
+
+
+@pytest.mark.parametrize("later", images.LATER)
+def test_a_later_prior_method_counts_where_it_is_trained(later):
+    kept = columns(99, 97) | of(("omniglot-20w1s-cpu", later, 99.5))
+    found = JUDGES["C056"](kept)
+    assert [name for name, passed in found.checks.items() if not passed] == ["20-way 1-shot"]
+    assert found.here["the best, 20-way 1-shot"] == images.NAMES[later]
+    assert found.share < 0.1, "the smaller training is the weakest of what stands behind it"
+
+
+def test_first_order_stands_for_maml_against_the_lstm_where_it_is_what_is_trained():
+    found = JUDGES["X034"](of(("mini-5w1s-cpu", "fomaml", 60), ("mini-5w1s-cpu", "lstm", 50)))
+    assert found.checks == {"above": True} and found.why.startswith("first-order MAML is +10.0")
+    assert found.here["accuracy, meta-learner LSTM"].value == pytest.approx(50)
+    assert JUDGES["X034"](of(("mini-5w1s-cpu", "fomaml", 60))) is None
 
 
 @pytest.mark.parametrize(("percent", "expected"), [(99, "partial"), (90, "not tested")])

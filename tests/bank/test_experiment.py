@@ -2,7 +2,17 @@ import pytest
 import torch
 
 from mamlkit.bank import experiment as bank
-from mamlkit.bank.experiment import check, compare, curve, fingerprint, load, make, path
+from mamlkit.bank.experiment import (
+    Result,
+    check,
+    compare,
+    curve,
+    fingerprint,
+    follows,
+    load,
+    make,
+    path,
+)
 from tests.bank import tiny
 from tests.bank.tiny import TINY
 
@@ -75,3 +85,84 @@ def test_a_beginning_leaves_the_number_of_threads_as_it_was():
     before = torch.get_num_threads()
     fingerprint(TINY, TINY.cells("smoke", None)["maml-0"])
     assert torch.get_num_threads() == before
+
+
+ASKED = {"alpha": 0.01, "seed": 0}
+
+
+def banked(losses, beginning=(9.0, 8.0), setting=ASKED):
+    """A kept result that holds nothing but how its training went."""
+    about = {"setting": dict(setting), "beginning": list(beginning)}
+    return Result({}, {"losses": torch.as_tensor(losses)}, about)
+
+
+def falling(n):
+    return 10 / torch.arange(1.0, n + 1)
+
+
+def test_a_run_that_begins_as_the_kept_one_follows_it():
+    kept = banked(falling(250))
+    assert follows(falling(230), kept, ASKED) == "Agrees with the bank up to iteration 200."
+    assert follows(falling(3), kept, ASKED) == "Agrees with the bank up to iteration 3."
+    assert follows(falling(99), kept, ASKED) == "Agrees with the bank up to iteration 5."
+    assert follows(falling(900), kept, ASKED) == "Agrees with the bank up to iteration 200."
+    near = falling(230) * 1.00009
+    assert follows(near, kept, ASKED, exact=230) == "Agrees with the bank up to iteration 230."
+
+
+def test_a_run_follows_the_kept_losses_or_the_eager_ones():
+    """A compiled training of images leaves the eager one at its second loss."""
+    compiled, eager = falling(120), falling(120)
+    eager[1] *= 1.03
+    kept = banked(compiled, eager[:2].tolist())
+    for mine in (compiled, eager):
+        assert follows(mine, kept, ASKED, exact=2).startswith("Agrees")
+        assert follows(mine, kept, ASKED, exact=7).startswith("Agrees")
+    with pytest.raises(ValueError, match="it differs at update 2: 5.2, kept 5$"):
+        follows(compiled * torch.tensor([1, 1.04] + [1] * 118), kept, ASKED, exact=2)
+    other = eager.clone()
+    other[2] *= 1.01
+    with pytest.raises(ValueError, match="it differs at update"):
+        follows(other, kept, ASKED, exact=3)
+    moved = banked(falling(120), (10.0, 5.0, 10 / 3, 2.5, 2.0, 0.3))  # the sixth is no loss
+    assert follows(falling(120), moved, ASKED, exact=6).startswith("Agrees")
+
+
+def test_later_losses_agree_in_their_means():
+    """Every hundred of them has its own mean."""
+    kept, high = banked(falling(250)), falling(230)
+    high[100:200] *= 1.19
+    assert follows(high, kept, ASKED).startswith("Agrees")
+    high[100:200] *= 1.02
+    with pytest.raises(ValueError, match="in iterations 101 to 200 its mean loss is 0.08") as said:
+        follows(high, kept, ASKED)
+    assert str(said.value).endswith(f"kept {falling(200)[100:].mean():.4g}")
+    assert follows(high, kept, ASKED, band=0.3).startswith("Agrees")
+    negative = banked(-falling(250))
+    assert follows(-falling(230), negative, ASKED).startswith("Agrees"), "returns are losses too"
+
+
+def test_another_setting_has_nothing_to_follow():
+    said = follows(falling(9) + 1, banked(falling(9)), ASKED | {"alpha": 0.02})
+    assert said == "Not compared with the bank: alpha 0.02 here, alpha 0.01 there."
+
+
+def test_a_cell_is_trained_on_the_device_that_is_asked_for(tmp_path, monkeypatch):
+    """So it is measured, where `measure` takes a device; the result says which it was."""
+    asked = []
+
+    def measure(setting, step, device):
+        asked.append(f"measured on {device}")
+        return tiny.measure(setting, step)
+
+    def steps(setting, resume, until, device):
+        asked.append(str(device))
+        return tiny.steps(setting, resume, until, device)
+
+    monkeypatch.setattr(bank, "ROOT", tmp_path)
+    setting = TINY.cells("smoke", 1)["maml-0"]
+    make(TINY._replace(steps=steps), "maml-0", setting, "smoke")
+    both = TINY._replace(steps=steps, measure=measure)
+    make(both, "maml-0", setting, "smoke", device="cpu:0")
+    assert asked == ["cpu", "cpu:0", "measured on cpu:0"]
+    assert load(TINY, "smoke")["maml-0"].about["device"].startswith("cpu:0 (")

@@ -35,8 +35,8 @@ def learner(setting):
     return VARIANTS[setting["method"]](mse(NET.forward), alpha=setting["alpha"], steps=1)
 
 
-def steps(setting, resume=None, until=None):
-    generator = seeded(setting["seed"])
+def steps(setting, resume=None, until=None, device="cpu"):
+    generator = seeded(setting["seed"], device)
     return train(
         learner(setting),
         NET.init(generator),
@@ -69,9 +69,9 @@ TINY = Experiment("tiny", cells, steps, measure, partial(first_losses, steps), c
 SLOW = TINY._replace(name="slow", cost=long)
 
 
-def stuck(setting, resume=None, until=None):
+def stuck(setting, resume=None, until=None, device="cpu"):
     """Never ends by itself."""
-    for step in steps(setting | {"iterations": 1_000_000}, resume, until):
+    for step in steps(setting | {"iterations": 1_000_000}, resume, until, device):
         torch.zeros(1)
         yield step
 
@@ -79,11 +79,11 @@ def stuck(setting, resume=None, until=None):
 STUCK = TINY._replace(name="stuck", steps=stuck)
 
 
-def rested(setting, resume=None, until=None):
+def rested(setting, resume=None, until=None, device="cpu"):
     """Rests after every Step, so that there is time to end it."""
-    for step in steps(setting, resume, until):
+    for step in steps(setting, resume, until, device):
         yield step
-        time.sleep(setting.get("rest", 1.0))
+        time.sleep(1.0)
 
 
 RESTED = TINY._replace(name="rested", steps=rested)

@@ -24,7 +24,7 @@ def small():
     return mann(INPUTS, ways=WAYS, hidden=HIDDEN, slots=SLOTS, width=WIDTH, reads=READS)
 
 
-def by_hand(theta, sequence):
+def by_hand(theta, sequence, decay=0.99):
     """The answer after a sequence of (input, label of the input before): section 3.2, slot by
     slot."""
     h = c = torch.zeros(HIDDEN)
@@ -56,26 +56,50 @@ def by_hand(theta, sequence):
             seen.append(sum(w * m for w, m in zip(read[head], memory)))
         seen = torch.cat(seen)
         usage = [
-            0.99 * u + sum(read[head][i] + write[head][i] for head in range(READS))
+            decay * u + sum(read[head][i] + write[head][i] for head in range(READS))
             for i, u in enumerate(usage)
         ]
     return theta["out.weight"] @ torch.cat([h, seen]) + theta["out.bias"]
 
 
-@pytest.mark.usefixtures("float64")
-def test_it_is_its_equations_and_labels_come_a_step_late():
-    net, generator = small(), seeded(1)
+def asked(examples, queries, seed):
+    """Parameters without a zero among them and their support, as `forward` takes them; queries; and
+    for each of these the sequence that it ends."""
+    generator = seeded(seed)
     theta = {
         k: p + 0.3 * torch.randn(p.shape, generator=generator)
-        for k, p in net.init(generator).items()
+        for k, p in small().init(generator).items()
     }
-    x, y = torch.randn(4, 1, 1, INPUTS, generator=generator), torch.tensor([1, 0, 0, 1])
-    queries = torch.randn(3, 1, 1, INPUTS, generator=generator)
-    out = net.forward(theta | {"support.x": x, "support.y": y}, queries)
+    x = torch.randn(examples, 1, 1, INPUTS, generator=generator)
+    y = torch.randint(WAYS, (examples,), generator=generator)
+    queries = torch.randn(queries, 1, 1, INPUTS, generator=generator)
     labels = [torch.zeros(WAYS), *torch.eye(WAYS)[y]]
-    for i, query in enumerate(queries):
-        expected = by_hand(theta, list(zip([*x.flatten(1), query.flatten()], labels, strict=True)))
-        assert (out[i] - expected).abs().max() < 1e-10
+    sequences = [
+        list(zip([*x.flatten(1), query], labels, strict=True)) for query in queries.flatten(1)
+    ]
+    return theta | {"support.x": x, "support.y": y}, queries, sequences
+
+
+@pytest.mark.usefixtures("float64")
+def test_it_is_its_equations_and_labels_come_a_step_late():
+    params, queries, sequences = asked(4, 3, seed=1)
+    for answer, sequence in zip(small().forward(params, queries), sequences, strict=True):
+        assert (answer - by_hand(params, sequence)).abs().max() < 1e-10
+
+
+@pytest.mark.usefixtures("float64")
+def test_usage_fades_by_a_hundredth_a_step():
+    """Usage decides which slot is overwritten and nothing else, so that its decay shows only where
+    two slots come near each other: in long sequences, and not in every one."""
+    told_from = {0.98: 0, 1.0: 0}
+    for seed in range(4):
+        params, queries, (sequence,) = asked(40, 1, seed)
+        (answer,) = small().forward(params, queries)
+        assert (answer - by_hand(params, sequence)).abs().max() < 1e-10
+        for decay in told_from:
+            apart = (answer - by_hand(params, sequence, decay)).abs().max()
+            told_from[decay] += int(apart > 1e-6)
+    assert all(told_from.values()), f"no sequence tells 0.99 from another decay: {told_from}"
 
 
 def test_a_query_does_not_see_the_other_queries():

@@ -122,12 +122,12 @@ def test_batches_of_all_classes_are_images_with_their_class():
         (
             torch.zeros(3, 2, 1, 4, 5),
             2,
-            r"the images are torch.float64 of shape \(3, 2, 1, 4, 5\): torch.uint8 \(classes",
+            r"the images are a tensor of torch.float64 and shape \(3, 2, 1, 4, 5\): torch",
         ),
         (
             torch.zeros(3, 2, 4, 5, dtype=torch.uint8),
             2,
-            r"the images are torch.uint8 of shape \(3, 2, 4, 5\)",
+            r"the images are a tensor of torch.uint8 and shape \(3, 2, 4, 5\)",
         ),
         (torch.zeros(3, 0, 1, 4, 5, dtype=torch.uint8), 2, "the images are"),
         (

@@ -49,8 +49,8 @@ def test_the_tasks_are_those_of_the_family_and_the_generator_alone_decides():
 @pytest.mark.parametrize(
     "examples, batches, words",
     [
-        (0, 1, "examples is 0 and batches 1"),
-        (1, 0, "examples is 1 and batches 0"),
+        (0, 1, "examples is 0: it must be 1 or more"),
+        (1, 0, "batches is 0: it must be 1 or more"),
         (7, 1, "7 examples cannot be dealt from a support of 6"),
     ],
 )

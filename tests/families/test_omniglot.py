@@ -267,7 +267,7 @@ def test_it_is_downloaded_once_and_then_needs_no_network_no_zips_and_no_pillow(
     with pytest.raises(ConnectionError, match="could not be downloaded"):
         load("validation")
     with pytest.raises(
-        ImportError, match="without Pillow: install it, or bring data/cache/decoded"
+        ImportError, match=r"without Pillow: pip install 'mamlkit\[images\]', or bring .*decoded"
     ):
         load("validation", root=place)
 

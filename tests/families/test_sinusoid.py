@@ -171,20 +171,20 @@ def test_noise_is_added_to_the_supports_y_only():
 @pytest.mark.parametrize(
     "settings, words",
     [
-        ({"shots": 0}, "shots is 0 and queries is 10: both must be whole numbers of 1 or more"),
-        ({"queries": -1}, "shots is 10 and queries is -1: both must be whole numbers of 1 or more"),
+        ({"shots": 0}, "shots is 0: it must be 1 or more"),
+        ({"queries": -1}, "queries is -1: it must be 1 or more"),
         (
             {"support_range": (1.0, 1.0)},
             (
-                r"the range \(1.0, 1.0\) is refused: it takes two finite numbers, the first below"
+                r"the .*range \(1.0, 1.0\) is refused: it takes two finite numbers, the first below"
                 r" the second"
             ),
         ),
-        ({"query_range": (2.0, -1.0)}, r"the range \(2.0, -1.0\) is refused"),
-        ({"query_range": (float("nan"), 1.0)}, r"the range \(nan, 1.0\) is refused"),
-        ({"support_range": (float("-inf"), 0.0)}, r"the range \(-inf, 0.0\) is refused"),
+        ({"query_range": (2.0, -1.0)}, r"the .*range \(2.0, -1.0\) is refused"),
+        ({"query_range": (float("nan"), 1.0)}, r"the .*range \(nan, 1.0\) is refused"),
+        ({"support_range": (float("-inf"), 0.0)}, r"the .*range \(-inf, 0.0\) is refused"),
         ({"noise": float("nan")}, "noise is nan: a standard deviation must be a finite number"),
-        ({"shots": 2.5}, "shots is 2.5 and queries is 10: both must be whole numbers"),
+        ({"shots": 2.5}, "shots is 2.5: it must be a whole number"),
         (
             {"noise": -0.1},
             "noise is -0.1: a standard deviation must be a finite number that is not negative",

@@ -16,12 +16,15 @@ class Slope(Knobs):
     """The smallest knob: a line whose slope is the slider's value. A slope of 3 cannot be drawn."""
 
     def __init__(self):
+        controls = {"slope": slider("slope", 1.0, 0.0, 2.0, 0.5)}
+        self.assemble(controls, [controls["slope"]], "Look.")
+
+    def figure(self):
         from matplotlib.figure import Figure
 
         fig = Figure(figsize=(2, 2), layout="constrained", facecolor=plots.GROUND)
         self.line = fig.subplots().plot([0, 1], [0, 1])[0]
-        controls = {"slope": slider("slope", 1.0, 0.0, 2.0, 0.5)}
-        self.assemble(fig, [knobs.headline(fig), self.line], controls, [controls["slope"]], "Look.")
+        return fig, [knobs.headline(fig), self.line]
 
     def update(self):
         if self.controls["slope"].value == 1.5:

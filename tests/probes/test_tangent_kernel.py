@@ -5,11 +5,21 @@ import torch
 from torch.nn import functional as F
 
 from mamlkit.inner import inner_step
-from mamlkit.losses import mse
+from mamlkit.losses import cross_entropy, mse
 from mamlkit.machine import seeded
 from mamlkit.nets import he, mlp
-from mamlkit.probes.tangent_kernel import alignment, linearised_step, sharpness, tangent_kernel
+from mamlkit.probes.hessian import gauss_newton_product
+from mamlkit.probes.tangent_kernel import (
+    alignment,
+    linearised_step,
+    of_softmax,
+    of_squares,
+    reach,
+    sharpness,
+    tangent_kernel,
+)
 from mamlkit.task import Data
+from mamlkit.trees import ravel, tree_map
 
 pytestmark = pytest.mark.usefixtures("float64")
 
@@ -175,3 +185,24 @@ def test_sharpness_is_the_largest_curvature_of_a_linear_models_loss():
     hessian = torch.func.hessian(loss)(torch.zeros(2, dtype=torch.double))
     largest = torch.linalg.eigvalsh(hessian)[-1]
     assert torch.allclose(sharpness(forward, params, x), largest)
+
+
+@pytest.mark.parametrize("measure, roots", [(mse, of_squares), (cross_entropy, of_softmax)])
+def test_reach_is_half_the_largest_eigenvalue_of_the_stepped_gauss_newton_matrix(measure, roots):
+    """With other step sizes for each number; a parameter without one does not count."""
+    net = mlp(2, 4, 3, activation=torch.tanh, weight=he)
+    theta, x = net.init(seeded(0)), torch.randn(5, 2, generator=seeded(1))
+    y = torch.randn(5, 3, generator=seeded(2)) if measure is mse else torch.arange(5) % 3
+    alpha = {k: torch.rand(p.shape, generator=seeded(3)) for k, p in theta.items()}
+    alpha.pop("layer0.bias")
+    vector, unravel = ravel({k: theta[k] for k in alpha})
+    sizes = ravel(alpha)[0].sqrt()
+
+    def product(v):
+        full = tree_map(torch.zeros_like, theta) | unravel(sizes * v)
+        g = gauss_newton_product(net.forward, measure, theta, Data(x, y), full)
+        return sizes * ravel({k: g[k] for k in alpha})[0]
+
+    matrix = torch.stack([product(e) for e in torch.eye(len(vector))])
+    found = reach(net.forward, roots, theta, alpha, x)
+    assert found.item() == pytest.approx(torch.linalg.eigvalsh(matrix)[-1].item() / 2, rel=1e-9)

@@ -150,8 +150,8 @@ def test_experience_of_one_task_does_not_know_the_others():
 @pytest.mark.parametrize(
     "settings, words",
     [
-        ({"discount": 1.5}, "discount is 1.5: it must be between 0 and 1"),
-        ({"gae": -0.1}, "gae is -0.1: it must be between 0 and 1"),
+        ({"discount": 1.5}, "discount is 1.5: it must be a number from 0 to 1"),
+        ({"gae": -0.1}, "gae is -0.1: it must be a number from 0 to 1"),
     ],
     ids=str,
 )

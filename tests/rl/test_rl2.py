@@ -93,21 +93,15 @@ def test_a_batch_of_trials_is_trial_after_trial():
     assert (alone - done.old.mean).abs().max() < 1e-14
 
 
+def of_lengths():
+    """Trials of two episodes: of 2 steps, of 7, and one that breaks at its second step."""
+    agent = rl2(Clock(), episodes=2, units=UNITS)
+    goals = torch.tensor([[2, 0, 0], [7, 0, 0], [3, 2, 0]]).double()
+    return agent.play(start(agent), goals, seeded(0))
+
+
 def test_a_trial_has_so_many_episodes_whatever_their_lengths():
-    class Walks(Clock):
-        def sample_goals(self, generator, tasks):
-            return torch.tensor([[2, 0, 0], [7, 0, 0], [3, 2, 0]])[:tasks]
-
-        def reset(self, goals, generator):
-            state = super().reset(goals, generator)
-            return state._replace(observation=state.observation.double())
-
-    env = Walks()
-    agent = rl2(env, episodes=2, units=UNITS)
-    generator = seeded(0)
-    done = agent.play(
-        start(agent), torch.tensor([[2, 0, 0], [7, 0, 0], [3, 2, 0]]).double(), generator
-    )
+    done = of_lengths()
     assert done.valid.sum(1).tolist() == [4, 14, 0] and done.broken.sum(1).tolist() == [0, 0, 2]
     assert (
         episodes(done)[0][:2, :2].tolist() == [[2, 2], [7, 7]] and done.observation.isfinite().all()
@@ -116,6 +110,17 @@ def test_a_trial_has_so_many_episodes_whatever_their_lengths():
     assert (
         data.advantage[~done.valid[None]].abs().max() == 0 and (data.advantage[0, 0, :4] != 0).all()
     )
+
+
+def test_what_comes_after_a_trial_counts_for_nothing():
+    """A short trial goes on beside longer ones until they end too."""
+    done = of_lengths()
+    after = ~done.valid & (torch.arange(14) >= 4) & (torch.arange(3) == 0)[:, None]
+    assert after.sum() == 10
+    other = done._replace(reward=done.reward.masked_fill(after, 50.0))
+    for gae in (0.9, 1.0):
+        told, same = (experience(d, 0.99, gae).advantage for d in (done, other))
+        assert torch.equal(told, same)
 
 
 def test_what_an_episode_brings_counts_for_the_one_before():

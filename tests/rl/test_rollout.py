@@ -180,6 +180,16 @@ def test_finished_counts_whole_episodes_in_the_order_of_their_ends():
     )
 
 
+def test_finished_stops_where_the_steps_are_full():
+    """Three lanes of H 7 with episodes of 3: the seventh of the nine that end fills the 21
+    steps."""
+    done = play(goals=torch.tensor([[3, 0, 0]]), lanes=3)
+    returns = torch.tensor([[1.0, 4.0, 7.0], [2.0, 5.0, 100.0], [3.0, 6.0, 100.0]])
+    done = done._replace(reward=returns.repeat_interleave(3, 1)[None] / 3)
+    assert done.reward.shape == done.first.shape == (1, 3, 9)
+    assert mean_return(done, HORIZON, "finished").item() == pytest.approx(4, abs=1e-12)
+
+
 def test_an_episode_that_broke_is_left_out_of_means_so_that_breaking_never_pays():
     done = play(goals=torch.tensor([[5, 0, 0]]), lanes=2)
     rewards = torch.tensor([[-1.0] * 5 + [-3.0] * 5, [-2.0] * 5 + [-100.0] * 5])

@@ -14,6 +14,7 @@ from mamlkit.studies.image_methods import (
     CLASSES,
     GRADIENT,
     METHODS,
+    RULE_STEPS,
     TUNINGS,
     blank_task,
     drawn_for,
@@ -97,9 +98,12 @@ def test_the_first_method_has_as_many_seeds_as_asked_for_and_the_others_one():
     ]
 
 
-@pytest.mark.parametrize("name", ["printed", "prototypical", "mann", "fine-tuned"])
+@pytest.mark.parametrize(
+    "name", ["printed", "prototypical", "mann", "statistician", "memory", "lstm", "fine-tuned"]
+)
 def test_a_method_trains_and_is_measured(name, monkeypatch):
     monkeypatch.setattr("mamlkit.studies.image_methods.TUNINGS", TUNINGS[1:3])
+    monkeypatch.setitem(RULE_STEPS, "glyphs", {1: 1})
     setting = SMOKE[f"{name}-0"]
     step = last(steps(setting))
     assert step.iteration == 2 and torch.isfinite(step.losses).all()
@@ -146,6 +150,18 @@ def test_the_printed_step_is_on_the_mean_loss_and_the_authors_n_times_larger():
         assert step_size(SETTINGS["omniglot-5w1s"] | dict(method=name)) == pytest.approx(size)
 
 
+def test_the_meta_learner_lstm_has_a_smaller_budget_and_every_other_method_the_same():
+    for name in ("omniglot-5w1s-cpu", "mini-5w1s-cpu", "mini-5w5s-cpu"):
+        asked = cells(name, ROWS[name], "paper", 1)
+        less = asked.pop("lstm-0")
+        column = name.removesuffix("-cpu")
+        assert {share(s, column) for s in asked.values()} == {share(SETTINGS[name], column)}
+        assert share(less, column) < 0.5 * share(SETTINGS[name], column)
+    whole = cells("mini-5w1s", ROWS["mini-5w1s"], "paper", 1)["lstm-0"]
+    assert share(whole, "mini-5w1s") == 1
+    assert cells("mini-5w1s-cpu", ("lstm",), "smoke", 1)["lstm-0"]["iterations"] == 2
+
+
 def test_costs_grow_with_the_budget():
     small, large = (
         cost(cells(n, ("maml",), "paper", 1)["maml-0"])
@@ -165,7 +181,7 @@ def test_a_cost_is_told_without_reading_an_image(monkeypatch):
         assert cost(setting) > 0
 
 
-@pytest.mark.parametrize("name", ["printed", "mann", "fine-tuned"])
+@pytest.mark.parametrize("name", ["printed", "mann", "statistician", "fine-tuned"])
 def test_a_blank_task_has_the_shape_of_those_trained_on(name):
     setting = SMOKE[f"{name}-0"]
     drawn = tree_map(lambda t: t[0].shape, sample(drawn_for(setting), seeded(0), 1))

@@ -19,6 +19,7 @@ def test_the_papers_budget_is_the_papers():
         "sinusoid-any-model": 7,
         "sinusoid-wider": 10,
         "sinusoid-averages": 12,
+        "sinusoid-rivals": 20,
     }
     assert all(e.cost(s) > 0 for e in study.EXPERIMENTS for s in e.cells("paper", 1).values())
 

@@ -13,7 +13,7 @@ from mamlkit.studies.variants_images import OMNIGLOT, OMNIGLOT_CPU, PARTS, PARTS
 def few_characters(monkeypatch):
     few = torch.Generator().manual_seed(0)
     drawn = torch.randint(256, (21, 20, 1, 28, 28), generator=few, dtype=torch.uint8)
-    monkeypatch.setattr(images, "pictures", lambda kind, split: drawn)
+    monkeypatch.setattr(images, "pictures", lambda kind, split, device="cpu": drawn)
 
 
 def test_settings_are_the_papers_and_smaller_ones_are_said_to_be():

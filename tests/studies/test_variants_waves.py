@@ -3,13 +3,16 @@
 import pytest
 import torch
 
+from mamlkit import variants
 from mamlkit.bank.experiment import compare, last
 from mamlkit.studies.variant_methods import VARIANTS, before, pooled, while_finite
 from mamlkit.studies.variants_waves import (
     ALPHA,
     ALPHA_CPU,
+    INNER,
     LONGEST,
     WAVES,
+    compared,
     errors,
     learner_of,
     measure,
@@ -122,3 +125,23 @@ def test_a_beginning_tells_first_order_and_a_changed_number(other):
     now, kept = WAVES.begin(setting | other), WAVES.begin(setting)
     assert compare(kept, kept) == "same"
     assert compare(now, kept).startswith("differs"), "five losses alone would not"
+
+
+NEW = '''"""A new one."""
+
+from mamlkit.variants.fomaml import fomaml
+
+
+def slower(loss, *, alpha, steps):
+    """First-order MAML with half the step."""
+    return fomaml(loss, alpha=alpha / 2, steps=steps)
+'''
+
+
+def test_a_new_file_is_compared_by_its_name(tmp_path, monkeypatch):
+    (tmp_path / "slower.py").write_text(NEW)
+    monkeypatch.setattr(variants, "__path__", [*variants.__path__, str(tmp_path)])
+    found = compared("fomaml", "slower", iterations=3)
+    assert [*found] == ["fomaml", "slower"] and all(e.shape == (11,) for e in found.values())
+    assert found["fomaml"][0] != found["fomaml"][10] != found["slower"][10]
+    assert setting_of("slower", 0)["alpha"] == INNER["maml"][1]

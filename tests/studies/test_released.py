@@ -1,0 +1,96 @@
+"""The authors' checkpoint in our network: their variables are where they belong."""
+
+import os
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from torch.nn import functional as F
+
+from mamlkit.bank.tensorflow import read
+from mamlkit.families import archive
+from mamlkit.machine import seeded
+from mamlkit.nets import count, pooled_convnet
+from mamlkit.studies import released
+from mamlkit.studies.released import KNOWN, NAME, load, parameters
+from tests.bank.test_tensorflow import write
+
+
+def variables(filters=6, ways=4, side=3):
+    draw = np.random.default_rng(1)
+    made = lambda *shape: draw.normal(size=shape).astype("<f4")
+    named = {f"model/conv{i + 1}": made(3, 3, filters if i else 3, filters) for i in range(4)}
+    named |= {f"model/{i}/beta": made(filters) for i in range(4)}
+    named |= {f"model/Variable{f'_{i}' * (i > 0)}": made(filters) for i in range(4)}
+    return named | {"model/w5": made(side**2 * filters, ways), "model/b5": made(ways)}
+
+
+def theirs(named, x):
+    """The authors' forward_conv, in numpy's order of axes: x (examples, height, width, 3)."""
+    for i in range(4):
+        kernel = torch.as_tensor(named[f"model/conv{i + 1}"])
+        padded = F.pad(x, (0, 0, 1, 1, 1, 1))
+        height, width = x.shape[1:3]
+        x = sum(
+            padded[:, a : a + height, b : b + width] @ kernel[a, b]
+            for a in range(3)
+            for b in range(3)
+        )
+        x = x + torch.as_tensor(named[f"model/Variable{f'_{i}' * (i > 0)}"])
+        x = (x - x.mean((0, 1, 2))) * torch.rsqrt(x.var((0, 1, 2), correction=0) + 1e-3)
+        x = torch.relu(x + torch.as_tensor(named[f"model/{i}/beta"]))
+        x = x[:, : height // 2 * 2, : width // 2 * 2]
+        x = x.unflatten(2, (-1, 2)).unflatten(1, (-1, 2)).amax((2, 4))
+    return x.flatten(1) @ torch.as_tensor(named["model/w5"]) + torch.as_tensor(named["model/b5"])
+
+
+def test_a_made_up_checkpoint_gives_the_outputs_of_the_authors_network(tmp_path):
+    named = variables()
+    params = parameters(read(write(tmp_path / "model", named)))
+    net = pooled_convnet(4, filters=6, size=52)
+    started = net.init(seeded(0))
+    assert {k: p.shape for k, p in params.items()} == {k: p.shape for k, p in started.items()}
+    assert list(params) == list(started)
+    x = torch.rand(5, 52, 50, 3, generator=seeded(2))
+    assert torch.allclose(net.forward(params, x.permute(0, 3, 1, 2)), theirs(named, x), atol=1e-4)
+
+
+def test_another_network_is_refused():
+    lacking = {k: torch.as_tensor(v) for k, v in variables().items() if k != "model/Variable_2"}
+    with pytest.raises(ValueError, match="there is no variable model/Variable_2; there are model/"):
+        parameters(lacking)
+    strided = {k: torch.as_tensor(v) for k, v in variables(side=1).items()}
+    with pytest.raises(
+        ValueError, match="model/w5 has 6 features of 6 filters: only nets with max"
+    ):
+        parameters(strided)
+
+
+def test_it_is_downloaded_once_and_only_whole(tmp_path, monkeypatch):
+    monkeypatch.delenv("MAMLKIT_DATA", raising=False)
+    monkeypatch.setattr(archive, "CACHE", tmp_path)
+    made, asked = write(tmp_path / NAME, variables()), []
+
+    def download(url, path, *, sha256, instead, timeout, progress):
+        asked.append((url.rpartition("/")[2], sha256))
+        path.parent.mkdir(exist_ok=True)
+        path.write_bytes(made.with_name(path.name).read_bytes())
+
+    monkeypatch.setattr(released.archive, "download", download)
+    first = load()
+    assert asked == list(KNOWN.items()) and all(len(digest) == 64 for _, digest in asked)
+    assert torch.equal(load()["layer4.bias"], first["layer4.bias"]) and len(asked) == 2
+    assert len(load(tmp_path)) == 14
+
+
+PLACES = [Path(os.environ.get("MAMLKIT_DATA", "")) / "released", archive.CACHE / "released"]
+
+
+def test_the_released_file_itself():
+    place = next((p for p in PLACES if (p / f"{NAME}.index").exists()), None)
+    if place is None:
+        pytest.skip("the authors' checkpoint is not here; mamlkit.studies.released.load gets it")
+    params = load(place)
+    assert count(params) == 32_773
+    assert params["layer4.weight"].shape == (5, 800) and params["layer0.weight"].std() > 0.01
