@@ -19,7 +19,7 @@ EXTRAS = {
         *("scipy", "tqdm"),
     ),
     "scale": ("dask", "distributed"),
-    "test": ("imageio", "nbval", "playwright", "pytest", "stable_baselines3", "yaml"),
+    "test": ("imageio", "nbval", "playwright", "psutil", "pytest", "stable_baselines3", "yaml"),
 }
 
 
