@@ -405,5 +405,126 @@ except (ConnectionError, ImportError) as missing:
 #
 # An experiment that you want to keep, compare and re-check is a value in `mamlkit/studies`; README's last table says
 # where each kind of file goes.
+
+# %% [markdown]
+# ## Many cores, one training
 #
+# A meta-gradient is a mean over tasks, so processes can share it. Every rank draws the same tasks, adapts to its share
+# of them, and one all-reduce of one vector makes the mean over all. Two words are new in your script: `ranks()`, which
+# asks the launcher who you are, and `spread`, which `train` takes. Saved as `mine.py`, the cell below runs on four cores
+# with `torchrun --nproc-per-node 4 mine.py`; alone, as here, it is a training like any other.
+
+# %%
+import tempfile
+from pathlib import Path
+
+from mamlkit.scale.ranks import ranks
+
+path = Path(tempfile.mkdtemp()) / "mine.safetensors"  # in your script: a place that stays
+with ranks("cpu") as here:
+    g = seeded(seed, here.device)
+    more = dict(generator=g, spread=here.spread, **short)
+    shared = lambda resume: train(learner, start, parabolas, rule, resume=resume, **more)
+    for step in here.resumable(path, shared, about={"alpha": alpha, "seed": seed}):
+        if here.rank == 0 and step.iteration % 100 == 0:
+            print(step.iteration, step.losses[-100:].mean().item())
+
+# %% [markdown]
+# Give every rank the same seed; ranks that draw different tasks are refused. Rank 0 keeps the file. When a rank dies,
+# all end within seconds, and the same command goes on from the last checkpoint, with as many ranks as you like: the
+# losses do not depend on how many there are. Sums are exact in any order, because Adam makes steps of full size out of
+# gradients that are nothing but rounding, and a training would remember how its tasks were split. On GPUs the same
+# script gives each rank a card and talks by nccl.
+#
+# **How many ranks pay?** On paper an update costs the largest share of the tasks, plus a ring all-reduce, in which
+# each rank passes on twice what it holds, less one share. The lines below are that formula; the marks are this
+# package's `measure`, which counts what the slowest rank computes and adds an all-reduce.
+
+# %% tags=["fold"]
+from mamlkit.scale.cost import counted, fitted, measured, pays_until, seconds, timed, vector_bytes
+from mamlkit.show.literate import figure
+from mamlkit.show.plots import canvas, tidy
+
+kept, names = measured(), {"S": "sinusoids", "O1": "Omniglot", "M": "MiniImagenet"}
+marks = {name: timed(name, kept) for name in names}
+faster = " and ".join(names[n] for n, t in marks.items() if t[2] < t[1])
+slower = " and ".join(names[n] for n, t in marks.items() if t[2] >= t[1])
+title = f"Two ranks make updates of {faster or 'nothing'} faster, of {slower or 'nothing'} slower"
+fig, ax = canvas(title)
+for (name, label), color in zip(names.items(), ("#0072B2", "#D55E00", "#009E73")):
+    update, machine, mark = counted(name), fitted(name, kept), marks[name]
+    sizes = range(1, min(update.tasks, 32) + 1)
+    times = [sum(seconds(update, machine, n)) for n in sizes]
+    ax.plot(sizes, [times[0] / t for t in times], color=color)
+    ax.plot([*mark], [mark[1] / t for t in mark.values()], "o", color=color)
+    at = (sizes[-1], times[0] / times[-1])
+    ax.annotate(label, at, xytext=(5, 0), textcoords="offset points", color=color, gid="line end")
+ax.set(xscale="log", yscale="log", xlabel="ranks (line: on paper, dots: measured)")
+ax.set(ylabel="times faster than one", xticks=(ticks := [1, 2, 4, 8, 16, 32]), xticklabels=ticks)
+ax.minorticks_off()
+tidy(fig)
+figure(fig, f"How much faster an update becomes with more ranks, on a log-log grid. {title}.")
+
+# %% tags=["fold"]
+size = {name: vector_bytes(counted(name)) / 1000 for name in names}
+best = {name: pays_until(counted(name), fitted(name, kept)) for name in names}
+say(
+    f"What goes round is {size['S']:,.0f}, {size['O1']:,.0f} and {size['M']:,.0f} kB an update. "
+    f"Against that stand {1000 * kept['S']['1']:,.2f}, {1000 * kept['O1']['1']:,.0f} and "
+    f"{1000 * kept['M']['1']:,.0f} ms of computing on one core "
+    f"({kept['about']['cores']} cores, load {kept['about']['load']}, {kept['about']['date']}). "
+    f"On paper an update is quickest with {best['S']}, {best['O1']} and {best['M']} ranks. Images "
+    "end where the tasks end: a rank without a task has nothing to do. Paper flatters sinusoids: "
+    "what a rank does beside its tasks, drawing, Adam and waking up for the others, is not shared, "
+    "and counts where an update takes a fraction of a millisecond."
+)
+
+# %% [markdown]
+# ## Many machines, many experiments
+#
+# Seeds, methods and grids need no all-reduce: they are cells, and workers of `dask.distributed` take them one by one
+# (`pip install "mamlkit[scale]"`). Each cell runs in a process of its own and saves every ten seconds. A worker that
+# dies loses no more than that: another goes on from there, to the same numbers. All progress comes to your terminal,
+# and the dashboard listens on this machine only.
+#
+# ```
+# python -m mamlkit bank --only sinusoid --seeds 5 --workers 8
+# python -m mamlkit run 08 --grid alpha=0.02,0.05,0.1 seed=0,1,2 --workers 8
+# python -m mamlkit bank --scheduler tcp://10.0.0.7:8786
+# ```
+#
+# The last line uses a scheduler that runs already. All machines must see this folder. On the first one start
+# `dask scheduler --host 10.0.0.7 --dashboard-address 127.0.0.1:8787`, on each of the others
+# `dask worker tcp://10.0.0.7:8786 --nworkers 16 --nthreads 1 --no-dashboard`, in the folder and its environment. A
+# scheduler runs what it is sent by anybody who reaches its port: keep it inside a network that you trust.
+#
+# **Under SLURM** a training is one `sbatch`. Every node starts `torchrun` once, and they meet at the first:
+#
+# ```bash
+# #!/bin/bash
+# #SBATCH --nodes=2 --ntasks-per-node=1 --cpus-per-task=16 --time=12:00:00 --requeue
+# first=$(scontrol show hostnames "$SLURM_JOB_NODELIST" | head -n 1)
+# srun torchrun --nnodes "$SLURM_NNODES" --nproc-per-node 16 \
+#      --rdzv-backend c10d --rdzv-id "$SLURM_JOB_ID" --rdzv-endpoint "$first:29500" mine.py
+# ```
+#
+# With GPUs add `--gpus-per-node=4` and `--nproc-per-node 4`. A job that is requeued goes on where it was. For
+# experiments, `dask-jobqueue` asks SLURM for workers. Keep this running on the login node, and give the address that it
+# prints to `--scheduler`:
+#
+# ```python
+# from dask_jobqueue import SLURMCluster
+#
+# cluster = SLURMCluster(
+#     cores=16, processes=16, memory="64GB", walltime="12:00:00",
+#     scheduler_options={"dashboard_address": "127.0.0.1:8787"},
+# )
+# cluster.scale(jobs=4)  # 64 workers
+# print(cluster.scheduler_address)
+# ```
+#
+# Workers whose time is over hand their cells to others. These last two pieces follow the documentation of torchrun and
+# dask-jobqueue; there was no SLURM to try them on.
+
+# %% [markdown]
 # Before: [what is true](07_scoreboard.ipynb) · next: [the fine print](09_fine_print.ipynb)

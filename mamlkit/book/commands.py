@@ -18,7 +18,7 @@ EXTRAS = {
         *("latex2mathml", "matplotlib", "nbclient", "nbconvert", "nbformat", "papermill", "pdoc"),
         *("scipy", "tqdm"),
     ),
-    "scale": ("dask",),
+    "scale": ("dask", "distributed"),
     "test": (
         *("imageio", "nbval", "playwright", "psutil", "pytest", "stable_baselines3", "xdist"),
         "yaml",
@@ -68,8 +68,8 @@ def parser(actions: Mapping[str, Callable]) -> argparse.ArgumentParser:
             "run 01_sinusoids -p seed=3 -p profile=quick",
             "run 01 --list",
             "run 01 --grid seed=0,1,2 alpha=0.005,0.01 -p profile=smoke",
-            "run ~/mine.py 08 --grid alpha=0.01,0.1 seed=0,1 --plot error",
             "run 01 --grid seed=0,1,2 --workers 3",
+            "run ~/mine.py 08 --grid alpha=0.01,0.1 seed=0,1 --plot error",
         ],
     )
     run.add_argument(

@@ -68,15 +68,12 @@ def _point(path, known, values) -> Point:
     return Point(path, values, hashlib.sha256(text.encode()).hexdigest()[:16])
 
 
-Rows = Iterator[tuple[int, dict | None]]
-
-
 def sweep(
     points: list[Point],
     folder: Path,
     *,
     command: str,
-    each: Callable[[dict], Rows] | None = None,
+    each: Callable[[dict], Iterator[tuple[int, dict | None]]] | None = None,
 ) -> list[dict]:
     """Runs every point into folder/<key>/; folder/sweep.json says how each ended, and sweep.csv
     what each reported.
@@ -86,48 +83,46 @@ def sweep(
     (number, row) as they are done, e.g. `scale.workers.rows`; None: here, one after the other.
     Raises ValueError while another sweep writes into the folder.
     """
-    prefixes = [
+    names = [
         f"[{n}/{len(points)}] {point.path.stem} {words(point.values)}"
         for n, point in enumerate(points, 1)
     ]
     calls = {
-        n: partial(_row, folder / point.key, point, prefix, command)
-        for n, (point, prefix) in enumerate(zip(points, prefixes))
+        n: partial(_row, folder / point.key, point, names[n], command)
+        for n, point in enumerate(points)
     }
-    rows = {}
+    found = {}
     with files.alone(folder / "sweep"):
         for n, row in (each or _one_by_one)(calls):
-            rows[n] = row = row or _lost(folder / points[n].key, points[n])
-            prefix, done = prefixes[n], [rows[n] for n in sorted(rows)]
-            about = {"command": command, "runs": done}
+            found[n] = row = row or _lost(points[n])
+            rows = [found[n] for n in sorted(found)]
+            about = {"command": command, "runs": rows}
             files.write(folder / "sweep.json", json.dumps(about, indent=1) + "\n")
-            files.write(folder / "sweep.csv", as_csv(done))
+            files.write(folder / "sweep.csv", as_csv(rows))
             print(
-                f"{prefix}: {row['error'] or row['status']} ({headless.duration(row['seconds'])})",
+                f"{names[n]}: {row['error'] or row['status']} "
+                f"({headless.duration(row['seconds'])})",
                 file=sys.stderr,
                 flush=True,
             )
-    return [rows[n] for n in sorted(rows)]
+    return [found[n] for n in sorted(found)]
 
 
 def _one_by_one(calls):
     return ((n, call()) for n, call in calls.items())
 
 
-def _lost(place: Path, point: Point) -> dict:
+def _lost(point: Point) -> dict:
     """The row of a point whose process died before it could say anything."""
-    error = "its process or its workers died"
-    return _told(place, point, "failed", 0.0, error) | {"numbers": {}, "verdicts": ""}
-
-
-def _told(place, point, status, seconds, error) -> dict:
     return {
         "notebook": point.path.stem,
         "parameters": point.values,
-        "status": status,
-        "seconds": round(seconds, 1),
-        "folder": place.name,
-        "error": error,
+        "status": "failed",
+        "seconds": 0.0,
+        "numbers": {},
+        "folder": point.key,
+        "verdicts": "",
+        "error": "its process or its workers died",
     }
 
 
@@ -136,10 +131,15 @@ def _row(place: Path, point: Point, prefix: str, command: str) -> dict:
     if row := _done(done):
         return row | {"status": "cached"}
     outcome = headless.execute(point.path, place, point.values, command=command, prefix=prefix)
-    status = "failed" if outcome.error else "done"
-    row = _told(place, point, status, outcome.seconds, outcome.error) | {
+    row = {
+        "notebook": point.path.stem,
+        "parameters": point.values,
+        "status": "failed" if outcome.error else "done",
+        "seconds": round(outcome.seconds, 1),
         "numbers": headless.numbers(place, point.path.stem),
+        "folder": place.name,
         "verdicts": headless.verdicts(place),
+        "error": outcome.error,
     }
     files.write(done, json.dumps(row) + "\n")
     return row

@@ -7,14 +7,14 @@ from mamlkit.families.few_shot import few_shot
 from mamlkit.families.sinusoid import sinusoid
 from mamlkit.learner import Learner
 from mamlkit.losses import cross_entropy, mse
-from mamlkit.machine import ROOT, seeded
+from mamlkit.machine import SHIPPED, seeded
 from mamlkit.nets import count, mlp, pooled_convnet, strided_convnet
 from mamlkit.probes.cost import flops, without_numbers
 from mamlkit.task import Family, sample
 from mamlkit.trees import Params, tree_map
 from mamlkit.variants.maml import maml
 
-MEASURED = ROOT / "data" / "scale.json"
+MEASURED = SHIPPED / "scale.json"
 WIDTH = 8  # bytes of a number in the all-reduce, which is made in float64
 
 
@@ -103,19 +103,33 @@ def counted(name: str) -> Update:
 
 
 def measured() -> dict[str, Any]:
-    """What `python -m mamlkit.scale.measure` kept: seconds of an update by problem and ranks, of an
-    all-reduce by bytes and ranks, and on what."""
+    """What `python -m mamlkit.scale.measure` kept: by problem and number of ranks, how many seconds
+    the slowest rank computes for an update; by number of ranks and bytes, those of an all-reduce;
+    and about which machine."""
     return files.read_json(MEASURED)
 
 
 def fitted(name: str, kept: dict[str, Any]) -> Machine:
-    """The machine of the measurements, as it is for one problem: its rate from one rank's updates,
-    its talk from all-reduces of two ranks."""
-    update = counted(name)
-    rate = update.tasks * update.operations / kept["updates"][name]["1"]
-    (small, quick), (large, slow) = sorted((int(b), s) for b, s in kept["all_reduce"]["2"].items())
-    bandwidth = (large - small) / max(slow - quick, 1e-9)
-    return Machine(rate, quick / 2, bandwidth)
+    """The measured machine, as it is for one problem: its rate from updates that nobody shares, its
+    talk from all-reduces of two ranks."""
+    update, (start, each) = counted(name), _talk(kept, "2")
+    return Machine(update.tasks * update.operations / kept[name]["1"], start / 2, 1 / each)
+
+
+def timed(name: str, kept: dict[str, Any]) -> dict[int, float]:
+    """Seconds of an update by number of ranks, as measured: what the slowest rank computes, and an
+    all-reduce of a vector of this size."""
+    size, found = vector_bytes(counted(name)), {}
+    for ranks, computing in kept[name].items():
+        start, each = _talk(kept, ranks) if ranks != "1" else (0.0, 0.0)
+        found[int(ranks)] = computing + start + each * size
+    return found
+
+
+def _talk(kept, ranks) -> tuple[float, float]:
+    """Of measured all-reduces: seconds of the smallest, and for each byte more."""
+    (few, quick), (many, slow) = sorted((int(b), s) for b, s in kept["all_reduce"][ranks].items())
+    return quick, max(slow - quick, 1e-9) / (many - few)
 
 
 def _noise(shape, *, examples):

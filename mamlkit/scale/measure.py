@@ -21,30 +21,26 @@ from mamlkit.scale.ranks import ranks
 from mamlkit.train import train
 
 SIZES = (1, 2, 4)
-BLOCKS = {"S": (500, 6), "O1": (5, 8), "M": (1, 5)}  # updates in a block, blocks; the best counts
+BLOCKS = {"S": (50, 40), "O1": (1, 12), "M": (1, 4)}  # updates in a block, blocks; the best counts
 BYTES = (8, 2**23)  # of the all-reduces
 
 
 def main() -> None:
     """Measures everything and keeps it in data/scale.json."""
-    found: dict = {"updates": {}, "all_reduce": {}}
-    for size in SIZES:
-        for name in (*BLOCKS, "all_reduce"):
-            if size > 1 or name != "all_reduce":
-                said = json.loads(_launched(size, name))
-                where = found["all_reduce"] if name == "all_reduce" else found["updates"]
-                where.setdefault(str(size) if name == "all_reduce" else name, {}).update(
-                    said if name == "all_reduce" else {str(size): said}
-                )
-                print(size, name, said, flush=True)
-    found["about"] = {
+    about = {
         "command": "python -m mamlkit.scale.measure",
         "cores": os.cpu_count(),
-        "load": os.getloadavg()[2],
+        "load": round(os.getloadavg()[1], 1),
         "torch": torch.__version__,
         "date": datetime.now(UTC).strftime("%Y-%m-%d"),
     }
-    files.write(cost.MEASURED, json.dumps(found, indent=1) + "\n")
+    found = {name: {} for name in (*BLOCKS, "all_reduce")}
+    for size in SIZES:
+        for name in found:
+            if size > 1 or name in BLOCKS:
+                found[name][str(size)] = said = json.loads(_launched(size, name))
+                print(f"{name}, {size} ranks: {said}", flush=True)
+    files.write(cost.MEASURED, json.dumps({**found, "about": about}, indent=1) + "\n")
 
 
 def _launched(size: int, name: str) -> str:
@@ -64,9 +60,12 @@ def rank(name: str) -> None:
 
 
 def _updates(name: str, here) -> float:
-    """Seconds of one update, in the quickest block."""
+    """Seconds that the slowest rank computes for one update, in its quickest block.
+
+    That is its processor's time, which does not grow where ranks have to share cores.
+    """
     p, (block, blocks) = cost.problem(name), BLOCKS[name]
-    seconds, begin = [], time.perf_counter()
+    seconds, begin = [], time.process_time()
     for _ in train(
         p.learner,
         p.params,
@@ -80,10 +79,13 @@ def _updates(name: str, here) -> float:
         compiled=name == "S",
         spread=here.spread,
     ):
-        now = time.perf_counter()
+        now = time.process_time()
         seconds.append(now - begin)
         begin = now
-    return min(seconds[1:]) / block
+    slowest = torch.tensor(min(seconds[1:]) / block, dtype=torch.float64)
+    if here.size > 1:
+        dist.all_reduce(slowest, op=dist.ReduceOp.MAX)
+    return slowest.item()
 
 
 def _all_reduces() -> dict[str, float]:

@@ -1,9 +1,9 @@
 """One training over several processes, as `torchrun` starts them: every rank draws the same tasks,
 adapts to its share of them, and one all-reduce of one vector an update makes the mean over all.
 
-So the numbers of a run do not depend on how many processes share it. They are the same bit for bit
-where a task's gradient does not depend on how many tasks are made beside it; what kernels round
-does where they are one or two convolution nets, and `train`'s `chunk` then fixes their number.
+So the numbers of a run do not depend on how many processes share it. The sums are exact; only how a
+kernel rounds can depend on how many tasks it has at once. A convolution's does where a share has
+one or two tasks. With a `chunk` that divides every share, the numbers are equal bit for bit.
 """
 
 import os

@@ -26,13 +26,10 @@ def workers(
     with this process. Scheduler and dashboard listen on this machine alone. scheduler: the address
     of one that runs already, e.g. "tcp://10.0.0.7:8786"; its workers must see this folder.
     patience: seconds to wait for its answer.
-    Raises ValueError if both are given, if the scheduler does not answer, and where
-    dask.distributed is not installed.
+    Raises ValueError if both are given, and if the scheduler does not answer.
     """
-    try:
-        from distributed import Client, LocalCluster
-    except ImportError:
-        raise ValueError('workers need dask.distributed: pip install "mamlkit[scale]"') from None
+    from distributed import Client, LocalCluster
+
     if number is not None and scheduler is not None:
         raise ValueError("--workers starts workers here and --scheduler uses others: give one")
     if scheduler is not None:

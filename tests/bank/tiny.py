@@ -79,11 +79,11 @@ def stuck(setting, resume=None, until=None, device="cpu"):
 STUCK = TINY._replace(name="stuck", steps=stuck)
 
 
-def rested(setting, resume=None, until=None):
+def rested(setting, resume=None, until=None, device="cpu"):
     """Rests after every Step, so that there is time to end it."""
-    for step in steps(setting, resume, until):
+    for step in steps(setting, resume, until, device):
         yield step
-        time.sleep(setting.get("rest", 1.0))
+        time.sleep(1.0)
 
 
 RESTED = TINY._replace(name="rested", steps=rested)
