@@ -231,6 +231,23 @@ class Knobs:
 
         bundle = self.widget._repr_mimebundle_() | {"image/png": self.png64()}
         display(bundle, metadata={"image/png": {"alt": self.alt()}}, raw=True)
+        self._answer_beside_other_cells()
+
+    def _answer_beside_other_cells(self) -> None:
+        """Draws the figure, and lets it answer, while later cells run.
+
+        JupyterLab sends what a reader does to a thread beside the one that runs cells. But ipykernel
+        leads it to where a widget last spoke from: the cell that made it, so that after "run all" a
+        scene would stay empty until the last cell had ended. Here the widgets forget that; and as
+        the page's first words to the canvas are on that way already, it is told to draw without.
+        """
+        from comm import get_comm_manager
+
+        if self.image is None and hasattr(self.fig.canvas, "_handle_message"):  # ipympl's
+            self.fig.canvas._handle_message(self.fig.canvas, {"type": "initialized"}, [])
+            self.fig.canvas.draw_idle()
+        for channel in get_comm_manager().comms.values():
+            vars(channel).pop("_reply_subshell_id", None)
 
 
 def present(build: Callable[[], Knobs]) -> None:
