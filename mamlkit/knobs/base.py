@@ -236,10 +236,11 @@ class Knobs:
     def _answer_beside_other_cells(self) -> None:
         """Draws the figure, and lets it answer, while later cells run.
 
-        JupyterLab sends what a reader does to a thread beside the one that runs cells. But ipykernel
-        leads it to where a widget last spoke from: the cell that made it, so that after "run all" a
-        scene would stay empty until the last cell had ended. Here the widgets forget that; and as
-        the page's first words to the canvas are on that way already, it is told to draw without.
+        JupyterLab sends what a reader does to a thread beside the one that runs cells. But
+        ipykernel leads it to where a widget last spoke from: the cell that made it, so that after
+        "run all" a scene would stay empty until the last cell had ended. Here the widgets forget
+        that; and as the page's first words to the canvas are on that way already, it is told to
+        draw without them.
         """
         from comm import get_comm_manager
 
