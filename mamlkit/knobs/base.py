@@ -86,6 +86,7 @@ class Knobs:
     """
 
     widget: Any  # ipywidgets' are not typed
+    fig: Any = None  # of those that are drawn by matplotlib
 
     def update(self) -> None:
         raise NotImplementedError
@@ -244,9 +245,10 @@ class Knobs:
         """
         from comm import get_comm_manager
 
-        if self.image is None and hasattr(self.fig.canvas, "_handle_message"):  # ipympl's
-            self.fig.canvas._handle_message(self.fig.canvas, {"type": "initialized"}, [])
-            self.fig.canvas.draw_idle()
+        canvas = getattr(self.fig, "canvas", None)
+        if hasattr(canvas, "_handle_message"):  # ipympl's
+            canvas._handle_message(canvas, {"type": "initialized"}, [])
+            canvas.draw_idle()
         for channel in get_comm_manager().comms.values():
             vars(channel).pop("_reply_subshell_id", None)
 
