@@ -172,7 +172,7 @@ ax.set(xlabel="meta-update", ylabel="mean return on training goals", xlim=(0, 12
 figure(
     fig,
     "The mean return on training goals in meta-training, before the inner step and after it. "
-    f"Before, it rises to {ends[0]:.0f}, near what standing still returns; after, to {ends[1]:.0f}.",
+    f"Before, it rises to {ends[0]:.0f}, near that of standing still; after, to {ends[1]:.0f}.",
 )
 say(
     f"""

@@ -140,7 +140,7 @@ QUANTITIES: dict[str, dict[str, list[str]]] = {
         "second order, many queries": [
             rf"MAML is right on {N} of the queries",
             rf"15 queries a class, together: {N} and",
-            rf"second order {N}",
+            r"second order ([\d.]+ %)$",
         ],
         "first order, many queries": [
             rf"first order on {N}: a difference",

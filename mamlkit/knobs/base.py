@@ -86,6 +86,7 @@ class Knobs:
     """
 
     widget: Any  # ipywidgets' are not typed
+    fig: Any = None  # of those that are drawn by matplotlib
 
     def figure(self) -> tuple[Any, list]:
         raise NotImplementedError
@@ -245,6 +246,25 @@ class Knobs:
 
         bundle = self.widget._repr_mimebundle_() | {"image/png": self.png64()}
         display(bundle, metadata={"image/png": {"alt": self.alt()}}, raw=True)
+        self._answer_beside_other_cells()
+
+    def _answer_beside_other_cells(self) -> None:
+        """Draws the figure, and lets it answer, while later cells run.
+
+        JupyterLab sends what a reader does to a thread beside the one that runs cells. But
+        ipykernel leads it to where a widget last spoke from: the cell that made it, so that after
+        "run all" a scene would stay empty until the last cell had ended. Here the widgets forget
+        that; and as the page's first words to the canvas are on that way already, it is told to
+        draw without them.
+        """
+        from comm import get_comm_manager
+
+        canvas = getattr(self.fig, "canvas", None)
+        if hasattr(canvas, "_handle_message"):  # ipympl's
+            canvas._handle_message(canvas, {"type": "initialized"}, [])
+            canvas.draw_idle()
+        for channel in get_comm_manager().comms.values():
+            vars(channel).pop("_reply_subshell_id", None)
 
 
 class WaveKnobs(Knobs):

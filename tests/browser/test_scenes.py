@@ -1,4 +1,4 @@
-"""Every chapter's live scene as a reader meets it: a real JupyterLab, a real browser, profile quick.
+"""Every chapter's live scene as a reader meets it: a real JupyterLab and browser, profile quick.
 
 Opened, and only the second cell run, the scene is drawn and answers a key. Then all cells run: the
 scene is drawn and answers before the last of them has ended. What was measured is left in pytest's
@@ -130,6 +130,14 @@ class Chapter:
         return time.monotonic()
 
     @property
+    def errors(self) -> list[str]:
+        return self.page.evaluate(
+            """() => window.codes.flatMap(c => [...Array(c.model.outputs.length).keys()]
+            .map(i => c.model.outputs.get(i).toJSON()).filter(o => o.output_type === 'error')
+            .map(o => o.ename + ': ' + o.evalue))"""
+        )
+
+    @property
     def last_has_ended(self) -> bool:
         return self.page.evaluate("() => window.ended")
 
@@ -166,6 +174,7 @@ def test_the_scene_answers_alone_and_while_all_cells_run(chapter, folder):  # no
     known = json.loads(place.read_text()) if place.exists() else {}
     place.write_text(json.dumps(known | {chapter.stem: measured}, indent=1))
     print(f"\n{chapter.stem}: {measured}")
+    assert chapter.errors == []
     assert not ended or chapter.stem in BRIEF, f"only after the last cell: {measured}"
     limit = AT_ONCE[chapter.stem in FRAMES] if os.environ.get("MAMLKIT_QUIET") else BUSY
     assert statistics.median(alone) <= limit
