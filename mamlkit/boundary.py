@@ -50,7 +50,7 @@ def said(value: Any) -> str:
 
 
 def whole(name: str, value: Any, least: int = 1, most: int | None = None) -> int:
-    """`value` as an int. Raises ValueError unless it is a whole number from `least` to `most`, or of
+    """`value` as an int. Raises ValueError unless it is a whole number from `least` to `most`, of
     64 bits where there is no `most`.
 
     >>> whole("tasks", 25)
