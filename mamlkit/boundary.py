@@ -50,8 +50,8 @@ def said(value: Any) -> str:
 
 
 def whole(name: str, value: Any, least: int = 1, most: int | None = None) -> int:
-    """`value` as an int. Raises ValueError unless it is a whole number from `least` to `most`, or
-    of 64 bits where there is no `most`.
+    """`value` as an int. Raises ValueError unless it is a whole number from `least` to `most`, of
+    64 bits where there is no `most`.
 
     >>> whole("tasks", 25)
     25
@@ -166,7 +166,7 @@ def inner_loop(loss: Any, alpha: Any, steps: Any, *, least: int = 0) -> None:
 
 def inner_steps(steps: Any, least: int = 0) -> None:
     """Raises ValueError unless it may be a number of inner steps."""
-    if isinstance(steps, bool) or not isinstance(steps, Integral) or steps < least:
+    if isinstance(steps, bool) or not isinstance(steps, Integral) or not least <= steps < 2**63:
         raise ValueError(
             f"steps is {said(steps)}: the number of inner steps must be a whole number, "
             f"{least} or more"

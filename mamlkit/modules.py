@@ -123,17 +123,14 @@ def _refused(name, error):
 def _refuse_parameters(name, module):
     for k, p in module.named_parameters():
         if isinstance(p, UninitializedParameter):
-            raise ValueError(
-                f'the parameter "{k}" of {name} has no shape yet: run the lazy layer once on '
-                "inputs in the function that makes it"
-            )
-        if p.is_meta or not p.is_floating_point():
-            raise ValueError(
-                f'the parameter "{k}" of {name} is {said(p)} on {p.device}: parameters are real '
-                "numbers, on a device that holds them"
-            )
-        if not torch.isfinite(p).all():
-            raise ValueError(f'the parameter "{k}" of {name} holds a value that is not finite')
+            wrong = "has no shape yet: run the lazy layer once where the module is made"
+        elif p.is_meta or not p.is_floating_point():
+            wrong = f"is {said(p)} on {p.device}: it must be real, on a device that holds numbers"
+        elif not torch.isfinite(p).all():
+            wrong = "holds a value that is not finite"
+        else:
+            continue
+        raise ValueError(f'the parameter "{k}" of {name} {wrong}')
 
 
 def _refuse_statistics(module):
@@ -150,9 +147,6 @@ def _refuse_statistics(module):
             "batch statistics, BatchNorm2d(..., track_running_stats=False), or GroupNorm; "
             "torchvision's nets take either as norm_layer"
         )
-
-
-# The check
 
 
 def _numbers(shape, start: float) -> Tensor:
@@ -180,21 +174,18 @@ def _try(module: nn.Module, x: Tensor, derivatives: int) -> None:
             "call its .eval(), or draw the mask in the family's noise and give it as an input"
         )
     if not isinstance(out, Tensor):
-        raise ValueError(
-            f"{name} returns {said(out)}: its forward must return one tensor; wrap the module"
-        )
+        raise ValueError(f"{name} returns {said(out)}: it must return one tensor; wrap the module")
     if moved := [k for k, b in module.named_buffers() if not torch.equal(b, before[k])]:
         raise ValueError(
             f"{name} changes its buffers {moved} when it runs: state hidden in a module cannot be "
             "differentiated through; buffers may only hold constants"
         )
     with torch.no_grad():
-        again = module(x)
-    if not torch.equal(out, again) and not out.isnan().any():
-        raise ValueError(
-            f"{name} gives other outputs when it is called again: random numbers and states that a "
-            "module keeps for itself cannot be differentiated through; give them as inputs"
-        )
+        if not torch.equal(out, module(x)) and not out.isnan().any():
+            raise ValueError(
+                f"{name} gives other outputs when it is called again: random numbers and states of "
+                "its own cannot be differentiated through; give them as inputs"
+            )
     adapted = {k: p.detach() for k, p in module.named_parameters() if p.requires_grad}
     if not adapted or not out.is_floating_point():
         return
@@ -283,9 +274,6 @@ def _shapes(module: nn.Module) -> Iterator[tuple[int, ...]]:
             yield (EXAMPLES,)
 
 
-# Recurrent layers of plain operations: torch's are fused, and know no `vmap`
-
-
 def unfuse(module: nn.Module) -> nn.Module:
     """The module, whose recurrent layers compute with plain operations from here on; parameters and
     numbers are the same."""
@@ -356,10 +344,7 @@ def _layer(layer: nn.RNNBase, x: Tensor, state=None):
 def _cell(cell: nn.RNNCellBase, x: Tensor, state=None):
     """nn.RNNCell, nn.GRUCell and nn.LSTMCell: the next state."""
     double = isinstance(cell, nn.LSTMCell)
-    if state is None:
-        zeros = x.new_zeros(*x.shape[:-1], cell.hidden_size)
-        before = (zeros, zeros)[: 1 + double]
-    else:
-        before = state if double else (state,)
+    zeros = x.new_zeros(*x.shape[:-1], cell.hidden_size)
+    before = (zeros, zeros)[: 1 + double] if state is None else state if double else (state,)
     after = _step(cell, _told(cell, x, ""), before, "")
     return after if double else after[0]

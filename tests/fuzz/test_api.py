@@ -165,7 +165,7 @@ TABLE = {
             lambda v, make=make, part=part: make(
                 **(dict(loss=LOSS, alpha=0.1, steps=1) | {part: v})
             ),
-            {"loss": function, "alpha": alpha, "steps": whole(0, math.inf)}[part]
+            {"loss": function, "alpha": alpha, "steps": whole(0)}[part]
             if (name, part) != ("cavia", "alpha")
             else lambda v: not isinstance(v, dict) and alpha(v),
             (part,),
@@ -280,7 +280,7 @@ TABLE = {
             lambda v, part=part: fine_tune.fine_tune(
                 **(dict(loss=LOSS, alpha=0.1, steps=1) | {part: v})
             ),
-            {"loss": function, "alpha": above(0), "steps": whole(0, math.inf)}[part],
+            {"loss": function, "alpha": above(0), "steps": whole(0)}[part],
             (part,),
         )
         for part in ("loss", "alpha", "steps")
@@ -290,7 +290,7 @@ TABLE = {
             lambda v, part=part: pretrain.pretrain(
                 **(dict(loss=LOSS, alpha=0.1, steps=1) | {part: v})
             ),
-            {"loss": function, "alpha": alpha, "steps": whole(0, math.inf)}[part],
+            {"loss": function, "alpha": alpha, "steps": whole(0)}[part],
             (part,),
         )
         for part in ("loss", "alpha", "steps")
