@@ -65,9 +65,8 @@ def fitting(work: Callable[[int], Any], chunk: int, least: int = 1) -> tuple[Any
                     else f"Memory ran out with {chunk} tasks at once: a smaller chunk needs less."
                 )
                 raise
-        chunk = max(
-            chunk // 2, least
-        )  # outside `except`: the error holds on to all that was in memory
+        # outside `except`: the error holds on to all that was in memory
+        chunk = max(chunk // 2, least)
         if torch.cuda.is_available():
             torch.cuda.empty_cache()
     if chunk < asked:
