@@ -166,7 +166,8 @@ def inner_loop(loss: Any, alpha: Any, steps: Any, *, least: int = 0) -> None:
 
 def inner_steps(steps: Any, least: int = 0) -> None:
     """Raises ValueError unless it may be a number of inner steps."""
-    if isinstance(steps, bool) or not isinstance(steps, Integral) or not least <= steps < 2**63:
+    counts = isinstance(steps, Integral) and not isinstance(steps, bool)
+    if not (counts and least <= int(steps) < 2**63):
         raise ValueError(
             f"steps is {said(steps)}: the number of inner steps must be a whole number, "
             f"{least} or more"

@@ -323,8 +323,7 @@ def with_context(net: Net, size: int, *, shift: str) -> Net:
     context beside its inputs, as CAVIA's regressors and MAML's context vector (appendix C.2) do.
     Where batch norm follows, a bias does nothing: move a beta, e.g. "norm2.beta", which is CAVIA's
     convolutional net without the scale. "context.weight" (units, size) starts normal, its variance
-    1 / size. Raises ValueError for a size below 1; `init` raises one if `shift` is no parameter of
-    that form.
+    1 / size. Raises ValueError for a size below 1, and `init` for a shift that is none.
     """
     whole("size", size)
 
@@ -336,10 +335,8 @@ def with_context(net: Net, size: int, *, shift: str) -> Net:
                 f'"{shift}" is nothing that a context can move in this net; these are: {fitting}'
             )
         weight = normal(size**-0.5)(generator, (len(params[shift]), size))
-        return {
-            "context": weight.new_zeros(size),
-            "context.weight": weight,
-        } | params  # the head stays last
+        context = {"context": weight.new_zeros(size), "context.weight": weight}
+        return context | params  # the head stays last
 
     def forward(params, x):
         moved = params[shift] + params["context.weight"] @ params["context"]

@@ -155,7 +155,7 @@ def train(
         return _meta_batch(learner, family, unravel, None if chunk == tasks else chunk, spread)
 
     @lru_cache(maxsize=1)  # of another chunk nothing is kept: it may hold the memory that ran out
-    def runner(chunk):
+    def runner(chunk) -> Callable:
         advance, on_gpu = _advance(meta_batch(chunk), optimizer), vector.device.type == "cuda"
         if not compiled or chunk < tasks and not on_gpu:
             return in_python(advance)

@@ -77,7 +77,6 @@ def test_what_adapts_is_all_but_the_batch_norm_shifts(net, adapted):
         (pooled_convnet(5, filters=4), (2, 3, 84, 84), (2, 5)),
         (pooled_convnet(3, filters=4, channels=2, size=33), (5, 2, 33, 33), (5, 3)),
     ],
-    ids=str,
 )
 def test_a_net_maps_examples_to_outputs(net, inputs, outputs):
     assert net.forward(net.init(seeded(0)), torch.randn(inputs)).shape == outputs

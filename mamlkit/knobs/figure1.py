@@ -7,7 +7,8 @@ from typing import Any
 import torch
 
 from mamlkit.inner import inner_step
-from mamlkit.knobs.base import Knobs, headline, present, slider, table
+from mamlkit.knobs.base import Knobs, headline, present, slider
+from mamlkit.knobs.table import table
 from mamlkit.probes import quadratic
 from mamlkit.show.plots import GROUND, INK, LOOKS, QUIET, style
 

@@ -9,7 +9,8 @@ from torch import Tensor
 from torch.func import vmap
 
 from mamlkit.families.sinusoid import make, sinusoid
-from mamlkit.knobs.base import WIDE, WaveKnobs, headline, one_thread, present, slider, table
+from mamlkit.knobs.base import WIDE, WaveKnobs, headline, one_thread, present, slider
+from mamlkit.knobs.table import table
 from mamlkit.losses import Forward, mse
 from mamlkit.show.plots import GROUND, INK, LOOKS, QUIET, style
 from mamlkit.task import Task

@@ -8,7 +8,8 @@ from torch import Tensor
 
 from mamlkit.bank.experiment import load
 from mamlkit.inner import inner_step
-from mamlkit.knobs.base import Knobs, headline, one_thread, present, slider, table
+from mamlkit.knobs.base import Knobs, headline, one_thread, present, slider
+from mamlkit.knobs.table import table
 from mamlkit.machine import seeded
 from mamlkit.rl.baseline import experience
 from mamlkit.rl.navigation import SQUARE, Navigation

@@ -9,7 +9,8 @@ from torch.func import vmap
 
 from mamlkit.families.sinusoid import RANGE, make, sinusoid
 from mamlkit.inner import adapt, repeated
-from mamlkit.knobs.base import WIDE, Knobs, headline, one_thread, present, slider, table
+from mamlkit.knobs.base import Knobs, headline, one_thread, present, slider
+from mamlkit.knobs.table import table
 from mamlkit.losses import Forward, mse
 from mamlkit.machine import seeded
 from mamlkit.probes.tangent_kernel import sharpness
@@ -41,8 +42,6 @@ class SharpnessKnobs(Knobs):
     """The scene of the page on blow-ups."""
 
     def __init__(self, forward, theta, *, alpha, seed=0):
-        import ipywidgets as W
-
         if not 0 < alpha < float("inf"):
             raise ValueError(f"alpha is {alpha}: it must be a finite number above 0")
         self.forward, self.loss, self.alpha = forward, mse(forward), alpha
@@ -53,20 +52,14 @@ class SharpnessKnobs(Knobs):
             "alpha": slider("step size α", alpha, alpha / 4, 4 * alpha, alpha / 20, form=".4f"),
             "wave": slider("wave no.", 0, 0, WAVES - 1, 1, name="wave"),
         }
-        buttons = [
-            self.button("one that blows up", self.next_lost),
-            self.button("reset", self.reset),
-        ]
-        fig, moving = self._figure()
+        buttons = self.buttons({"one that blows up": self.next_lost, "reset": self.reset})
         self.assemble(
-            fig,
-            moving,
             controls,
-            [*controls.values(), W.HBox(buttons, layout={"width": WIDE, "flex_flow": "row wrap"})],
+            [*controls.values(), buttons],
             "Drag α until a dot of the upper panel passes the edge: what does step two do?",
         )
 
-    def _figure(self):
+    def figure(self):
         from matplotlib.figure import Figure
 
         fig = Figure(figsize=(6.4, 3.5), dpi=100, facecolor=GROUND, layout="constrained")

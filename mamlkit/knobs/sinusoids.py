@@ -11,14 +11,14 @@ from torch import Tensor
 from mamlkit.baselines.oracle import sine, sine_fit
 from mamlkit.families.sinusoid import AMPLITUDE, PHASE, RANGE, make, sinusoid
 from mamlkit.inner import adapt, repeated
-from mamlkit.knobs.base import Knobs, headline, one_thread, present, slider, table
+from mamlkit.knobs.base import Knobs, headline, one_thread, present, slider
+from mamlkit.knobs.table import table
 from mamlkit.losses import mse
 from mamlkit.show.plots import GROUND, INK, LOOKS, QUIET, style
 from mamlkit.task import Task
 from mamlkit.trees import Params, tree_map
 
-STEPS, SHOTS = 10, 20  # the most there can be
-HEIGHT = 6.0  # of the panels, from their middle
+STEPS, SHOTS, HEIGHT = 10, 20, 6.0  # the most there can be; of the panels, from their middle
 REACH = 12  # pixels from a point at which it can be taken
 GRID = torch.linspace(*RANGE, 201).unsqueeze(-1)
 

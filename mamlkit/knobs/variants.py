@@ -10,7 +10,8 @@ from torch import Tensor
 
 from mamlkit.bank.experiment import Result, load
 from mamlkit.families.sinusoid import RANGE, make, sinusoid
-from mamlkit.knobs.base import WaveKnobs, headline, one_thread, present, slider, table
+from mamlkit.knobs.base import WaveKnobs, headline, one_thread, present, slider
+from mamlkit.knobs.table import table
 from mamlkit.learner import Learner
 from mamlkit.show.plots import GROUND, INK, LOOKS, QUIET, style
 from mamlkit.studies import variants_waves as waves

@@ -5,7 +5,7 @@
 ids; after `import mamlkit.rl.gym` they are known without the part before the colon.
 """
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from importlib import import_module
 from typing import Any, TypeGuard
 
@@ -13,6 +13,7 @@ import gymnasium
 import numpy as np
 import torch
 from gymnasium.error import ResetNeeded
+from gymnasium.utils import seeding
 from gymnasium.vector import AutoresetMode
 
 from mamlkit.rl.frames import frames
@@ -153,7 +154,7 @@ class Batched(_Ours, gymnasium.vector.VectorEnv):
             if not (_whole(value) and value >= 1 or (name, value) == ("max_episode_steps", None)):
                 raise ValueError(f"{name} is {value!r}: it must be a whole number of 1 or more")
         self.num_envs, self.horizon = int(num_envs), max_episode_steps or np.inf
-        self.random = ()
+        self.random: Sequence = ()
         one = self._make(place, render_mode, settings)
         self.single_observation_space, self.single_action_space = one
         self.observation_space, self.action_space = (
@@ -170,16 +171,14 @@ class Batched(_Ours, gymnasium.vector.VectorEnv):
         return tuple(seed for _, seed in self._random())
 
     def _random(self):
-        self.random = self.random or [
-            gymnasium.utils.seeding.np_random(None) for _ in range(self.num_envs)
-        ]
+        self.random = self.random or [seeding.np_random(None) for _ in range(self.num_envs)]
         return self.random
 
     def reset(self, *, seed=None, options=None):
         seeds = _seeds(seed, self.num_envs)
         given = _given(self.env, self.num_envs, options, self.given)
         self.random = [
-            old if seed is None else gymnasium.utils.seeding.np_random(seed)
+            old if seed is None else seeding.np_random(seed)
             for old, seed in zip(self._random(), seeds)
         ]
         self._begin(torch.arange(self.num_envs), given)

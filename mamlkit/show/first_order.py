@@ -2,6 +2,7 @@
 saves."""
 
 from collections.abc import Mapping, Sequence
+from typing import Any
 
 from mamlkit.show.plots import INK, LOOKS, QUIET, canvas, draw
 
@@ -122,8 +123,8 @@ def parts(
     left.set(yticks=range(len(names)), yticklabels=names, xscale="log", xlabel="over the kept part")
     left.invert_yaxis()
     for (place, sizes), style in zip(layers.items(), ("--", "-")):
-        face = {"markerfacecolor": "none"} if place == "trained" else {}
-        draw(right, "maml", range(1, len(sizes) + 1), sizes, linestyle=style, label=place, **face)
+        hollow: dict[str, Any] = {"markerfacecolor": "none"} if place == "trained" else {}
+        draw(right, "maml", range(1, len(sizes) + 1), sizes, linestyle=style, label=place, **hollow)
     right.set(
         xticks=range(1, 6), xticklabels=["1", "2", "3", "4", "head"], yscale="log",
         xlim=(0.8, 7.4), xlabel="layer (ReLU, convolutions)",
@@ -139,10 +140,10 @@ def cosines(
     network."""
     fig, axes = canvas(title, columns=2, height=2.9, sharey=True)
     for ax, found, name in zip(axes, (start, end), ("at the start", "after training")):
-        face = {"markerfacecolor": "none"} if found is end else {}
+        hollow: dict[str, Any] = {"markerfacecolor": "none"} if found is end else {}
         for alpha, style in zip(found, (":", "--", "-")):
             label = f"α = {alpha:g}"
-            draw(ax, "maml", lengths, found[alpha], linestyle=style, label=label, **face)
+            draw(ax, "maml", lengths, found[alpha], linestyle=style, label=label, **hollow)
         ax.axhline(0, color=QUIET, linewidth=0.8)
         ax.set(xscale="log", xticks=lengths, xticklabels=lengths, ylim=(-0.15, 1.08))
         ax.set(title=name, xlabel="inner steps", xlim=(0.9, lengths[-1] * 3))

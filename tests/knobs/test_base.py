@@ -5,7 +5,8 @@ import io
 import pytest
 
 from mamlkit.knobs import base as knobs
-from mamlkit.knobs.base import Knobs, slider, table
+from mamlkit.knobs.base import Knobs, slider
+from mamlkit.knobs.table import table
 from mamlkit.show import plots
 
 pytest.importorskip("ipywidgets")

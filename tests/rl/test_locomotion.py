@@ -327,7 +327,6 @@ def test_the_authors_goals_are_those_of_their_seeds():
         ),
         (half_cheetah_dir, [1.0], r"the goal of shape \(\) is refused"),
     ],
-    ids=str,
 )
 def test_a_goal_that_is_none_is_refused(make, goals, words):
     with pytest.raises(ValueError, match=words):
