@@ -38,8 +38,8 @@ def evaluate(
     does not grow with their number. metric: (params, one task) -> scalar, e.g.
     `on_query(mse(net.forward))`. chunk: how many tasks are held in memory at once (None: as many as
     are made of HELD bytes, at most 1000, but see `fastest`); it is halved where memory runs out,
-    and a warning says so. Nothing carries over from one task to another. Raises ValueError for values that these
-    cannot be.
+    and a warning says so. Nothing carries over from one task to another. Raises ValueError for
+    values that these cannot be.
 
     >>> from mamlkit.families.sinusoid import sinusoid
     >>> from mamlkit.losses import mse

@@ -9,7 +9,17 @@ from torch.utils._pytree import tree_flatten, tree_map
 
 Params = dict[str, Tensor]
 
-__all__ = ["Params", "dot", "grad", "nth", "partition", "plainly", "ravel", "tree_flatten", "tree_map"]
+__all__ = [
+    "Params",
+    "dot",
+    "grad",
+    "nth",
+    "partition",
+    "plainly",
+    "ravel",
+    "tree_flatten",
+    "tree_map",
+]
 
 _INSIDE = ContextVar("inside a plain gradient", default=False)
 

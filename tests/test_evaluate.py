@@ -67,9 +67,7 @@ def test_where_memory_runs_out_fewer_tasks_are_held_at_once(case):
     with pytest.warns(
         UserWarning, match="memory ran out with 3 tasks at once: from here on 1 are held"
     ):
-        table = evaluate(
-            learner._replace(adapt=hungry), theta, tasks, on_query(loss), chunk=TASKS
-        )
+        table = evaluate(learner._replace(adapt=hungry), theta, tasks, on_query(loss), chunk=TASKS)
     assert (
         len(calls) == 1 + TASKS
         and (table - evaluate(learner, theta, tasks, on_query(loss))).abs().max() < 1e-12
