@@ -129,13 +129,13 @@ def train(
     how = "compiled" if compiled and (chunk == tasks or not alone) else "uncompiled"
     LOG.info("%d tasks a meta-update, %d at once, %s", tasks, chunk, how)
 
-    def meta_batch(chunk):
+    def meta_batch(chunk: int) -> Callable:
         if chunk == 1 and alone:
             return _one_by_one(learner, family, unravel)
         return _meta_batch(learner, family, unravel, None if chunk == tasks else chunk)
 
     @lru_cache(maxsize=1)  # of another chunk nothing is kept: it may hold the memory that ran out
-    def runner(chunk):
+    def runner(chunk: int) -> Callable:
         advance, on_gpu = _advance(meta_batch(chunk), optimizer), vector.device.type == "cuda"
         if not compiled or chunk < tasks and not on_gpu:
             return in_python(advance)
