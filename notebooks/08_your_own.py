@@ -226,7 +226,7 @@ from pathlib import Path
 
 from PIL import Image
 
-place = Path(tempfile.mkdtemp())  # ten classes of unequal numbers and sizes: a colour and a tone each
+place = Path(tempfile.mkdtemp())  # ten classes of unequal numbers and sizes: a colour each
 for kind in range(10):
     (place / f"kind{kind}").mkdir()
     for i in range(6 + kind):

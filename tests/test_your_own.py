@@ -90,7 +90,7 @@ def test_the_new_variant_as_a_file_is_found_by_the_contract_test(tmp_path):
     are then named."""
     (cell,) = [c.source for c in CELLS if "def sign_maml" in c.source]
     (tmp_path / "sign_maml.py").write_text(f'"""A new one."""\n\n{cell}\n', encoding="utf-8")
-    laws = "sign_maml and (called_the_same_way or one_public_function or one_sitting or changed)"
+    laws = "sign_maml and (called_the_same_way or one_public_function or one_sitting or is_changed)"
     code = f"""
         laws = {laws!r}
         import sys, pytest
