@@ -33,6 +33,7 @@ The rooms, each a folder:
 - `rl`: section 5.3: environments, policies, TRPO, the outer loop of Algorithm 3
 - `probes`: what looks at an algorithm: tangent kernel, Hessian, finite differences, operations
 - `bank`: experiments as values, checkpoints, and how a result is known
+- `scale`: one training over ranks, experiments over workers, and what that costs
 - `studies`, `audit`: the experiments of each section; the claims, and the functions that judge them
 - `show`, `knobs`, `book`: figures, live scenes, notebooks as files
 
