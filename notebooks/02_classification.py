@@ -208,7 +208,7 @@ figure(
 # %% tags=["fold"]
 budgets = {r.experiment: (r.share, r.setting) for _, r in found}
 shared = "; ".join(
-    f"{name}: {s['iterations']:,} iterations of {s['tasks']} tasks, {100 * part:.2g} %"
+    f"{name}: {s['iterations']:,} iterations of {s['tasks']} tasks, {100 * part:.3g} %"
     for name, (part, s) in budgets.items()
 )
 missing = [c for c in COLUMNS if c not in columns]
@@ -471,9 +471,9 @@ say(
 )
 spread = main.results[0].measured["before"]
 say(
-    "With N times the step and the paper's budget the habit is gone: that network gives its most "
+    "With N times the step and the paper's budget the habit is weaker: that network gives its most "
     f"frequent label to {spread.max() / spread.sum():.0%} of the drawings, and its least frequent "
-    f"to {spread.min() / spread.sum():.0%}. It guesses, as it should."
+    f"to {spread.min() / spread.sum():.0%}."
 )
 
 # %% [markdown]
