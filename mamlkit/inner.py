@@ -101,7 +101,7 @@ def adapt_with(
         for objective, alpha in zip(objectives, alphas, strict=True):
             rule = optimizer(alpha)
             state = rule.init(vector) if state is None else state
-            gradient = grad(lambda v: objective(unravel(v)))(vector)
+            gradient = grad(lambda p: objective(unravel(p["all"])))({"all": vector})["all"]
             vector, state = rule.update(gradient, state, vector)
             visited.append(unravel(vector))
         return visited

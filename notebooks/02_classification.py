@@ -30,7 +30,8 @@ from mamlkit.task import sample
 from mamlkit.trees import tree_map
 
 bank = banked()
-main, early = cell(bank, "omniglot-5w1s", "maml"), trainings_of(bank, "omniglot-5w1s-cpu", "printed")
+main = cell(bank, "omniglot-5w1s", "maml")
+early = trainings_of(bank, "omniglot-5w1s-cpu", "printed")
 theta, LABELS, net = early.results[0].params, "ABCDE", strided_convnet(5)
 invented = glyphs.glyphs(glyphs.load(100, seed=7), way=5, shots=1, queries=1)
 task = tree_map(lambda t: t[0], sample(invented, seeded(10_000), 1))
@@ -66,8 +67,8 @@ trainings, card = trained(main), main.results[0].about["device"]
 part = lambda row: f"{100 * row.share:.3g} % of the paper's training budget"
 say(
     "*Glyphs are invented characters; the network was meta-trained on Omniglot, with "
-    f"{part(early)}, and has never seen one.* On Omniglot characters that it has not seen either, one step is "
-    f"enough for **{of_seeds(shares(early, 'paper', 1))} %** by the paper's own test "
+    f"{part(early)}, and has never seen one.* On Omniglot characters that it has not seen either, "
+    f"one step is enough for **{of_seeds(shares(early, 'paper', 1))} %** by the paper's own test "
     f"({trained(early)} on two processor cores), and with {part(main)} for "
     f"**{of_seeds(shares(main, 'paper', 1))} %** ({trainings}, {card})."
 )
@@ -193,7 +194,8 @@ for y, (c, r) in enumerate(found):
 plain = {"omniglot-": "", "noconv-": "no convolutions, ", "mini-": "miniImagenet, "}
 plain |= {"5w": "5-way ", "20w": "20-way ", "1s": "1-shot", "5s": "5-shot"}
 in_words = lambda c: [c := c.replace(*pair) for pair in plain.items()][-1]
-labels = [f"{in_words(c)}: {NAMES[r.method].split(',')[0]}" for c, r in found]
+small = lambda r: f", {100 * r.share:.2g} % of the budget" * (r.share < 1 and r.method != "pixels")
+labels = [f"{in_words(c)}: {NAMES[r.method].split(',')[0]}{small(r)}" for c, r in found]
 ax.set(yticks=range(len(found)), yticklabels=labels, ylim=(len(found) - 0.5, -0.5))
 ax.set_xlabel(
     "accuracy, %\n(hollow: below the paper's budget; bar: 95 %; diamond: quoted)"

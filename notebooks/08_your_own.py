@@ -428,9 +428,9 @@ with ranks("cpu") as here:
     g = seeded(seed, here.device)
     more = dict(generator=g, spread=here.spread, **short)
     shared = lambda resume: train(learner, start, parabolas, rule, resume=resume, **more)
-    for step in here.resumable(path, shared, about={"alpha": alpha, "seed": seed}):
-        if here.rank == 0 and step.iteration % 100 == 0:
-            print(step.iteration, step.losses[-100:].mean().item())
+    for so_far in here.resumable(path, shared, about={"alpha": alpha, "seed": seed}):
+        if here.rank == 0 and so_far.iteration % 100 == 0:
+            print(so_far.iteration, so_far.losses[-100:].mean().item())
 
 # %% [markdown]
 # Give every rank the same seed; ranks that draw different tasks are refused. Rank 0 keeps the file. When a rank dies,

@@ -162,7 +162,8 @@ def test_where_memory_runs_out_the_same_tasks_go_on_with_fewer_at_once(room):
 
 
 def test_where_one_task_is_too_much_for_the_memory_the_error_says_so():
-    learner = Learner(dict, None, lambda meta, task: torch.empty(1 << 50))
+    hungry = lambda meta, task: torch.empty(1 << 50)
+    learner = Learner(dict, lambda meta, support: [meta], hungry)
     with pytest.raises(RuntimeError, match="allocate memory") as error:
         run(learner=learner)
     assert "a single task at once" in error.value.__notes__[0]

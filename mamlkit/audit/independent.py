@@ -232,7 +232,7 @@ def agree(tell: Callable[[str], None], waves: int = 2_000, tasks: int = 200) -> 
         drawn = []
     for cell, claim, label, how in CONVNETS if drawn else ():
         for file in sorted(folder.glob(f"{cell}.safetensors")):
-            some = tasks // how.get("way", 5) * 5 // how.get("shots", 1)
+            some = max(8, tasks * 5 // how.get("way", 5) // how.get("shots", 1))
             ours = omniglot(weights(file), drawn, some, **how)
             readings.append((f"{claim}, {file.parent.name} {file.stem}", ours, claim, label))
     for name, ours, claim, label in readings:

@@ -60,7 +60,9 @@ def _trained(setting) -> tuple[Setting, Params]:
 
 def steps(setting: Setting, resume=None, until=None, device="cpu") -> Iterator[Step]:
     """Nothing is trained."""
-    yield Step(0, _trained(setting)[1], {}, seeded(0).get_state(), torch.empty(0))
+    state = seeded(0, device).get_state()
+    theta = {name: p.to(device) for name, p in _trained(setting)[1].items()}
+    yield Step(0, theta, {}, state, torch.empty(0))
 
 
 def on_waves(setting, meta: Params, n: int) -> Tensor:

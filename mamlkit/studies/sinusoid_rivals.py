@@ -7,7 +7,7 @@ import torch
 from torch import Tensor
 
 from mamlkit.bank.budget import budget
-from mamlkit.bank.experiment import Setting, first_losses
+from mamlkit.bank.experiment import Device, Setting, first_losses
 from mamlkit.baselines.data_dependent import data_dependent
 from mamlkit.baselines.hypernetwork import hypernetwork, written
 from mamlkit.baselines.learned_optimizer import learned_optimizer, optimizer_params, started
@@ -68,9 +68,14 @@ def as_wanted(setting: Setting, family: Family) -> Family:
     return started(family, RANDOM) if setting["method"] == "learned-optimizer" else family
 
 
-def steps(setting: Setting, resume: Step | None = None, until: int | None = None) -> Iterator[Step]:
+def steps(
+    setting: Setting,
+    resume: Step | None = None,
+    until: int | None = None,
+    device: Device = "cpu",
+) -> Iterator[Step]:
     """The training of a setting; `until` ends it early and changes nothing else."""
-    generator = seeded(setting["seed"])
+    generator = seeded(setting["seed"], device)
     theta = start(setting, generator)
     if setting["method"] in UNTRAINED:
         return iter([Step(0, theta, {}, generator.get_state(), torch.empty(0))])

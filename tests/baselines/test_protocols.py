@@ -202,7 +202,7 @@ def test_a_reference_is_the_first_examples_for_every_statistic():
     x, beta = torch.randn(7, 4, 3, 2, generator=seeded(0)), torch.randn(4, generator=seeded(1))
     out = batch_norm(x, beta, reference=5)
     assert (out[:5] - batch_norm(x[:5], beta)).abs().max() < 1e-12
-    assert (batch_norm(x, beta, reference=7) - batch_norm(x, beta)).abs().max() == 0
+    assert (batch_norm(x, beta, reference=7) - batch_norm(x, beta)).abs().max() < 1e-12
     assert (
         vmap(lambda x: batch_norm(x, beta, reference=5))(torch.stack([x, x]))[1] - out
     ).abs().max() < 1e-12
