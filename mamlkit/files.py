@@ -34,9 +34,9 @@ def write(
         return fresh.replace(path)
     except BaseException as error:
         fresh.unlink(missing_ok=True)
-        named = isinstance(error, OSError) and error.errno is not None
-        if named and str(error.filename) in ("None", str(fresh)):
-            error.filename = str(path)  # the name that a reader knows
+        if isinstance(error, OSError) and error.errno is not None:
+            if str(error.filename) in ("None", str(fresh)):
+                error.filename = str(path)  # the name that a reader knows
         raise
 
 
