@@ -267,7 +267,8 @@ claim("X006", "X007", "X008")
 # %% tags=["figure"]
 x = torch.linspace(-10, 10, 401)[:, None]
 left = dict(support_range=(-5.0, 0.0), query_range=(0.0, 5.0))
-three = first_waves(starts, ALPHAS, x, 3, seed=30_000, **left)
+first = {"maml": maml.params[0], "pretrained": pretrained.params[0]}
+three = first_waves(first, ALPHAS, x, 3, seed=30_000, **left)
 other, far = maml.median("half K=5")[:, -1].mean(), maml.median("outside")[:, -1].mean()
 title = (
     f"On the other half MAML's median error ends at {other:.2f}; beyond −5 and 5 it is {far:.0f}"
@@ -415,7 +416,7 @@ claim("X001", "X002", "X003", "C010")
 inside = torch.linspace(-5, 5, 201)[:, None]
 ends = [m.tests["first twelve"][0, :, -1] for m in (maml, pretrained)]
 nearer = int((ends[0] < ends[1]).sum())
-twelve = first_waves(starts, ALPHAS, inside, 12)
+twelve = first_waves(first, ALPHAS, inside, 12)
 title = f"The first twelve test waves, K = 5, ten steps: MAML is nearer on {nearer}"
 fig, _ = pictures.waves_and_curves(twelve, inside, title, 3, 4, 5.4)
 figure(fig, f"Twelve panels: wave, points, MAML's and the pretrained curve. {title}.")
