@@ -315,7 +315,7 @@ def strictly(text):
 
 # Their trainings were not kept when the records were made: `bank --only sinusoid-ablations`,
 # -settled, -wider and -averages make them again, and `judge` then writes the records.
-NOT_BANKED = {"C013", "C018", "C034", "C039", "C040", "C041", "C042"}
+NOT_BANKED = {"C013", "C018", "C039"}
 
 
 @pytest.mark.parametrize("file", sorted((BANK / "claims").glob("*")), ids=lambda file: file.name)
