@@ -18,14 +18,13 @@ def fastest(tasks: int, one: Callable[[], Any], device: torch.device) -> int:
 
     one: does the work of one task, whose operations in matrix products and convolutions are
     counted. Small products gain from a batch and from a compiler; the maps of a task with many
-    images fill the cache alone, and torch's own kernels, which then do the work, are faster. With
-    one query a class (0.3e9 operations a task) Omniglot's net is faster batched and compiled, with
-    15 (2.6e9) a task at a time.
+    images fill the cache alone, and torch's own kernels, which then do the work, are faster.
     """
+    if device.type != "cpu":
+        return tasks
     with torch.no_grad(), FlopCounterMode(display=False) as counter:
         fitting(lambda _: one(), 1)
-    alone = device.type == "cpu" and counter.get_total_flops() >= ALONE_FROM
-    return 1 if alone else tasks
+    return 1 if counter.get_total_flops() >= ALONE_FROM else tasks
 
 
 @cache

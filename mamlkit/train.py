@@ -1,6 +1,5 @@
 """The outer loop of Algorithm 1, as a generator: the caller owns logging, plotting and stopping."""
 
-import logging
 from collections.abc import Callable, Iterator
 from functools import lru_cache
 from typing import Any, NamedTuple
@@ -19,7 +18,6 @@ from mamlkit.runners import captured, compiled_and_captured, compiled_loop, in_p
 from mamlkit.task import Family, validate
 from mamlkit.trees import Params, nth, ravel, tree_flatten, tree_map
 
-LOG = logging.getLogger(__name__)
 # iterations: below this, compiling or capturing costs more time than it saves
 COMPILE_FROM = {"cpu": 2_000, "cuda": 20}
 BOTH_FROM = 10_000  # on a GPU an update is compiled before it is captured
@@ -87,9 +85,8 @@ def train(
     no meta-parameters of its own. family: p(T). generator: draws the tasks; it
     decides the device. tasks: the meta-batch size. iterations: meta-updates in all. block: how many
     are made between two yields; the noise of a block is drawn at once, so runs that should have the
-    same numbers need the same block. chunk: how many tasks are held in memory at once (None: all,
-    or the one that is `fastest` where compiled is not True; the log says which); it is halved where
-    memory runs out, and a warning says so. compiled: True, False, or None:
+    same numbers need the same block. chunk: how many tasks are held in memory at once (None: all);
+    it is halved where memory runs out, and a warning says so. compiled: True, False, or None:
     compile when the run is long enough to gain from it; on a GPU an update is captured as one CUDA
     graph, and in a long run compiled before that; where that fails, the run goes on without and a
     warning says so. On a CPU chunks run uncompiled: each would be one more copy of the update in
@@ -151,16 +148,14 @@ def train(
     chunk = chunk or (tasks if compiled else best)
     compiled = iterations >= COMPILE_FROM[vector.device.type] if compiled is None else compiled
     alone = vector.device.type == "cpu" and spread is ALONE
-    how = "compiled" if compiled and (chunk == tasks or not alone) else "uncompiled"
-    LOG.info("%d tasks a meta-update, %d at once, %s", tasks, chunk, how)
 
-    def meta_batch(chunk: int) -> Callable:
+    def meta_batch(chunk):
         if chunk == 1 and alone:
             return _one_by_one(learner, family, unravel)
         return _meta_batch(learner, family, unravel, None if chunk == tasks else chunk, spread)
 
     @lru_cache(maxsize=1)  # of another chunk nothing is kept: it may hold the memory that ran out
-    def runner(chunk: int) -> Callable:
+    def runner(chunk) -> Callable:
         advance, on_gpu = _advance(meta_batch(chunk), optimizer), vector.device.type == "cuda"
         if not compiled or chunk < tasks and not on_gpu:
             return in_python(advance)
@@ -255,7 +250,7 @@ def _meta_batch(learner: Learner, family: Family, unravel, chunk, spread: Spread
 
 
 def _one_by_one(learner: Learner, family: Family, unravel) -> Callable:
-    """`_meta_batch` as a loop that adds the tasks' gradients up: plain autograd, on a CPU."""
+    """`_meta_batch` as a loop over tasks that adds their gradients up: plain autograd on a CPU."""
 
     def meta_batch(vector, noise):
         meta, total, losses = unravel(vector), torch.zeros_like(vector), []
