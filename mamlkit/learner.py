@@ -4,10 +4,11 @@ from collections.abc import Callable
 from typing import Any, NamedTuple
 
 from torch import Tensor
+from torch.func import grad
 
 from mamlkit.losses import Loss
 from mamlkit.task import Task
-from mamlkit.trees import Params, grad
+from mamlkit.trees import Params
 
 Aux = dict[str, Tensor]
 

@@ -12,11 +12,11 @@ from torch.utils._pytree import tree_flatten_with_path
 from mamlkit.boundary import made_of, parameters, random_numbers, said, whole
 from mamlkit.learner import Learner, begun
 from mamlkit.machine import restored
-from mamlkit.memory import fastest, fitting, keep_pages
+from mamlkit.memory import fitting
 from mamlkit.optimizer import Optimizer
 from mamlkit.runners import captured, compiled_and_captured, compiled_loop, in_python, or_else
 from mamlkit.task import Family, validate
-from mamlkit.trees import Params, nth, ravel, tree_flatten, tree_map
+from mamlkit.trees import Params, ravel, tree_flatten, tree_map
 
 # iterations: below this, compiling or capturing costs more time than it saves
 COMPILE_FROM = {"cpu": 2_000, "cuda": 20}
@@ -116,7 +116,7 @@ def train(
     """
     for name, value in {"tasks": tasks, "iterations": iterations, "block": block}.items():
         whole(name, value)
-    chunk = chunk if chunk is None else min(whole("chunk", chunk), tasks)
+    chunk = tasks if chunk is None else min(whole("chunk", chunk), tasks)
     if not (compiled is None or isinstance(compiled, bool)):
         raise ValueError(f"compiled is {said(compiled)}: it must be True, False or None")
     made_of("learner", learner, ("init", "meta_grad"), "maml(loss, alpha=0.01, steps=1) is one")
@@ -124,7 +124,7 @@ def train(
     made_of("optimizer", optimizer, ("init", "update"), "mamlkit.optimizer's adam(0.001) is one")
     random_numbers(generator)
     meta, start = parameters(meta), generator.get_state()
-    task = validate(family.make(nth(family.noise(generator, 1), 0)))
+    task = validate(family.make(tree_map(lambda n: n[0], family.noise(generator, 1))))
     generator.set_state(start)
     meta = begun(learner, meta, task.support)
     if not meta:
@@ -141,18 +141,14 @@ def train(
         done, history = resume.iteration, resume.losses
         restored(generator, resume.generator)
 
-    keep_pages()
-    # The first task is run alone: what is wrong with model or data is said in their words, not the
-    # compiler's.
-    best = fastest(tasks, lambda: learner.meta_grad(unravel(vector), task), vector.device)
-    chunk = chunk or (tasks if compiled else best)
     compiled = iterations >= COMPILE_FROM[vector.device.type] if compiled is None else compiled
-    alone = vector.device.type == "cpu" and spread is ALONE
 
     def meta_batch(chunk):
-        if chunk == 1 and alone:
-            return _one_by_one(learner, family, unravel)
         return _meta_batch(learner, family, unravel, None if chunk == tasks else chunk, spread)
+
+    if compiled:  # what is wrong with model or data is said in their words, not the compiler's
+        with torch.no_grad():
+            learner.meta_grad(unravel(vector), task)
 
     @lru_cache(maxsize=1)  # of another chunk nothing is kept: it may hold the memory that ran out
     def runner(chunk) -> Callable:
@@ -245,20 +241,6 @@ def _meta_batch(learner: Learner, family: Family, unravel, chunk, spread: Spread
         meta = unravel(vector)
         gradients, losses = vmap(one, (None, 0), chunk_size=chunk)(meta, spread.share(noise))
         return spread.mean({name: gradients[name] for name in meta}, losses)
-
-    return meta_batch
-
-
-def _one_by_one(learner: Learner, family: Family, unravel) -> Callable:
-    """`_meta_batch` as a loop over tasks that adds their gradients up: plain autograd on a CPU."""
-
-    def meta_batch(vector, noise):
-        meta, total, losses = unravel(vector), torch.zeros_like(vector), []
-        for i in range(len(tree_flatten(noise)[0][0])):
-            gradient, aux = learner.meta_grad(meta, family.make(nth(noise, i)))
-            total += torch.cat([gradient[name].flatten() for name in meta])
-            losses.append(aux["loss"])
-        return total / len(losses), torch.stack(losses).mean()
 
     return meta_batch
 
