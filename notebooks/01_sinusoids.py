@@ -317,6 +317,7 @@ claim("C032", "C033", "S103")
 
 # %% tags=["figure"]
 from mamlkit.audit.places import LINE, mean_of_tasks, off_mean
+from mamlkit.studies.sinusoids import NET
 
 networks = bank.get("settled", pretrained)
 outputs = [NET.forward(p, LINE) for p in networks.params]
