@@ -329,7 +329,6 @@ QUANTITIES: dict[str, dict[str, list[str]]] = {
         "alpha in training": [
             rf"MAML's error varies {N} times",
             rf"X062: .* varies {N} times over this range with alpha fixed",
-            rf"X062 largest over smallest error, MAML, seed 0: {N}",
         ],
         "all parts of MAML++": [
             rf"all parts together are worth {N} points",
