@@ -75,6 +75,6 @@ def load(root: Path | str | None = None, *, progress=archive.quiet) -> Params:
                     sha256=digest,
                     timeout=archive.TIMEOUT,
                     progress=progress,
-                    instead=f"put the file into {own.relative_to(archive.ROOT)}",
+                    instead=f"put the file into {Path(os.path.relpath(own, archive.ROOT))}",
                 )
     return parameters(read(Path(root) / NAME))
