@@ -105,16 +105,17 @@ def over(client: Any, jobs: list[work.Job], minutes: float | None = None) -> int
         work.tell(f"{job.name}: {left} of one core, or so")
     patience = 2 * process.PATIENCE  # one whose worker died may still be saving
     calls = {number: partial(work.cell, job, patience) for number, job in enumerate(jobs)}
-    failed, waiting = [], []
+    statuses = {}
     for number, how in spread(client, calls, minutes and minutes * 60):
         job = jobs[number]
         status = work.ended(job, how)
         if status == "banked" and not path(job.experiment, job.cell, job.budget).exists():
             work.tell(f"{job.name} is kept where its worker is, which this machine does not see")
             status = "failed"
-        failed += [job] if status == "failed" else []
-        waiting += [job] if status == "interrupted" else []
-    return work.closing(failed, waiting)
+        statuses[number] = status
+    # Workers end in any order; what is said at the end keeps the order of the jobs.
+    that = lambda status: [job for n, job in enumerate(jobs) if statuses[n] == status]
+    return work.closing(that("failed"), that("interrupted"))
 
 
 @contextmanager

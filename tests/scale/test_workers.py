@@ -63,10 +63,12 @@ def test_four_cells_are_banked_by_two_workers_though_one_is_killed_twice(root, c
 
     def kill(client):
         """The first worker, twice, while it has a cell that has saved something."""
+        cells = lambda pid: psutil.Process(pid).children()
         for _ in range(2):
             until(lambda: saved() == 2 and pid_of_first(client) not in [None, *killed])
             killed.append(pid_of_first(client))
-            cell = psutil.Process(killed[-1]).children()[0]
+            until(lambda: cells(killed[-1]))  # a worker that is new has no cell at once
+            cell = cells(killed[-1])[0]
             os.kill(killed[-1], signal.SIGKILL)
             until(lambda: not cell.is_running(), 40)
 
