@@ -18,6 +18,7 @@ from mamlkit.machine import seeded
 from mamlkit.studies import first_order, images
 from mamlkit.studies.first_order import ALPHAS
 from mamlkit.studies.image_measures import QUERIES
+from mamlkit.studies.image_methods import step_size
 from mamlkit.studies.omitted import ACTIVATIONS, NETWORKS
 
 __all__ = ["JUDGES", "Evidence", "evidence"]
@@ -288,9 +289,9 @@ def s218(e: Evidence) -> Finding | None:
         | {f"alpha x 1, {k} steps": accurate[times.index(1.0), k].item() for k in (1, 2, 3, 5)},
         "between half and twice the step that it was trained with, accuracy ranges over "
         f"{spread:.1f} points; over 1/8 to 8, {whole:.0f}.",
-        f"{s['tasks']} tasks x {s['iterations']:,} iterations, alpha {s['alpha']:g} on the mean "
+        f"{s['tasks']} tasks x {s['iterations']:,} iterations, alpha {step_size(s):g} on the mean "
         f"loss; {s['tests']} test tasks, {test} steps at test",
-        experiments=(first_order.STEP_SIZES.name, first_order.TWO_CORES),
+        experiments=(first_order.STEP_SIZES.name, first_order.TRAINED[s["method"]]),
         share=images.share(s, "omniglot-5w1s"),
     )
 

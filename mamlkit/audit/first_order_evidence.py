@@ -75,8 +75,14 @@ def evidence(budget: str = "paper") -> Evidence:
         {r.setting["place"]: r.measured for r in gradients.values() if r.setting["seed"] == 0},
         pairs(budget),
         None if joint is None else accuracies(joint, "together")[None],
-        load(first_order.STEP_SIZES, budget).get(images.cell("printed", 0)),
+        _largest(load(first_order.STEP_SIZES, budget)),
     )
+
+
+def _largest(found: Mapping[str, Result]) -> Result | None:
+    """The sweep of step sizes at the largest budget that is kept."""
+    names = (images.cell(name, 0) for name in first_order.TRAINED)
+    return next((found[name] for name in names if name in found), None)
 
 
 def accuracies(found: Result, protocol: str) -> Tensor:

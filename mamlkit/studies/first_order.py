@@ -65,15 +65,20 @@ def by_name() -> dict[str, Experiment]:
     return {e.name: e for e in (*images.EXPERIMENTS, *FIRST)}
 
 
-def trained(seed: int) -> Params:
-    """What MAML learned on two cores in 5-way 1-shot tasks, from the bank.
+TRAINED = {"maml": "omniglot-5w1s", "printed": TWO_CORES}  # by method: at the paper's budget, ours
 
-    Raises FileNotFoundError if it is not banked.
+
+def trained(seed: int, name: str = "printed") -> Params:
+    """What MAML learned in 5-way 1-shot tasks, from the bank.
+
+    name: "printed", with alpha as printed, on two cores; "maml", with the authors' step and the
+    paper's budget. Raises FileNotFoundError if it is not banked.
     """
-    found = load(by_name()[TWO_CORES])
-    if (cell := images.cell("printed", seed)) not in found:
+    experiment = TRAINED[name]
+    found = load(by_name()[experiment])
+    if (cell := images.cell(name, seed)) not in found:
         raise FileNotFoundError(
-            f"{TWO_CORES} {cell} is not banked: `python -m mamlkit bank --only {TWO_CORES}`"
+            f"{experiment} {cell} is not banked: `python -m mamlkit bank --only {experiment}`"
         )
     return found[cell].params
 
@@ -180,11 +185,18 @@ def _step_cells(budget: str, seeds: int | None = None) -> dict[str, Setting]:
         return {}  # there is nothing to adapt without a trained network
     tests = by(budget, smoke=2, quick=50, paper=400)
     return {
-        images.cell("printed", seed): images.SETTINGS[TWO_CORES]
-        | dict(method="printed", seed=seed, place="trained", times=TIMES, tests=tests)
+        images.cell(name, seed): images.SETTINGS[experiment]
+        | dict(method=name, seed=seed, place="trained", times=TIMES, tests=tests)
         | dict(longest=AT_TEST)
+        for name, experiment in TRAINED.items()
         for seed in range(seeds or 1)
     }
+
+
+def _at_its_end(setting: Setting, resume=None, until=None, device: Device = "cpu"):
+    """A trained network, and nothing more to train."""
+    theta = trained(setting["seed"], setting["method"])
+    yield Step(0, theta, {}, seeded(setting["seed"], device).get_state(), torch.empty(0))
 
 
 def _right_after(setting: Setting, theta: Params, times: float, n: int) -> Tensor:
@@ -200,13 +212,14 @@ def measure_steps(setting: Setting, step: Step) -> tuple[Params, dict[str, Tenso
 
 def _steps_begin(setting: Setting) -> Tensor:
     """The answers on two tasks with half the step."""
-    return _right_after(setting, _theta(setting), 0.5, 2).flatten().double()
+    theta = trained(setting["seed"], setting["method"])
+    return _right_after(setting, theta, 0.5, 2).flatten().double()
 
 
 STEP_SIZES = Experiment(
     "step-sizes",
     _step_cells,
-    _at_rest,
+    _at_its_end,
     measure_steps,
     _steps_begin,
     cost,

@@ -5,7 +5,7 @@ import torch
 
 from mamlkit.audit.claims import ledger, verdict
 from mamlkit.audit.first_order import EACH, JUDGES, evidence, improvement, inside
-from mamlkit.audit.first_order_evidence import LABELS, Evidence, Pair, pairs, saved
+from mamlkit.audit.first_order_evidence import LABELS, Evidence, Pair, _largest, pairs, saved
 from mamlkit.audit.intervals import Interval
 from mamlkit.bank.experiment import Result
 from mamlkit.studies import first_order
@@ -230,3 +230,10 @@ def test_pairs_read_the_largest_budget_and_the_seeds_that_both_have(monkeypatch)
 
 def test_the_bank_is_read_in_seconds():
     assert evidence().counted.keys() == {*LABELS.values()}
+
+
+def test_the_sweep_at_the_papers_budget_counts_where_it_is_kept():
+    ours, papers = swept(91.0), swept()
+    assert _largest({"printed-0": ours, "maml-0": papers}) is papers
+    assert _largest({"printed-0": ours}) is ours
+    assert _largest({}) is None

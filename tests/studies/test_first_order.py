@@ -79,10 +79,19 @@ def test_what_is_measured_of_a_start():
     assert found["right"].shape == (2, 4) and found["right"].max() <= 75
 
 
-def test_without_a_banked_network_it_says_what_makes_it(monkeypatch):
+@pytest.mark.parametrize("name, makes", first_order.TRAINED.items())
+def test_without_a_banked_network_it_says_what_makes_it(name, makes, monkeypatch):
     monkeypatch.setattr(first_order, "load", lambda experiment: {})
-    with pytest.raises(FileNotFoundError, match="bank --only omniglot-5w1s-cpu"):
-        first_order.trained(0)
+    with pytest.raises(FileNotFoundError, match=f"bank --only {makes}`"):
+        first_order.trained(0, name)
+
+
+def test_each_sweep_of_step_sizes_begins_with_the_network_of_its_setting():
+    for setting in first_order.STEP_SIZES.cells("paper", None).values():
+        experiment = first_order.by_name()[first_order.TRAINED[setting["method"]]]
+        whole = experiment.cells("paper", None)[f"{setting['method']}-0"]
+        own = {"place", "times", "tests", "longest"}
+        assert {k for k in setting if setting[k] != whole.get(k)} == own
 
 
 def test_step_sizes_are_stretched_and_nothing_else(monkeypatch):
