@@ -4,6 +4,7 @@ from mamlkit.bank.experiment import Experiment
 from mamlkit.studies import variants_classes as classes
 from mamlkit.studies import variants_costs as costs
 from mamlkit.studies import variants_images as images
+from mamlkit.studies import variants_search as search
 from mamlkit.studies import variants_waves as waves
 
 EXPERIMENTS: tuple[Experiment, ...] = (
@@ -11,6 +12,7 @@ EXPERIMENTS: tuple[Experiment, ...] = (
     costs.COSTS,  # at a start that `WAVES` has trained
     waves.ALPHA_CPU,
     waves.ALPHA,
+    search.SEARCH,
     images.OMNIGLOT_CPU,
     images.PARTS_CPU,
     images.REPTILE_CPU,

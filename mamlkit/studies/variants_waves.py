@@ -91,9 +91,9 @@ def net_of(method: str) -> Net:
 
 def learner_of(setting: Setting, steps: int | None = None, times: float = 1.0) -> Learner:
     """A setting's variant, in training; or with other inner steps, or its alpha so many times."""
-    method = setting["method"]
+    method, own = setting["method"], {k: setting[k] for k in ("strength",) if k in setting}
     loss, alpha = mse(net_of(method).forward), times * setting["alpha"]
-    return variant(method)(loss, alpha=alpha, steps=steps or setting["steps"])
+    return variant(method)(loss, alpha=alpha, steps=steps or setting["steps"], **own)
 
 
 def tasks_of(setting: Setting) -> Family:
@@ -124,16 +124,16 @@ def steps(setting: Setting, resume=None, until=None, device: Device = "cpu") -> 
 
 
 @cache
-def test_waves(shots: int, tests: int) -> Task:
+def test_waves(shots: int, tests: int, seed: int = TEST) -> Task:
     """The waves that all are tested on: `shots` points of each, and 100 others."""
-    return sample(sinusoid(shots=shots, queries=100), seeded(TEST), tests)
+    return sample(sinusoid(shots=shots, queries=100), seeded(seed), tests)
 
 
-def errors(setting: Setting, meta: Params, shots: int) -> Tensor:
+def errors(setting: Setting, meta: Params, shots: int, seed: int = TEST) -> Tensor:
     """Squared error on each test wave after 0 to 10 inner steps: (waves, 11); what is not finite
-    counts as a million."""
+    counts as a million. seed: draws the waves."""
     metric = on_query(mse(net_of(setting["method"]).forward))
-    waves = test_waves(shots, setting["tests"])
+    waves = test_waves(shots, setting["tests"], seed)
     found = evaluate(learner_of(setting, LONGEST), meta, waves, metric, chunk=500)
     return found.nan_to_num(nan=WORST, posinf=WORST).clamp(max=WORST)
 
