@@ -226,14 +226,13 @@ class Workload:
                     s += g / len(tasks.query.x)
         return sums
 
-    def in_jax(self, order, patches=False, in_turn=False):
-        """jit, and vmap or a map over tasks. patches: a convolution is a matrix product; else it is
-        JAX's own."""
+    def jax_loss(self, patches):
+        """(parameters, data) -> the mean loss, in JAX; see `in_jax`."""
         import jax
         import jax.numpy as jnp
         import optax
 
-        stride, steps = self.setting.stride, self.setting.steps
+        stride = self.setting.stride
 
         def convolution(x, w):
             if not patches:
@@ -287,6 +286,17 @@ class Workload:
                 forward(theta, data.x), data.y
             ).mean()
 
+        return loss
+
+    def in_jax(self, order, patches=False, in_turn=False):
+        """jit, and vmap or a map over tasks. patches: a convolution is a matrix product; else it is
+        JAX's own."""
+        import jax
+        import jax.numpy as jnp
+        import optax
+
+        steps, loss = self.setting.steps, self.jax_loss(patches)
+
         def objective(theta, task):
             adapted = theta
             for _ in range(steps):
@@ -330,8 +340,12 @@ class Workload:
         """Only the matrix products of one iteration, into memory that is there: no patch is cut
         out, nothing is normalised. More than 4,096 rows are taken in parts, which stay in the
         cache."""
+        return self.floor_of(self.products(order))
+
+    def floor_of(self, products):
+        """The given matrix products, (batch, m, k, n) each."""
         work = []
-        for batch, m, k, n in self.products(order):
+        for batch, m, k, n in products:
             parts = -(-max(m, k) // 4096)
             m, k = (-(-m // parts), k) if m > k else (m, -(-k // parts))
             shapes = (
