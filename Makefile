@@ -34,8 +34,8 @@ judge: $(READY) ## write the record of every claim anew from what is banked
 	@$(BIN)/python -m mamlkit judge $(ARGS)
 	@$(BIN)/python -m mamlkit readme
 
-bench: $(READY) ## time MAML here beside JAX, torchopt and higher, into runs/bench/ (ARGS=O1, O15 or M: on images; locomotion: the robots)
-	@$(BIN)/python -m tests.benchmarks.$(if $(filter locomotion captured,$(ARGS)),$(ARGS),speed $(or $(ARGS),S))
+bench: $(READY) ## time MAML here beside JAX, torchopt and higher, into runs/bench/ (ARGS="O1 M": only those workloads; locomotion: the robots)
+	@$(BIN)/python -m tests.benchmarks.$(if $(filter locomotion captured,$(ARGS)),$(ARGS),speed $(ARGS))
 
 docs: $(READY) ## make the reference from the docstrings, into docs/
 	@$(BIN)/python -m pdoc -o docs mamlkit

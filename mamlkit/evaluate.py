@@ -10,10 +10,10 @@ from torch.func import vmap
 from mamlkit.boundary import made_of, parameters, random_numbers, said, whole
 from mamlkit.learner import Learner, begun
 from mamlkit.losses import Loss
-from mamlkit.memory import fitting
+from mamlkit.memory import fastest, fitting, keep_pages
 from mamlkit.task import Family, Task
 from mamlkit.train import Step
-from mamlkit.trees import Params, tree_flatten, tree_map
+from mamlkit.trees import Params, nth, tree_flatten
 
 Metric = Callable[[Params, Task], Tensor]
 HELD = 2**23  # bytes of tasks in memory at once: the activations that they lead to are far larger
@@ -37,9 +37,9 @@ def evaluate(
     drawn with `generator`: the tasks that `sample` draws, made a chunk at a time, so that memory
     does not grow with their number. metric: (params, one task) -> scalar, e.g.
     `on_query(mse(net.forward))`. chunk: how many tasks are held in memory at once (None: as many as
-    are made of HELD bytes, at most 1000); it is halved where memory runs out, and a warning says
-    so. Nothing carries over from one task to another. Raises ValueError for values that these
-    cannot be.
+    are made of HELD bytes, at most 1000, but see `fastest`); it is halved where memory runs out,
+    and a warning says so. Nothing carries over from one task to another. Raises ValueError for
+    values that these cannot be.
 
     >>> from mamlkit.families.sinusoid import sinusoid
     >>> from mamlkit.losses import mse
@@ -63,18 +63,23 @@ def evaluate(
         )
     drawn, make = _drawn(tasks, number, generator)
     count = len(tree_flatten(drawn)[0][0])
-    first = make(tree_map(lambda t: t[0], drawn))
+    first = make(nth(drawn, 0))
     meta = begun(learner, parameters(meta), first.support, exact=False)
-    if chunk is None:
-        size = sum(t.numel() * t.element_size() for t in tree_flatten(first)[0])
-        chunk = max(1, min(1000, HELD // size))
+    device = tree_flatten(drawn)[0][0].device
+    keep_pages()
 
     def one(drawn):
         task = make(drawn)
         return torch.stack([metric(params, task) for params in learner.adapt(meta, task.support)])
 
+    if chunk is None:
+        size = sum(t.numel() * t.element_size() for t in tree_flatten(first)[0])
+        chunk = fastest(max(1, min(1000, HELD // size)), lambda: one(nth(drawn, 0)), device)
+
     def each(chunk):
         with torch.no_grad():
+            if chunk == 1 and device.type == "cpu":
+                return torch.stack([one(nth(drawn, i)) for i in range(count)])
             return vmap(one, chunk_size=chunk)(drawn)
 
     return fitting(each, min(whole("chunk", chunk), count))[0]

@@ -5,12 +5,11 @@ from collections.abc import Callable, Sequence
 from typing import Any
 
 from torch import Tensor
-from torch.func import grad
 
 from mamlkit.boundary import inner_steps, step_size
 from mamlkit.losses import Loss
 from mamlkit.optimizer import Optimizer
-from mamlkit.trees import Params, partition, ravel
+from mamlkit.trees import Params, grad, partition, ravel
 
 Objective = Callable[[Params], Tensor]
 Alpha = float | Tensor | dict[str, float | Tensor] | dict[str, float]
@@ -51,9 +50,7 @@ def inner_step(
     """
     alphas = step_sizes(params, alpha)
     adapted, fixed = partition(params, alphas)
-    gradient = grad(lambda adapted: objective({**fixed, **adapted}))(adapted)
-    if first_order:
-        gradient = {name: g.detach() for name, g in gradient.items()}
+    gradient = grad(lambda adapted: objective({**fixed, **adapted}), constant=first_order)(adapted)
     return params | {name: p - alphas[name] * gradient[name] for name, p in adapted.items()}
 
 
@@ -104,7 +101,7 @@ def adapt_with(
         for objective, alpha in zip(objectives, alphas, strict=True):
             rule = optimizer(alpha)
             state = rule.init(vector) if state is None else state
-            gradient = grad(lambda v: objective(unravel(v)))(vector)
+            gradient = grad(lambda p: objective(unravel(p["all"])))({"all": vector})["all"]
             vector, state = rule.update(gradient, state, vector)
             visited.append(unravel(vector))
         return visited

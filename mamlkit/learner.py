@@ -4,11 +4,10 @@ from collections.abc import Callable
 from typing import Any, NamedTuple
 
 from torch import Tensor
-from torch.func import grad
 
 from mamlkit.losses import Loss
 from mamlkit.task import Task
-from mamlkit.trees import Params
+from mamlkit.trees import Params, grad
 
 Aux = dict[str, Tensor]
 

@@ -1,7 +1,6 @@
 """The paper's networks, and `from_module` for any other: a net is a pair of pure functions."""
 
 from collections.abc import Callable
-from functools import partial
 from math import sqrt
 from typing import NamedTuple
 
@@ -10,7 +9,7 @@ from torch import Generator, Tensor, nn
 from torch.nn import functional as F
 
 from mamlkit.boundary import whole
-from mamlkit.layers import batch_norm, strided_conv
+from mamlkit.layers import batch_norm, padded_conv, pooled_norm, strided_conv
 from mamlkit.modules import pure
 from mamlkit.trees import Params
 
@@ -27,6 +26,7 @@ class Net(NamedTuple):
     forward: Callable[..., Tensor]
 
 
+RISING = {F.relu, torch.relu, torch.tanh, F.tanh, torch.sigmoid, F.sigmoid, F.softplus}
 Filler = Callable[[Generator, tuple[int, ...]], Tensor]
 
 
@@ -197,8 +197,8 @@ def strided_body(
     forward: (examples, channels, height, width) -> (examples, filters).
     """
 
-    def block(x, weight, bias, norm):
-        return activation(norm(strided_conv(x, weight, bias)))
+    def block(x, weight, bias, **norm):
+        return activation(batch_norm(strided_conv(x, weight, bias), **norm))
 
     return _body(filters, channels, block, lambda x: x.mean((2, 3)))
 
@@ -233,8 +233,11 @@ def pooled_body(
     16)).
     """
 
-    def block(x, weight, bias, norm):
-        return F.max_pool2d(activation(norm(F.conv2d(x, weight, bias, padding=1))), 2)
+    def block(x, weight, bias, **norm):
+        x = padded_conv(x, weight, bias)
+        if activation in RISING:
+            return activation(pooled_norm(x, **norm))
+        return F.max_pool2d(activation(batch_norm(x, **norm)), 2)
 
     return _body(filters, channels, block, lambda x: x.flatten(1))
 
@@ -252,8 +255,13 @@ def _body(filters, channels, block, pool):
                 f"shape {tuple(x.shape)}"
             )
         for i in range(4):
-            norm = partial(batch_norm, **_norm(params, i), reference=reference)
-            x = block(x, params[f"layer{i}.weight"], params[f"layer{i}.bias"], norm)
+            x = block(
+                x,
+                params[f"layer{i}.weight"],
+                params[f"layer{i}.bias"],
+                **_norm(params, i),
+                reference=reference,
+            )
         return pool(x)
 
     return Net(lambda generator: _layers(generator, shapes, [xavier] * 4, range(4)), forward)

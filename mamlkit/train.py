@@ -1,5 +1,6 @@
 """The outer loop of Algorithm 1, as a generator: the caller owns logging, plotting and stopping."""
 
+import logging
 from collections.abc import Callable, Iterator
 from functools import lru_cache
 from typing import Any, NamedTuple
@@ -12,12 +13,13 @@ from torch.utils._pytree import tree_flatten_with_path
 from mamlkit.boundary import made_of, parameters, random_numbers, said, whole
 from mamlkit.learner import Learner, begun
 from mamlkit.machine import restored
-from mamlkit.memory import fitting
+from mamlkit.memory import fastest, fitting, keep_pages
 from mamlkit.optimizer import Optimizer
 from mamlkit.runners import captured, compiled_and_captured, compiled_loop, in_python, or_else
 from mamlkit.task import Family, validate
-from mamlkit.trees import Params, ravel, tree_flatten, tree_map
+from mamlkit.trees import Params, nth, ravel, tree_flatten, tree_map
 
+LOG = logging.getLogger(__name__)
 # iterations: below this, compiling or capturing costs more time than it saves
 COMPILE_FROM = {"cpu": 2_000, "cuda": 20}
 BOTH_FROM = 10_000  # on a GPU an update is compiled before it is captured
@@ -85,8 +87,9 @@ def train(
     no meta-parameters of its own. family: p(T). generator: draws the tasks; it
     decides the device. tasks: the meta-batch size. iterations: meta-updates in all. block: how many
     are made between two yields; the noise of a block is drawn at once, so runs that should have the
-    same numbers need the same block. chunk: how many tasks are held in memory at once (None: all);
-    it is halved where memory runs out, and a warning says so. compiled: True, False, or None:
+    same numbers need the same block. chunk: how many tasks are held in memory at once (None: all,
+    or the one that is `fastest` where compiled is not True; the log says which); it is halved where
+    memory runs out, and a warning says so. compiled: True, False, or None:
     compile when the run is long enough to gain from it; on a GPU an update is captured as one CUDA
     graph, and in a long run compiled before that; where that fails, the run goes on without and a
     warning says so. On a CPU chunks run uncompiled: each would be one more copy of the update in
@@ -116,7 +119,7 @@ def train(
     """
     for name, value in {"tasks": tasks, "iterations": iterations, "block": block}.items():
         whole(name, value)
-    chunk = tasks if chunk is None else min(whole("chunk", chunk), tasks)
+    chunk = chunk if chunk is None else min(whole("chunk", chunk), tasks)
     if not (compiled is None or isinstance(compiled, bool)):
         raise ValueError(f"compiled is {said(compiled)}: it must be True, False or None")
     made_of("learner", learner, ("init", "meta_grad"), "maml(loss, alpha=0.01, steps=1) is one")
@@ -124,7 +127,7 @@ def train(
     made_of("optimizer", optimizer, ("init", "update"), "mamlkit.optimizer's adam(0.001) is one")
     random_numbers(generator)
     meta, start = parameters(meta), generator.get_state()
-    task = validate(family.make(tree_map(lambda n: n[0], family.noise(generator, 1))))
+    task = validate(family.make(nth(family.noise(generator, 1), 0)))
     generator.set_state(start)
     meta = begun(learner, meta, task.support)
     if not meta:
@@ -141,17 +144,23 @@ def train(
         done, history = resume.iteration, resume.losses
         restored(generator, resume.generator)
 
+    keep_pages()
+    # The first task is run alone: what is wrong with model or data is said in their words, not the
+    # compiler's.
+    best = fastest(tasks, lambda: learner.meta_grad(unravel(vector), task), vector.device)
+    chunk = chunk or (tasks if compiled else best)
     compiled = iterations >= COMPILE_FROM[vector.device.type] if compiled is None else compiled
+    alone = vector.device.type == "cpu" and spread is ALONE
+    how = "compiled" if compiled and (chunk == tasks or not alone) else "uncompiled"
+    LOG.info("%d tasks a meta-update, %d at once, %s", tasks, chunk, how)
 
-    def meta_batch(chunk):
+    def meta_batch(chunk: int) -> Callable:
+        if chunk == 1 and alone:
+            return _one_by_one(learner, family, unravel)
         return _meta_batch(learner, family, unravel, None if chunk == tasks else chunk, spread)
 
-    if compiled:  # what is wrong with model or data is said in their words, not the compiler's
-        with torch.no_grad():
-            learner.meta_grad(unravel(vector), task)
-
     @lru_cache(maxsize=1)  # of another chunk nothing is kept: it may hold the memory that ran out
-    def runner(chunk) -> Callable:
+    def runner(chunk: int) -> Callable:
         advance, on_gpu = _advance(meta_batch(chunk), optimizer), vector.device.type == "cuda"
         if not compiled or chunk < tasks and not on_gpu:
             return in_python(advance)
@@ -241,6 +250,20 @@ def _meta_batch(learner: Learner, family: Family, unravel, chunk, spread: Spread
         meta = unravel(vector)
         gradients, losses = vmap(one, (None, 0), chunk_size=chunk)(meta, spread.share(noise))
         return spread.mean({name: gradients[name] for name in meta}, losses)
+
+    return meta_batch
+
+
+def _one_by_one(learner: Learner, family: Family, unravel) -> Callable:
+    """`_meta_batch` as a loop that adds the tasks' gradients up: plain autograd, on a CPU."""
+
+    def meta_batch(vector, noise):
+        meta, total, losses = unravel(vector), torch.zeros_like(vector), []
+        for i in range(len(tree_flatten(noise)[0][0])):
+            gradient, aux = learner.meta_grad(meta, family.make(nth(noise, i)))
+            total += torch.cat([gradient[name].flatten() for name in meta])
+            losses.append(aux["loss"])
+        return total / len(losses), torch.stack(losses).mean()
 
     return meta_batch
 

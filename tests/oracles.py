@@ -103,6 +103,15 @@ def each(tasks: Task) -> list[Task]:
     return [one(tasks, i) for i in range(TASKS)]
 
 
+def held(tensor: torch.Tensor) -> torch.Tensor:
+    """What is in memory where a task's tensor is: those of all tasks held at once, tasks first."""
+    return (
+        torch._C._functorch.get_unwrapped(tensor)
+        if torch._C._functorch.is_batchedtensor(tensor)
+        else tensor[None]
+    )
+
+
 def copied(tree):
     return tree_map(torch.clone, tree)
 

@@ -6,9 +6,10 @@ from torch.func import grad, vmap
 from torch.nn import functional as F
 
 from mamlkit.inner import inner_step
-from mamlkit.layers import batch_norm, strided_conv
+from mamlkit.layers import batch_norm, padded_conv, pooled_norm, strided_conv
 from mamlkit.machine import seeded
 from mamlkit.task import Data
+from mamlkit.trees import plainly
 from tests.oracles import derivative_gap, gap, norm, one
 
 pytestmark = pytest.mark.usefixtures("float64")
@@ -101,3 +102,62 @@ def test_the_trap_is_real_torchs_batch_norm_under_vmap_inside_a_gradient_is_wron
         f"torch {torch.__version__} differentiates its batch norm under grad(vmap(grad)) "
         "correctly, which 2.13 did not: the docstring of layers.batch_norm must change"
     )
+
+
+def derivatives(f, *args):
+    """Value, first and second derivatives: under `torch.func`, and alone in plain autograd."""
+    numbers = tuple(range(len(args)))
+    weight = torch.randn(f(*args).shape, generator=seeded(9))
+    scalar = lambda *args: (f(*args).tanh() * weight).sum()
+    steep = lambda *args: sum(g.pow(3).sum() for g in grad(scalar, numbers)(*args))
+    transformed = vmap(f)(*(a[None] for a in args))[0]
+    transformed = [transformed, *grad(scalar, numbers)(*args), *grad(steep, numbers)(*args)]
+    leaves = [a.clone().requires_grad_() for a in args]
+    assert plainly()
+    value = f(*leaves)
+    first = torch.autograd.grad((value.tanh() * weight).sum(), leaves, create_graph=True)
+    second = torch.autograd.grad(sum(g.pow(3).sum() for g in first), leaves)
+    return zip(transformed, [value, *first, *second], strict=True)
+
+
+@pytest.mark.parametrize("scale", [False, True])
+@pytest.mark.parametrize(
+    "f, shape",
+    [
+        (batch_norm, (6, 4)),
+        (batch_norm, (6, 4, 7)),
+        (batch_norm, (6, 4, 3, 2)),
+        (pooled_norm, (6, 4, 5, 7)),
+        (pooled_norm, (3, 4, 8, 2)),
+    ],
+)
+def test_alone_a_norm_is_what_it_is_under_transforms_to_the_second_derivative(f, shape, scale):
+    """A learned scale may be negative: then the maximum is not taken first."""
+    args = [torch.randn(s, generator=seeded(i)) for i, s in enumerate((shape, (4,), (4,)))]
+    assert (args[2] < 0).any() and (args[2] > 0).any()
+    for alone, transformed in derivatives(f, *args[: 3 if scale else 2]):
+        assert (alone - transformed).abs().max() < 1e-12 * max(1, transformed.abs().max())
+
+
+def test_pooling_comes_after_the_norm_whoever_takes_it_first():
+    x, beta = torch.randn(6, 4, 5, 7, generator=seeded(0)), torch.randn(4, generator=seeded(1))
+    expected = F.max_pool2d(F.batch_norm(x, None, None, None, beta, training=True, eps=1e-3), 2)
+    assert (pooled_norm(x, beta) - expected).abs().max() < 1e-12
+
+
+def test_a_padded_convolution_is_torchs():
+    x, weight, bias = (
+        torch.randn(s, generator=seeded(0)) for s in ((3, 2, 5, 7), (4, 2, 3, 3), (4,))
+    )
+    for alone, transformed in derivatives(padded_conv, x, weight, bias):
+        assert (alone - transformed).abs().max() < 1e-12 * max(1, transformed.abs().max())
+
+
+@pytest.mark.parametrize("layout", [torch.contiguous_format, torch.channels_last])
+def test_in_single_precision_statistics_of_a_large_map_are_right(layout):
+    """torch's own batch norm is 6e-4 off where channels come last."""
+    x = 0.1 + 0.3 * torch.randn(75, 4, 84, 84, generator=seeded(0))
+    expected, beta = batch_norm(x, torch.zeros(4)), torch.zeros(4, dtype=torch.float32)
+    single = x.float().to(memory_format=layout)
+    assert (batch_norm(single, beta) - expected).abs().max() < 1e-5
+    assert (pooled_norm(single, beta) - F.max_pool2d(expected, 2)).abs().max() < 1e-5

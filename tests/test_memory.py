@@ -3,7 +3,7 @@ import warnings
 import pytest
 import torch
 
-from mamlkit.memory import fitting, out_of_memory
+from mamlkit.memory import ALONE_FROM, fastest, fitting, keep_pages, out_of_memory
 
 
 def full():
@@ -68,3 +68,26 @@ def test_any_other_error_goes_up_at_once(other):
     with pytest.raises(type(other)) as error:
         fitting(work, 6)
     assert error.value is other and asked == [6] and not out_of_memory(other)
+
+
+@pytest.mark.parametrize(
+    "rows, device, held", [(1.01, "cpu", 1), (0.99, "cpu", 9), (1.01, "cuda", 9)]
+)
+def test_a_task_that_is_much_work_is_fastest_alone_on_a_cpu(rows, device, held):
+    """A product of (n, 500) and (500, 1000) is 1e6 n operations."""
+    a = torch.empty(round(rows * ALONE_FROM / 1e6), 500, device="meta")
+    b = torch.empty(500, 1000, device="meta")
+    assert fastest(9, lambda: a @ b, torch.device(device)) == held
+
+
+def test_what_a_task_alone_has_no_memory_for_is_said():
+    with pytest.raises(RuntimeError) as error:
+        fastest(9, full, torch.device("cpu"))
+    assert "a single task at once (chunk=1)" in error.value.__notes__[0]
+
+
+def test_pages_are_kept_and_a_petabyte_is_still_refused():
+    keep_pages()
+    with pytest.raises(RuntimeError) as error:
+        full()
+    assert out_of_memory(error.value)

@@ -27,6 +27,7 @@ from tests.oracles import (
     each,
     fixed,
     gap,
+    held,
     one,
     problem,
     same,
@@ -139,9 +140,9 @@ def test_where_memory_runs_out_the_same_tasks_go_on_with_fewer_at_once(room):
     straight, calls = maml(mse(NET.forward), alpha=0.05, steps=2), []
 
     def hungry(meta, task):
-        size = torch._C._functorch.get_unwrapped(task.query.x).shape[0]
+        size = held(task.query.x).shape[0]
         calls.append(size)
-        if len(calls) > 2 * 4 and size > room:
+        if len(calls) > 1 + 2 * 4 and size > room:
             torch.empty(1 << 50)
         return straight.meta_grad(meta, task)
 

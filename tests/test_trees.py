@@ -2,8 +2,9 @@ import pytest
 import torch
 from torch.func import grad, vmap
 
+from mamlkit import trees
 from mamlkit.machine import seeded
-from mamlkit.trees import dot, partition, ravel
+from mamlkit.trees import dot, nth, partition, ravel
 from tests.oracles import same
 
 pytestmark = pytest.mark.usefixtures("float64")
@@ -71,3 +72,57 @@ def test_ravel_can_be_batched_and_differentiated_through():
     torch.testing.assert_close(gradient, 2 * vector, rtol=0, atol=1e-14)
     many = torch.stack([vector, 2 * vector])
     assert vmap(lambda v: unravel(v)["w"])(many).shape == (2, 4, 3)
+
+
+def test_the_nth_is_task_n_of_every_tensor():
+    a, b = torch.randn(3, 4), torch.randn(3, 2, 5)
+    found = nth({"a": a, "b": (b,)}, 2)
+    assert torch.equal(found["a"], a[2]) and torch.equal(found["b"][0], b[2])
+
+
+def nested(grad, constant):
+    """The gradient of a loss after a step whose objective also reads a parameter that stays."""
+
+    def outer(p, x):
+        moved = {"w": p["w"], "unused": p["unused"]}
+        settings = {"constant": constant} if grad is trees.grad else {}
+        g = grad(lambda q: (x @ q["w"] * p["fixed"]).tanh().square().sum(), **settings)(moved)
+        g = {k: v.detach() if constant else v for k, v in g.items()}
+        value = (x @ (p["w"] - 0.3 * g["w"])).sin().sum() + g["unused"].sum()
+        return value, {"loss": value, "moved": g["w"]}
+
+    return grad(outer, has_aux=True)
+
+
+@pytest.mark.parametrize("constant", [False, True])
+def test_a_plain_gradient_is_torch_funcs_through_a_gradient_too(constant):
+    generator = seeded(0)
+    p = {
+        k: torch.randn(n, generator=generator) for k, n in {"w": 3, "fixed": 4, "unused": 2}.items()
+    }
+    x = torch.randn(4, 3, generator=generator)
+    with torch.no_grad():
+        assert trees.plainly()
+        ours, theirs = (nested(g, constant)(p, x) for g in (trees.grad, grad))
+    for a, b in zip(ours, theirs, strict=True):
+        assert list(a) == list(b)
+        assert all((a[k] - b[k]).abs().max() < 1e-14 and not a[k].requires_grad for k in a)
+    other = nested(trees.grad, not constant)(p, x)[0]
+    assert (other["w"] - ours[0]["w"]).abs().max() > 1e-3
+    assert not any(t.requires_grad for t in p.values())
+
+
+def test_where_autograd_records_a_gradient_is_recorded_too():
+    """Whoever calls `backward` themselves, and whoever vmaps, has torch.func's gradient."""
+    p = {"w": torch.tensor([1.0, 2.0], requires_grad=True)}
+    trees.grad(lambda q: (q["w"] ** 3).sum())(p)["w"].sum().backward()
+    assert p["w"].grad.tolist() == [6.0, 12.0]
+    rows = torch.tensor([[1.0, 2.0], [3.0, 4.0]])
+    with torch.no_grad():
+        each = vmap(lambda r: trees.grad(lambda q: (q["w"] ** 2).sum())({"w": r})["w"])(rows)
+    assert torch.equal(each, 2 * rows)
+
+
+def test_the_gradient_of_what_does_not_depend_on_the_parameters_is_0():
+    with torch.no_grad():
+        assert trees.grad(lambda p: torch.ones(()))({"w": torch.ones(3)})["w"].tolist() == [0, 0, 0]

@@ -22,6 +22,7 @@ from mamlkit.trees import Params, tree_map
 Setting = Mapping[str, Any]  # JSON values that a reader understands; "method" and "seed" are two
 Device = torch.device | str
 TOLERANCE = 1e-4  # relative: between two processors a beginning agrees to about 1e-6
+DOUBLE = 1e-6  # the same for a fingerprint, which exact rewrites move by about 1e-11
 UPDATES = 5  # of a training's first updates a fingerprint is made of
 SAVE_EVERY = 10.0  # seconds of training that a kill may cost
 LIMIT = 980_000  # bytes of a result's tensors: what is committed stays under 1 MB with its header
@@ -37,9 +38,9 @@ class Experiment(NamedTuple):
     None, device) -> the Steps of the training; a stop shortens a run and nothing else, schedules
     included; the device is the CPU if none is given. measure: (setting, last Step, its tensors on
     the CPU, and a device where it can use one) -> the parameters that are kept and what was
-    measured on test tasks. begin: setting ->
-    the numbers by which a kept result is known, see `first_losses`. cost: setting -> about how many
-    seconds one core takes.
+    measured on test tasks. begin: setting -> the numbers by which a kept result is known, in
+    tensors of torch's default type, see `first_losses` and `fingerprint`. cost: setting -> about
+    how many seconds one core takes.
     """
 
     name: str
@@ -51,7 +52,8 @@ class Experiment(NamedTuple):
 
 
 class Result(NamedTuple):
-    """What is kept of a cell. about: its setting, beginning, commit, device, versions, seconds."""
+    """What is kept of a cell. about: its setting, beginning in single precision, fingerprint,
+    commit, device, versions, seconds."""
 
     params: Params
     measured: dict[str, Tensor]
@@ -123,7 +125,7 @@ def _load(experiment, cell, setting, budget) -> Result:
         k.removeprefix(prefix): t for k, t in tensors.items() if k.startswith(prefix)
     }
     return Result(
-        {k: p.float() if p.dtype == torch.half else p for k, p in part("params/").items()},
+        {k: p.to(torch.get_default_dtype()) for k, p in part("params/").items()},
         part("measured/"),
         about,
     )
@@ -167,7 +169,8 @@ def make(
     params, measured = experiment.measure(setting, step, **takes)
     about = dict(
         setting=dict(setting),
-        beginning=[float(x) for x in fingerprint(experiment, setting)],
+        beginning=beginning(experiment, setting).tolist(),
+        fingerprint=fingerprint(experiment, setting).tolist(),
         commit=started,
         command=f"python -m mamlkit bank --only {experiment.name}",
         seconds=round(time.monotonic() - begin),
@@ -204,30 +207,51 @@ def curve(losses: Tensor) -> dict[str, Tensor]:
 
 
 def fingerprint(experiment: Experiment, setting: Setting) -> Tensor:
-    """How a cell's run begins, eagerly, on one thread of a CPU."""
-    threads = torch.get_num_threads()
+    """How a cell's run begins in double precision: what the kept result is known by.
+
+    The settings are the run's; the draws are others, as torch draws other doubles than floats.
+    Code that adds up in another order rounds otherwise, and Adam's first steps, which have the size
+    of beta whatever the gradient's, multiply it: in single precision until the third loss of a
+    training on images is another, in double precision to no more than 1e-11.
+    """
+    return beginning(experiment, setting, torch.float64)
+
+
+def beginning(
+    experiment: Experiment, setting: Setting, dtype: torch.dtype = torch.float32
+) -> Tensor:
+    """How a cell's run begins, eagerly, on one thread of a CPU: float64, computed in `dtype`."""
+    threads, before = torch.get_num_threads(), torch.get_default_dtype()
     torch.set_num_threads(1)
+    torch.set_default_dtype(dtype)
     try:
         return experiment.begin(setting).double()
     finally:
         torch.set_num_threads(threads)
+        torch.set_default_dtype(before)
 
 
 def check(experiment: Experiment, cell: str, budget: str = "paper") -> str:
     """Says "same" if a kept result begins as the code of today does, else where it differs.
 
-    Raises ValueError if the file is damaged or was made with another setting.
+    A file without a fingerprint was made before there were any: its beginning in single precision
+    is compared. Raises ValueError if the file is damaged or was made with another setting.
     """
     setting = experiment.cells(budget, 10)[cell]
-    kept = torch.tensor(_load(experiment, cell, setting, budget).about["beginning"]).double()
-    return compare(fingerprint(experiment, setting), kept)
+    about = _load(experiment, cell, setting, budget).about
+    kept = lambda name: torch.tensor(about[name], dtype=torch.float64)
+    if "fingerprint" not in about:
+        return compare(beginning(experiment, setting), kept("beginning"))
+    return compare(fingerprint(experiment, setting), kept("fingerprint"), DOUBLE)
 
 
 def compare(now: Tensor, kept: Tensor, tolerance: float = TOLERANCE) -> str:
     """Says "same" if two beginnings agree, else the first update at which they differ."""
     if len(now) != len(kept):
         return f"differs: {len(now)} numbers, kept {len(kept)}"
-    apart = ~torch.isclose(now.double(), kept.double(), rtol=tolerance, atol=1e-7, equal_nan=True)
+    apart = ~torch.isclose(
+        now.double(), kept.double(), rtol=tolerance, atol=tolerance / 1000, equal_nan=True
+    )
     if not apart.any():
         return "same"
     first = int(apart.int().argmax())

@@ -39,8 +39,8 @@ def all_classes(images: Tensor, *, examples: int) -> Family:
 
     images: uint8 (classes, drawings, channels, height, width), on the generator's device; for
     rotations as classes of their own, concatenate the rotated images. examples: in a batch, drawn
-    with replacement. A "task" is one batch, x float32 in [0, 1] and y int64 from 0 to classes - 1,
-    as support and as query. Raises ValueError for other images.
+    with replacement. A "task" is one batch, x in [0, 1] of torch's default type and y
+    int64 from 0 to classes - 1, as support and as query. Raises ValueError for other images.
     """
     if not isinstance(images, Tensor) or images.dtype != torch.uint8 or images.ndim != 5:
         raise ValueError(
@@ -58,7 +58,7 @@ def all_classes(images: Tensor, *, examples: int) -> Family:
         )
 
     def make(drawn):
-        batch = Data(images.flatten(0, 1)[drawn].float() / 255, drawn // drawings)
+        batch = Data(images.flatten(0, 1)[drawn] / 255, drawn // drawings)
         return Task(batch, batch)
 
     return Family(noise, make)

@@ -44,13 +44,13 @@ def few_shot(
     on their device, and is the same on each for a generator of the CPU. rotate: each class of a
     task is turned by 0, 90, 180 or 270 degrees (section 5.2). counts: int64 (classes,), how many
     images each class has, where they differ; what stands behind them is never drawn. A class stands
-    in a task once, so two rotations of one character never meet. A task's x is float32 (way *
-    shots, channels, height, width) in [0, 1] (way * queries in the query), its y int64 labels 0 to
-    way - 1. Examples are grouped by class: first all of label 0, then all of label 1. Tasks of the
-    same seed have the same classes whatever shots, queries and rotate are, and the same support
-    whatever queries is. Raises ValueError for images of another kind and for numbers that the
-    images cannot give. Source: section 5.2, "the N-way, K-shot classification task"; the authors'
-    code rotates at training and at test.
+    in a task once, so two rotations of one character never meet. A task's x is of torch's default
+    type, (way * shots, channels, height, width) in [0, 1] (way * queries in the query), its y int64
+    labels 0 to way - 1. Examples are grouped by class: first all of label 0, then all of label 1.
+    Tasks of the same seed have the same classes whatever shots, queries and rotate are, and the
+    same support whatever queries is. Raises ValueError for images of another kind and for numbers
+    that the images cannot give. Source: section 5.2, "the N-way, K-shot classification task"; the
+    authors' code rotates at training and at test.
     """
     if not isinstance(images, Tensor) or images.dtype != torch.uint8 or images.ndim != 5:
         raise ValueError(
@@ -107,7 +107,7 @@ def few_shot(
         if rotate:
             turned = torch.stack([x.rot90(quarter, (-2, -1)) for quarter in range(4)])
             x = turned[draw.turns, torch.arange(way, device=x.device)]
-        x = x.float() / 255
+        x = x / 255
         labels = torch.arange(way, device=x.device).unsqueeze(1).expand(way, each)
 
         def part(chosen):

@@ -44,9 +44,10 @@ def steps(setting: Setting, resume=None, until=None, device: Device = "cpu") -> 
 
 
 @cache
-def start() -> Params:
+def start(dtype: torch.dtype) -> Params:
     """The start at which all are compared: MAML's of `variants_waves`, seed 0."""
-    return load(variants_waves.WAVES)["maml-0"].params
+    params = load(variants_waves.WAVES)["maml-0"].params
+    return {name: p.to(dtype) for name, p in params.items()}
 
 
 def gradient(setting: Setting, steps: int = COMPARED) -> Params:
@@ -58,7 +59,7 @@ def gradient(setting: Setting, steps: int = COMPARED) -> Params:
     of_training = variants_waves.setting_of(method, 0)
     learner = variants_waves.learner_of(of_training, steps)
     waves = sample(sinusoid(shots=10, queries=100), seeded(10_000), setting["waves"])
-    meta = learner.init(net.init(seeded(0)) | start())
+    meta = learner.init(net.init(seeded(0)) | start(torch.get_default_dtype()))
     return vmap(learner.meta_grad, (None, 0))(meta, waves)[0]
 
 

@@ -2,6 +2,7 @@ import pytest
 import torch
 
 from mamlkit.bank import experiment as bank
+from mamlkit.bank.checkpoint import read, save_tensors
 from mamlkit.bank.experiment import (
     Result,
     check,
@@ -46,6 +47,17 @@ def test_a_result_is_known_by_how_it_begins(kept, monkeypatch):
     assert check(TINY, "maml-0", "smoke").startswith("differs at update 1: ")
 
 
+def test_a_result_without_a_fingerprint_is_known_by_its_beginning_in_single_precision(kept):
+    """So are those that were banked before there were fingerprints."""
+    file = path(TINY, "maml-0", "smoke")
+    about, tensors = read(file)
+    old = {k: v for k, v in about["about"].items() if k != "fingerprint"}
+    save_tensors(file, tensors, old)
+    assert check(TINY, "maml-0", "smoke") == "same"
+    save_tensors(file, tensors, old | {"beginning": [1.0002 * x for x in old["beginning"]]})
+    assert check(TINY, "maml-0", "smoke").startswith("differs at update 1: ")
+
+
 def test_a_changed_setting_is_another_result(kept, monkeypatch):
     other = TINY._replace(
         cells=lambda budget, seeds=None: {
@@ -85,10 +97,10 @@ def test_large_parameters_are_kept_in_half_precision_and_read_in_full(tmp_path, 
     assert torch.equal(load(TINY, "smoke")["maml-0"].params["w"], params["w"])
 
 
-def test_a_beginning_leaves_the_number_of_threads_as_it_was():
+def test_a_beginning_leaves_threads_and_precision_as_they_were():
     before = torch.get_num_threads()
     fingerprint(TINY, TINY.cells("smoke", None)["maml-0"])
-    assert torch.get_num_threads() == before
+    assert torch.get_num_threads() == before and torch.get_default_dtype() == torch.float32
 
 
 ASKED = {"alpha": 0.01, "seed": 0}

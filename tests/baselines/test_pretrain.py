@@ -98,7 +98,7 @@ def test_batches_of_all_classes_are_images_with_their_class():
     x, y = validate(one(tasks, 0)).support
     assert (
         x.shape == (7, 2, 4, 3)
-        and x.dtype == torch.float32
+        and x.dtype == torch.float64
         and y.dtype == torch.int64
         and torch.equal(x, tasks.query.x[0])
     )

@@ -1,5 +1,5 @@
-"""What the image workloads O1, O15 and M share: one convolutional net, and every contestant's way
-to train it.
+"""What the image workloads O1, O15, O20 and M share: one convolutional net, and every contestant's
+way to train it.
 
 Sampling (from random pixels: times do not depend on what is seen) and the Adam update count for
 every contestant. Peers are written as their own examples are, and draw their tasks with mamlkit.
@@ -53,7 +53,8 @@ def remembering(iterate) -> Contestant:
 class Setting(NamedTuple):
     """net: the net. image: (channels, height, width). stride: of its convolutions, 2 or, with
     pools, 1. filters: in each layer. tasks: the meta-batch. queries: a class. steps, alpha: the
-    inner loop, on all but the batch-norm shifts; alpha on the mean loss."""
+    inner loop, on all but the batch-norm shifts; alpha on the mean loss. ways: the classes of a
+    task."""
 
     net: Net
     image: tuple[int, int, int]
@@ -63,6 +64,7 @@ class Setting(NamedTuple):
     queries: int
     steps: int
     alpha: float
+    ways: int = WAYS
 
 
 class Workload:
@@ -76,14 +78,14 @@ class Workload:
 
     @cached_property
     def family(self) -> Family:
-        """5 ways, 1 shot, and the setting's queries."""
+        """The setting's ways, 1 shot, and its queries."""
         images = torch.rand(CLASSES, EXAMPLES, *self.setting.image, generator=seeded(3))
-        queries = self.setting.queries
-        labels = torch.arange(WAYS)
+        ways, queries = self.setting.ways, self.setting.queries
+        labels = torch.arange(ways)
 
         def noise(generator, tasks):
             draw = lambda *shape: torch.rand(tasks, *shape, generator=generator).argsort(-1)
-            return draw(CLASSES)[:, :WAYS], draw(WAYS, EXAMPLES)[..., : 1 + queries]
+            return draw(CLASSES)[:, :ways], draw(ways, EXAMPLES)[..., : 1 + queries]
 
         def make(drawn):
             classes, examples = drawn
@@ -106,6 +108,7 @@ class Workload:
             "mamlkit": lambda: self.ours(order),
             "mamlkit, uncompiled": lambda: self.ours(order, compiled=False),
             "mamlkit, a task at a time": lambda: self.ours(order, compiled=False, chunk=1),
+            "mamlkit, as it chooses": lambda: self.ours(order, compiled=None),
             "JAX, im2col": lambda: self.in_jax(order, patches=True),
             "JAX, convolution": lambda: self.in_jax(order),
             "JAX, a task at a time": lambda: self.in_jax(order, in_turn=True),
@@ -223,14 +226,13 @@ class Workload:
                     s += g / len(tasks.query.x)
         return sums
 
-    def in_jax(self, order, patches=False, in_turn=False):
-        """jit, and vmap or a map over tasks. patches: a convolution is a matrix product; else it is
-        JAX's own."""
+    def jax_loss(self, patches):
+        """(parameters, data) -> the mean loss, in JAX; see `in_jax`."""
         import jax
         import jax.numpy as jnp
         import optax
 
-        stride, steps = self.setting.stride, self.setting.steps
+        stride = self.setting.stride
 
         def convolution(x, w):
             if not patches:
@@ -284,6 +286,17 @@ class Workload:
                 forward(theta, data.x), data.y
             ).mean()
 
+        return loss
+
+    def in_jax(self, order, patches=False, in_turn=False):
+        """jit, and vmap or a map over tasks. patches: a convolution is a matrix product; else it is
+        JAX's own."""
+        import jax
+        import jax.numpy as jnp
+        import optax
+
+        steps, loss = self.setting.steps, self.jax_loss(patches)
+
         def objective(theta, task):
             adapted = theta
             for _ in range(steps):
@@ -327,8 +340,12 @@ class Workload:
         """Only the matrix products of one iteration, into memory that is there: no patch is cut
         out, nothing is normalised. More than 4,096 rows are taken in parts, which stay in the
         cache."""
+        return self.floor_of(self.products(order))
+
+    def floor_of(self, products):
+        """The given matrix products, (batch, m, k, n) each."""
         work = []
-        for batch, m, k, n in self.products(order):
+        for batch, m, k, n in products:
             parts = -(-max(m, k) // 4096)
             m, k = (-(-m // parts), k) if m > k else (m, -(-k // parts))
             shapes = (
@@ -376,19 +393,21 @@ class Workload:
 
             x = "x" * (i > 0)  # the images need no gradient
             for shared in [step == 0 for step in range(s.steps)]:
-                yield from of(WAYS, shared, "y" + x) + of(WAYS, False, "w")
+                yield from of(s.ways, shared, "y" + x) + of(s.ways, False, "w")
                 if (
                     order == 2
                     # backward through the step: each of its products gives one to each factor
                 ):
                     yield from of(
-                        WAYS, False, "y" + x
+                        s.ways, False, "y" + x
                     )  # that of w, to the outputs' gradient and to x
                     yield from of(
-                        WAYS, shared, "yw" * (i > 0)
+                        s.ways, shared, "yw" * (i > 0)
                     )  # that of x, to the outputs' gradient and to w
-                    yield from of(WAYS, shared, x + "w")  # that of y, to x and to w
-            yield from of(WAYS * s.queries, False, "y" + x) + of(WAYS * s.queries, order == 1, "w")
+                    yield from of(s.ways, shared, x + "w")  # that of y, to x and to w
+            yield from of(s.ways * s.queries, False, "y" + x) + of(
+                s.ways * s.queries, order == 1, "w"
+            )
             if s.stride == 1:
                 rows, columns = rows // 2, columns // 2
 
@@ -406,7 +425,8 @@ class Module(nn.Module):
             )
             self.add_module(f"norm{i}", Shift(setting.filters))
             channels = setting.filters
-        self.layer4 = nn.Linear(channels * (1 if setting.stride == 2 else (size // 16) ** 2), WAYS)
+        features = channels * (1 if setting.stride == 2 else (size // 16) ** 2)
+        self.layer4 = nn.Linear(features, setting.ways)
 
     def forward(self, x):
         for i in range(4):

@@ -1,11 +1,12 @@
-"""How fast one meta-iteration is, beside other libraries: `python -m tests.benchmarks.speed O1`.
+"""How fast one meta-iteration is, beside other libraries: `python -m tests.benchmarks.speed O1 M`.
 
 A workload is a file of this folder with DESCRIPTION, ROUNDS, reference, contestants and scaling: S
-(sinusoids; see there), O1 and O15 (Omniglot), M (miniImagenet). All contestants run in one process
-of `.venv-peers`, an environment of their own that the first run makes, in turn, round after round,
-on one core, after their meta-gradients have been compared with a float64 reference. The result is
-printed and written to runs/bench/<workload>.json. Nothing here is a test: times depend on the
-machine.
+(sinusoids; see there), O1, O15 and O20 (Omniglot), M (miniImagenet), EO and EM (the evaluation of
+their networks, which has one order: ORDERS says so). All contestants run in one process of
+`.venv-peers`, an environment of their own that the first run makes, in turn, round after round, on
+one core, after their meta-gradients have been compared with a float64 reference. The result is
+printed and written to runs/bench/<workload>.json; at the end one table has a line for each
+workload. Nothing here is a test: times depend on the machine.
 """
 
 import importlib
@@ -19,17 +20,21 @@ import tempfile
 import time
 from collections.abc import Callable
 from datetime import date
+from math import nan
 from pathlib import Path
 from typing import Any, NamedTuple
 
 ROOT = Path(__file__).resolve().parents[2]
 ENVIRONMENT = ROOT / ".venv-peers"
+RECORDS = ROOT / "runs" / "bench"
 PEERS = ["jax==0.10.1", "optax==0.2.8", "torchopt==0.7.3", "higher==0.2.1"]
 LEFT_OUT = {
     "learn2learn": "0.2.0 does not build on Python 3.11 and later (longintrepr.h is gone)",
     "torchmeta": "1.8.0 pins torch < 1.10, which Python 3.11 cannot install",
 }
 SCALES = (1, 16, 25, 64, 256)
+OURS, FLOOR = "mamlkit", "matmul floor"  # what their contestants' names begin with
+WORKLOADS = ("S", "O1", "O15", "O20", "M", "EO", "EM")
 
 
 class Contestant(NamedTuple):
@@ -42,10 +47,11 @@ class Contestant(NamedTuple):
     gradient: Callable[[], Any] | None = None
 
 
-def main(workload: str) -> None:
-    """Runs one workload, in `.venv-peers` whichever Python calls it."""
-    if Path(sys.prefix).resolve() != ENVIRONMENT:
-        absent = install()
+def main(*workloads: str) -> None:
+    """Runs workloads one after another, all if none is named, in `.venv-peers` whichever Python
+    calls it, and prints how they compare."""
+    absent = install()
+    for workload in workloads or WORKLOADS:
         with tempfile.TemporaryDirectory() as cache:  # empty, so that compile times are cold
             settings = {
                 "TORCHINDUCTOR_CACHE_DIR": cache,
@@ -53,13 +59,18 @@ def main(workload: str) -> None:
                 "JAX_PLATFORMS": "cpu",
                 "BENCH_ABSENT": json.dumps(absent),
             }
-            sys.exit(
-                subprocess.call(
-                    [ENVIRONMENT / "bin/python", "-m", "tests.benchmarks.speed", workload],
-                    cwd=ROOT,
-                    env=os.environ | settings,
-                )
+            words = ["-c", f"from tests.benchmarks import speed; speed.run({workload!r})"]
+            subprocess.run(
+                [ENVIRONMENT / "bin/python", *words],
+                cwd=ROOT,
+                env=os.environ | settings,
+                check=True,
             )
+    print(*table(workloads or WORKLOADS), sep="\n")
+
+
+def run(workload: str) -> None:
+    """Runs one workload in this process."""
     import torch
 
     torch.set_num_threads(1)
@@ -68,7 +79,8 @@ def main(workload: str) -> None:
     )  # JAX has threads of its own: one core for all of them
     module = importlib.import_module(f"tests.benchmarks.{workload}")
     left_out = LEFT_OUT | json.loads(os.environ["BENCH_ABSENT"])
-    rows = [row for order in (2, 1) for row in measure(workload, module, order, left_out)]
+    orders = getattr(module, "ORDERS", (2, 1))
+    rows = [row for order in orders for row in measure(workload, module, order, left_out)]
     write(workload, module, rows, scale(module), left_out)
 
 
@@ -114,7 +126,8 @@ def measure(workload, module, order, left_out) -> list[dict]:
     """One row for each contestant: cold compilation and the gradient's error first, then rounds in
     turn."""
     reference = module.reference(order)
-    apart = distance(module.reference(3 - order), reference)
+    both = len(getattr(module, "ORDERS", (2, 1))) == 2
+    apart = distance(module.reference(3 - order), reference) if both else 1.0
     if apart < 1e-2:
         raise AssertionError(
             "first and second order hardly differ here: the comparison would not tell them apart"
@@ -223,18 +236,14 @@ def write(workload, module, rows, scaling, left_out) -> None:
         " time\n"
     )
     print(
-        f"{'contestant':28} order   median   spread  cpu time   / best JAX   / floor     error  "
+        f"{'contestant':28} order   median   spread  cpu time  / best peer   / floor     error  "
         " cold s"
     )
     for row in rows:
-        peers = [other for other in rows if other["order"] == row["order"]]
-        for key, name in {"jax": "JAX", "floor": "matmul floor"}.items():
-            if times := [
-                other["cpu_ms"] for other in peers if other["contestant"].startswith(name)
-            ]:
-                row[f"cpu_over_{key}"] = row["cpu_ms"] / min(times)
+        peer, floor = (of and row["cpu_ms"] / of["cpu_ms"] for of in rivals(rows, row["order"])[1:])
+        row |= {"cpu_over_peer": peer, "cpu_over_floor": floor}
         error = f"{row['error']:.0e}" if row["error"] is not None else "-"
-        ratios = [row.get(f"cpu_over_{key}", float("nan")) for key in ("jax", "floor")]
+        ratios = [nan if ratio is None else ratio for ratio in (peer, floor)]
         print(
             f"{row['contestant']:28} {row['order']:5} {row['median_ms']:8.3f}"
             f" {row['spread_ms']:8.3f} {row['cpu_ms']:9.3f} {ratios[0]:12.2f} {ratios[1]:9.1f}"
@@ -272,10 +281,40 @@ def write(workload, module, rows, scaling, left_out) -> None:
         "scaling": scaling,
         "left_out": left_out,
     }
-    path = ROOT / "runs" / "bench" / f"{workload}.json"
+    path = RECORDS / f"{workload}.json"
     path.parent.mkdir(parents=True, exist_ok=True)
     path.write_text(json.dumps(record, indent=1, allow_nan=False) + "\n")
     print(f"\nwritten to {path.relative_to(ROOT)}")
+
+
+def rivals(rows: list[dict], order: int) -> list[dict | None]:
+    """The fastest of ours, the fastest peer and the matmul floor, by processor time; None for one
+    that did not run."""
+    those = [row for row in rows if row["order"] == order]
+    kind = lambda row: next((k for k in (OURS, FLOOR) if row["contestant"].startswith(k)), "peer")
+    fastest = lambda k: min(
+        (row for row in those if kind(row) == k), key=lambda row: row["cpu_ms"], default=None
+    )
+    return [fastest(k) for k in (OURS, "peer", FLOOR)]
+
+
+def table(workloads) -> list[str]:
+    """A line for each workload and order, of the records in runs/bench: the fastest of ours beside
+    the fastest peer, and both ratios of processor time."""
+    lines = [
+        "",
+        "ms of one core an iteration",
+        f"{'':4} order  {'ours':>10} {'':26} {'best peer':>10} {'':24} ours/peer ours/floor",
+    ]
+    for workload in workloads:
+        rows = json.loads((RECORDS / f"{workload}.json").read_text())["rows"]
+        for order in sorted({row["order"] for row in rows}, reverse=True):
+            ours, peer, floor = rivals(rows, order)
+            named = lambda row: (nan, "-") if row is None else (row["cpu_ms"], row["contestant"])
+            ratios = [named(ours)[0] / named(other)[0] for other in (peer, floor)]
+            shown = " ".join(f"{ms:10.3f} {name:26}" for ms, name in map(named, (ours, peer)))
+            lines.append(f"{workload:4} {order:5}  {shown} {ratios[0]:7.2f} {ratios[1]:10.2f}")
+    return lines
 
 
 def say(line: str) -> None:

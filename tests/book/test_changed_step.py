@@ -15,7 +15,7 @@ import pytest
 
 from mamlkit.machine import ROOT
 
-FIRST_ORDER = ("    if first_order:\n        gradient", "    if True:\n        gradient")
+FIRST_ORDER = ("constant=first_order)", "constant=True)")
 WRONG_PARAMETER = (
     "p - alphas[name] * gradient[name] for name, p in adapted.items()}",
     "p - alphas[name] * gradient[name] * (name != [*adapted][0]) for name, p in adapted.items()}",
@@ -66,7 +66,7 @@ def test_a_changed_inner_step_fails_the_run(tmp_path, change):
 
 def test_the_unchanged_one_passes(tmp_path):
     """Else the other tests would prove nothing."""
-    folder = changed(tmp_path, "    if first_order:\n", "    if first_order is True:\n")
+    folder = changed(tmp_path, "constant=first_order)", "constant=first_order is True)")
     result = run(folder, "06_variants", "quick")
     assert result.returncode == 0, result.stdout
     page = (folder / "out" / "06_variants.html").read_text()

@@ -12,7 +12,7 @@ from mamlkit.studies.variants_waves import PLAIN
 @pytest.fixture
 def untrained(monkeypatch):
     params = PLAIN.init(torch.Generator().manual_seed(3))
-    monkeypatch.setattr(costs, "start", lambda: params)
+    monkeypatch.setattr(costs, "start", lambda dtype: params)
 
 
 def test_the_cosine_is_over_what_both_have():
