@@ -13,7 +13,7 @@ import sys
 
 import pytest
 
-from mamlkit.machine import ROOT
+from mamlkit.files import ROOT
 
 FIRST_ORDER = ("    if first_order:\n        gradient", "    if True:\n        gradient")
 WRONG_PARAMETER = (
