@@ -1,40 +1,11 @@
-"""The machine that numbers are made on: its device, its generators, and where things lie on it."""
+"""The machine that numbers are made on: its device and its generators."""
 
 import hashlib
 import warnings
-from pathlib import Path
 
 import torch
 
 from mamlkit.boundary import said, whole
-
-_PACKAGE = Path(__file__).resolve().parent
-CLONED = not (_PACKAGE / "data").exists()
-
-
-def _root() -> Path:
-    """The clone; for an installed package the folder where this platform keeps caches."""
-    if CLONED:
-        return _PACKAGE.parent
-    from platformdirs import user_cache_path
-
-    return user_cache_path("mamlkit", appauthor=False)
-
-
-ROOT = _root()  # data/ below it holds what is kept: downloads, decoded images, runs, results
-SHIPPED = ROOT / "data" if CLONED else _PACKAGE / "data"  # the splits and the ledger
-
-
-def needs_clone(what: str) -> None:
-    """Raises ValueError, with the remedy, where there is only an installed package.
-
-    what: the command or the things that are not in a wheel.
-    """
-    if not CLONED:
-        raise ValueError(
-            f"{what} needs a clone of the repository, which holds the notebooks, the tests, the "
-            "banked results and the records of the claims: git clone it, and run `make` there"
-        )
 
 
 def choose_device(name: str = "auto") -> torch.device:

@@ -2,7 +2,7 @@
 
 from collections.abc import Callable
 from math import sqrt
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import torch
 from torch import Generator, Tensor, nn
@@ -314,16 +314,18 @@ def from_module(build: Callable[[], nn.Module], *, derivatives: int = 2) -> Net:
     return Net(init, forward)
 
 
-def with_context(net: Net, size: int, *, shift: str) -> Net:
+def with_context(net: Any, size: int, *, shift: str) -> Any:
     """The same net, told which task it is on by a vector: params["context"] (size,), zeros at
     first.
 
-    shift: the parameter, one number for each unit of a layer, that the context moves, by
-    "context.weight" @ context. Moving the first layer's bias is the same as giving the net the
-    context beside its inputs, as CAVIA's regressors and MAML's context vector (appendix C.2) do.
-    Where batch norm follows, a bias does nothing: move a beta, e.g. "norm2.beta", which is CAVIA's
-    convolutional net without the scale. "context.weight" (units, size) starts normal, its variance
-    1 / size. Raises ValueError for a size below 1, and `init` for a shift that is none.
+    To adapt the context alone, name it: alpha={"context": a}. net: a Net, or what has a net's init
+    and forward, such as a Policy. shift: the parameter, one number for each unit of a layer, that
+    the context moves, by "context.weight" @ context. Moving the first layer's bias is the same as
+    giving the net the context beside its inputs, as CAVIA's regressors and MAML's context vector
+    (appendix C.2) do. Where batch norm follows, a bias does nothing: move a beta, e.g.
+    "norm2.beta", which is CAVIA's convolutional net without the scale. "context.weight" (units,
+    size) starts normal, its variance 1 / size. Raises ValueError for a size below 1, and `init` for
+    a shift that is none.
     """
     whole("size", size)
 
@@ -342,7 +344,7 @@ def with_context(net: Net, size: int, *, shift: str) -> Net:
         moved = params[shift] + params["context.weight"] @ params["context"]
         return net.forward(params | {shift: moved}, x)
 
-    return Net(init, forward)
+    return net._replace(init=init, forward=forward)
 
 
 def count(params: Params) -> int:

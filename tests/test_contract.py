@@ -16,7 +16,7 @@ from mamlkit.families.sinusoid import sinusoid
 from mamlkit.learner import Learner
 from mamlkit.losses import mse
 from mamlkit.machine import seeded
-from mamlkit.nets import Net, he, mlp, with_context
+from mamlkit.nets import he, mlp, with_context
 from mamlkit.optimizer import adam
 from mamlkit.rl.collect import collect
 from mamlkit.rl.navigation import Navigation
@@ -257,13 +257,8 @@ def test_training_lowers_the_loss_after_adaptation_on_tasks_it_has_not_seen(name
 def test_in_navigation_it_works_unchanged_or_refuses_with_a_sentence(name):
     """The third kind of task, beside the two of CASES: a batch of its own for every step, sampled
     by the adapted policy."""
-    policy = gaussian(2, 2, hidden=(6,))
-    net = with_context(Net(policy.init, policy.forward), 3, shift="layer0.bias")
-    policy, env, generator = (
-        policy._replace(init=net.init, forward=net.forward),
-        Navigation(horizon=6),
-        seeded(0),
-    )
+    policy = with_context(gaussian(2, 2, hidden=(6,)), 3, shift="layer0.bias")
+    env, generator = Navigation(horizon=6), seeded(0)
     learner = lambda steps: variant(name)(reinforce(policy), alpha=0.3, steps=steps)
     meta, goals = learner(2).init(policy.init(generator)), env.sample_goals(generator, 3)
     try:

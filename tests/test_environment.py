@@ -10,7 +10,7 @@ from packaging.requirements import Requirement
 from packaging.utils import canonicalize_name
 
 from mamlkit.book.commands import EXTRAS
-from mamlkit.machine import ROOT
+from mamlkit.files import ROOT
 
 PINNED = re.findall(r"^([\w.-]+)==(.+)$", (ROOT / "requirements.txt").read_text(), re.MULTILINE)
 PINS = {canonicalize_name(name): pin for name, pin in PINNED}

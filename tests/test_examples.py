@@ -5,7 +5,7 @@ import importlib
 
 import pytest
 
-from mamlkit.machine import ROOT
+from mamlkit.files import ROOT
 
 CORE = [path.stem for path in sorted((ROOT / "mamlkit").glob("[!_]*.py"))] + [
     f"variants.{path.stem}" for path in sorted((ROOT / "mamlkit" / "variants").glob("[!_]*.py"))

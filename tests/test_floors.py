@@ -2,11 +2,12 @@
 not know its siblings."""
 
 import ast
+from functools import cache
 from graphlib import CycleError, TopologicalSorter
 
 import pytest
 
-from mamlkit.machine import ROOT
+from mamlkit.files import ROOT
 
 # The whole house. A folder stands for every file in it.
 FLOOR = {
@@ -38,31 +39,42 @@ PUBLISHING = {"book", "__main__"}  # these only run where Jupyter is
 ADAPTERS = {"rl/gym"}  # whose whole purpose is another library
 
 
+@cache
 def sources():
     """{"inner": its text, "variants/maml": its text, ...} of the package."""
     package = ROOT / "mamlkit"
     return {
-        path.relative_to(package).with_suffix("").as_posix(): path.read_text()
+        path.relative_to(package).with_suffix("").as_posix(): path.read_text(encoding="utf-8")
         for path in sorted(package.rglob("*.py"))
     }
 
 
-def imports(name, text, known):
-    """The files of the package that a file imports, anywhere in it."""
-    folders = name.split("/")[:-1]
+@cache
+def imported(name, text):
+    """The dotted names that a file imports, anywhere in it."""
+    folders, found = name.split("/")[:-1], []
     for node in ast.walk(ast.parse(text)):
         if isinstance(node, ast.Import):
-            dotted = [alias.name for alias in node.names]
+            found += [alias.name for alias in node.names]
         elif isinstance(node, ast.ImportFrom):
             base = ["mamlkit", *folders][: len(folders) + 2 - node.level] if node.level else []
             module = ".".join([*base, *([node.module] if node.module else [])])
-            dotted = [module, *(f"{module}.{alias.name}" for alias in node.names)]
-        else:
-            continue
-        for path in dotted:
-            inside = "/".join(path.split(".")[1:])
-            if path.split(".")[0] == "mamlkit" and inside in known:
-                yield inside
+            found += [module, *(f"{module}.{alias.name}" for alias in node.names)]
+    return found
+
+
+def imports(name, text, known):
+    """The files of the package that a file imports."""
+    for path in imported(name, text):
+        inside = "/".join(path.split(".")[1:])
+        if path.split(".")[0] == "mamlkit" and inside in known:
+            yield inside
+
+
+@cache
+def body(text):
+    """The statements of a file."""
+    return ast.parse(text).body
 
 
 def _describes(node):
@@ -78,7 +90,7 @@ def complaints(files):
     for name, text in files.items():
         *folder, stem = name.split("/")
         if stem == "__init__":
-            if not all(_describes(node) for node in ast.parse(text).body):
+            if not all(_describes(node) for node in body(text)):
                 said.append(f"{name}.py holds code: keep it empty, adding never edits")
             continue
         place = folder[0] if folder else stem
@@ -104,9 +116,7 @@ def complaints(files):
                 said.append(
                     f"{name}.py imports {other}.py: it receives learners and families as arguments"
                 )
-        top = [
-            node for node in ast.parse(text).body if isinstance(node, (ast.Import, ast.ImportFrom))
-        ]
+        top = [node for node in body(text) if isinstance(node, (ast.Import, ast.ImportFrom))]
         roots = {
             alias.name.split(".")[0]
             for node in top

@@ -1,4 +1,4 @@
-"""Habits that a tool can check: format, lint, types, the README's snippet."""
+"""Habits that a tool can check: format, lint, types, lengths."""
 
 import os
 import re
@@ -7,7 +7,7 @@ import sys
 
 import pytest
 
-from mamlkit.machine import ROOT
+from mamlkit.files import ROOT
 
 
 def tool(*words, **environment):
@@ -40,22 +40,6 @@ def test_every_text_file_is_read_as_utf8():
         text = path.read_text(encoding="utf-8")
         bare = re.findall(r"\.(?:read_text|write_text)\((?![^)]*encoding)[^)]*\)", text)
         assert not bare, f"{path.name}: {bare}"
-
-
-def test_readmes_snippet_runs_as_printed(tmp_path):
-    text = (ROOT / "README.md").read_text(encoding="utf-8")
-    snippet = re.search(r"```python\n(from .*?)```", text, re.DOTALL)[1]
-    assert "iterations=500" in snippet
-    run = subprocess.run(
-        [sys.executable, "-c", snippet.replace("iterations=500", "iterations=100")],
-        cwd=tmp_path,
-        env=os.environ | {"OMP_NUM_THREADS": "1"},
-        capture_output=True,
-        text=True,
-        check=False,
-    )
-    assert run.returncode == 0, run.stderr
-    assert re.fullmatch(r"100 \d+\.\d+\n", run.stdout)
 
 
 def test_readme_is_a_front_page():

@@ -15,7 +15,7 @@ from mamlkit.__main__ import main
 from mamlkit.audit import pages
 from mamlkit.audit.pages import BEGIN, END
 from mamlkit.book import notebooks as book
-from mamlkit.machine import ROOT
+from mamlkit.files import ROOT
 from tests.small_notebooks import BAD, FIGURE, OTHER, RECORD, SLOW, write
 
 
@@ -210,6 +210,21 @@ def shell(line, **environment):
     return subprocess.run(
         ["bash", "-c", code], capture_output=True, env=os.environ | environment, cwd=ROOT
     )
+
+
+def test_the_command_line_does_not_wait_for_torch(tmp_path):
+    """Torch takes seconds to import, and what only reads, refuses or starts a kernel needs none."""
+    write(tmp_path, _00_a=OTHER)
+    code = f"""
+import sys
+from mamlkit.__main__ import main
+from mamlkit.book import headless, sweep
+assert main(["run", "--list", "--folder", {str(tmp_path)!r}]) == 0
+assert main(["run", "7", "--folder", {str(tmp_path)!r}]) == 2
+assert "torch" not in sys.modules
+"""
+    ran = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, cwd=ROOT)
+    assert ran.returncode == 0, ran.stderr
 
 
 def test_a_closed_pipe_is_silent_where_there_is_no_home(tmp_path):

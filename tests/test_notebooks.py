@@ -79,12 +79,6 @@ def test_widgets_are_never_an_empty_box(path):
 
 
 @ALL
-def test_equations_can_be_drawn_on_the_page(path):
-    text = page.html(executed(path), path.stem)
-    assert not re.findall(r"<m[a-z]+>(\\[a-z]+)", text), "TeX that latex2mathml does not know"
-
-
-@ALL
 def test_parameters_are_typed_documented_and_ranged(path):
     cells = [c for c in book.read(path).cells if "parameters" in c.metadata.get("tags", ())]
     assert len(cells) <= 1

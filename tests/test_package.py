@@ -11,7 +11,7 @@ import pytest
 
 import mamlkit
 from mamlkit.book.commands import EXTRAS
-from mamlkit.machine import ROOT
+from mamlkit.files import ROOT
 
 PROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))
 WHEEL = PROJECT["tool"]["hatch"]["build"]["targets"]["wheel"]["force-include"]
@@ -61,7 +61,7 @@ def test_a_wheel_carries_splits_and_ledger_and_keeps_its_caches_where_they_belon
         "from mamlkit.bank.experiment import folder\n"
         "from mamlkit.bank.provenance import commit\n"
         "from mamlkit.families import archive\n"
-        "from mamlkit.machine import SHIPPED\n"
+        "from mamlkit.files import SHIPPED\n"
         "print(len(ledger()), len(archive.split_classes('omniglot', 'test')), commit())\n"
         "print(SHIPPED, archive.CACHE, folder('paper'), sep='\\n')"
     )

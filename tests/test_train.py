@@ -516,17 +516,36 @@ def test_a_learner_whose_gradient_has_its_names_in_another_order_trains_the_same
 
 
 @pytest.mark.parametrize("stops", [(6, 12), (1, 2, 7, 12), (3, 9, 11, 12)], ids=str)
-@pytest.mark.parametrize("compiled", [False, pytest.param(True, marks=pytest.mark.compiled)])
-def test_a_run_that_ended_inside_a_block_is_made_longer_bit_for_bit(stops, compiled):
-    if compiled and stops != (6, 12):
-        pytest.skip("compiling takes long")
-    unbroken, step = run(iterations=12, compiled=compiled)[-1], None
+def test_a_run_that_ended_inside_a_block_is_made_longer_bit_for_bit(stops):
+    assert alike(in_pieces(stops), run(iterations=12)[-1])
+
+
+def in_pieces(stops, **settings):
+    """The last Step of a run that was stopped at these iterations and made longer each time."""
+    step = None
     for stop in stops:
-        step = run(iterations=stop, resume=step, seed=1 if step is None else 9, compiled=compiled)[
-            -1
-        ]
+        seed = 1 if step is None else 9
+        step = run(iterations=stop, resume=step, seed=seed, **settings)[-1]
         assert step.iteration == stop == len(step.losses)
-    assert alike(step, unbroken)
+    return step
+
+
+@pytest.mark.compiled
+@pytest.mark.filterwarnings("error:.*uncompiled")
+@needs_compiler
+def test_compiled_training_is_made_longer_bit_for_bit_too():
+    """With the least of learners: what is compiled is the block, and that takes as long as the
+    learner is large."""
+
+    def meta_grad(meta, task):
+        away = meta["w"] - task.query.y.mean()
+        return {"w": away}, {"loss": away.square().sum()}
+
+    learner = Learner(dict, lambda meta, support: [meta], meta_grad)
+    settings = dict(learner=learner, meta={"w": torch.arange(3.0)}, compiled=True)
+    unbroken = run(iterations=12, **settings)
+    assert alike(in_pieces((6, 12), **settings), unbroken[-1])
+    assert gap(unbroken[0].meta, unbroken[-1].meta) > 1e-3, "so this test can fail"
 
 
 def test_a_run_that_breaks_in_a_block_that_was_begun_before_names_its_iteration():

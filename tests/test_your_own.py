@@ -12,7 +12,8 @@ from torch import nn
 
 from mamlkit.book import notebooks as book
 from mamlkit.families import archive
-from mamlkit.machine import ROOT, seeded
+from mamlkit.files import ROOT
+from mamlkit.machine import seeded
 from mamlkit.nets import from_module
 from mamlkit.studies import variant_methods
 

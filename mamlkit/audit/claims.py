@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 from mamlkit.audit.records import believed, entries
-from mamlkit.machine import SHIPPED
+from mamlkit.files import SHIPPED
 
 BANK = SHIPPED
 VERDICTS = (

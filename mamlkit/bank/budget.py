@@ -2,8 +2,6 @@
 
 from typing import TypeVar
 
-from mamlkit.boundary import said
-
 PROFILES = ("smoke", "quick", "paper")
 T = TypeVar("T")
 
@@ -16,5 +14,7 @@ def budget(profile: str, *, smoke: T, quick: T, paper: T) -> T:
     Raises ValueError for another profile.
     """
     if not isinstance(profile, str) or profile not in PROFILES:
+        from mamlkit.boundary import said  # torch comes with it
+
         raise ValueError(f"profile {said(profile)} is unknown; allowed are {', '.join(PROFILES)}")
     return {"smoke": smoke, "quick": quick, "paper": paper}[profile]

@@ -15,7 +15,7 @@ from torch import Tensor
 from mamlkit.bank.budget import PROFILES
 from mamlkit.bank.checkpoint import read, resumable, save_tensors
 from mamlkit.bank.provenance import commit, describe
-from mamlkit.machine import ROOT
+from mamlkit.files import ROOT
 from mamlkit.train import Step
 from mamlkit.trees import Params, tree_map
 

@@ -10,7 +10,7 @@ from pathlib import Path
 
 import torch
 
-from mamlkit.machine import CLONED, ROOT
+from mamlkit.files import CLONED, ROOT
 
 
 def describe(device: torch.device | str = "cpu") -> dict[str, str]:

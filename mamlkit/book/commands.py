@@ -7,7 +7,7 @@ from pathlib import Path
 
 from mamlkit.bank.budget import PROFILES
 from mamlkit.book import notebooks as book
-from mamlkit.machine import ROOT
+from mamlkit.files import ROOT
 
 # What each extra of pyproject.toml brings, as it is imported; all else is the algorithm's own.
 EXTRAS = {

@@ -10,7 +10,7 @@ import re
 from pathlib import Path
 
 from mamlkit import files
-from mamlkit.machine import ROOT, needs_clone
+from mamlkit.files import ROOT, needs_clone
 
 NOTEBOOKS = ROOT / "notebooks"
 # Tags of cells whose result is read, and whose code opens with a click.

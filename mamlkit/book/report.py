@@ -5,7 +5,6 @@ import os
 from pathlib import Path
 
 from mamlkit import files
-from mamlkit.boundary import said
 
 
 def report(**numbers: object) -> None:
@@ -44,6 +43,8 @@ def _number(name, value) -> float:
             raise TypeError
         return float(value)
     except (TypeError, ValueError, RuntimeError):
+        from mamlkit.boundary import said  # torch comes with it
+
         raise ValueError(
             f"{name} is {said(value)}: report takes one number for each name, e.g. a mean"
         ) from None

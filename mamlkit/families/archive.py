@@ -18,7 +18,8 @@ from safetensors.torch import save_file
 from torch import Tensor
 
 from mamlkit import files
-from mamlkit.machine import ROOT, SHIPPED, choose_device
+from mamlkit.files import ROOT, SHIPPED
+from mamlkit.machine import choose_device
 
 CACHE = ROOT / "data" / "cache"
 SPLITS = SHIPPED / "splits"

@@ -5,9 +5,10 @@ from typing import Any, NamedTuple
 from mamlkit import files
 from mamlkit.families.few_shot import few_shot
 from mamlkit.families.sinusoid import sinusoid
+from mamlkit.files import SHIPPED
 from mamlkit.learner import Learner
 from mamlkit.losses import cross_entropy, mse
-from mamlkit.machine import SHIPPED, seeded
+from mamlkit.machine import seeded
 from mamlkit.nets import count, mlp, pooled_convnet, strided_convnet
 from mamlkit.probes.cost import flops, without_numbers
 from mamlkit.task import Family, sample

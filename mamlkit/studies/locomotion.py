@@ -18,8 +18,8 @@ from mamlkit.bank.experiment import (
     load,
 )
 from mamlkit.machine import seeded
+from mamlkit.nets import with_context
 from mamlkit.rl.collect import halved
-from mamlkit.rl.context import in_context
 from mamlkit.rl.goals import Fixed, Informed, Mixed
 from mamlkit.rl.locomotion import Locomotion
 from mamlkit.rl.objectives import reinforce
@@ -105,7 +105,11 @@ def environment(setting: Setting, horizon: int = 200) -> Any:
 
 def policy_of(setting: Setting, env: Any) -> Policy:
     policy = gaussian(env.observations, env.actions)
-    return in_context(policy, CONTEXT) if setting["method"] == "context" else policy
+    return (
+        with_context(policy, CONTEXT, shift="layer0.bias")
+        if setting["method"] == "context"
+        else policy
+    )
 
 
 def step_size(setting: Setting, alpha: float) -> float | dict[str, float]:

@@ -11,8 +11,8 @@ from mamlkit.bank.experiment import Setting
 from mamlkit.inner import adapt, repeated
 from mamlkit.learner import Learner, unrolled
 from mamlkit.machine import seeded
+from mamlkit.nets import with_context
 from mamlkit.rl.collect import collect
-from mamlkit.rl.context import in_context
 from mamlkit.rl.goals import Informed, Mixed
 from mamlkit.rl.navigation import SPEED, Navigation, authors_goals
 from mamlkit.rl.objectives import reinforce
@@ -46,7 +46,11 @@ def own_world(setting: Setting, *, mixed: bool = False):
 def own_policy(setting: Setting) -> Policy:
     """Two hidden layers of 100 ReLUs; with a context, that many inputs more."""
     policy = gaussian(4 if setting["method"] == "oracle" else 2, 2)
-    return in_context(policy, setting["context"]) if setting["context"] else policy
+    return (
+        with_context(policy, setting["context"], shift="layer0.bias")
+        if setting["context"]
+        else policy
+    )
 
 
 def sampling(setting: Setting, alpha: float, steps: int, later: float = 0.5) -> list:

@@ -22,7 +22,7 @@ from mamlkit.audit.claims import (
     verdict,
     worded,
 )
-from mamlkit.machine import ROOT
+from mamlkit.files import ROOT
 from mamlkit.studies.catalogue import experiments
 
 NOTEBOOKS = ROOT / "notebooks"

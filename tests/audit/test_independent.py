@@ -18,9 +18,10 @@ from mamlkit.audit.independent import (
     slope,
     unpatched,
 )
+from mamlkit.files import ROOT
 from mamlkit.inner import inner_step
 from mamlkit.losses import cross_entropy, mse
-from mamlkit.machine import ROOT, seeded
+from mamlkit.machine import seeded
 from mamlkit.nets import mlp, strided_convnet
 from mamlkit.probes.finite_differences import double
 from mamlkit.task import Data

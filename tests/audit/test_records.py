@@ -7,7 +7,7 @@ import pytest
 
 from mamlkit.audit import claims
 from mamlkit.audit.records import believed, entries
-from mamlkit.machine import ROOT
+from mamlkit.files import ROOT
 
 ENTRY = {
     "id": "C001",

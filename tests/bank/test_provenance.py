@@ -8,7 +8,7 @@ import torch
 
 from mamlkit.bank import provenance
 from mamlkit.bank.provenance import check, commit, describe, installed
-from mamlkit.machine import ROOT
+from mamlkit.files import ROOT
 
 
 def test_a_record_names_device_and_versions():

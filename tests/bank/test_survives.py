@@ -9,7 +9,7 @@ import sys
 
 import pytest
 
-from mamlkit.machine import ROOT
+from mamlkit.files import ROOT
 
 MAKE = """
 from mamlkit.bank.experiment import make

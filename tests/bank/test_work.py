@@ -12,7 +12,7 @@ from mamlkit.bank import work
 from mamlkit.bank.experiment import load, path
 from mamlkit.bank.process import Ended
 from mamlkit.bank.work import checks, in_words, listing, missing
-from mamlkit.machine import ROOT
+from mamlkit.files import ROOT
 from tests.bank.tiny import SLOW, TINY
 
 BANKING = """

@@ -15,8 +15,9 @@ import torch
 
 from mamlkit.bank.provenance import commit, describe
 from mamlkit.families.few_shot import few_shot
+from mamlkit.files import ROOT
 from mamlkit.losses import cross_entropy
-from mamlkit.machine import ROOT, choose_device, seeded
+from mamlkit.machine import choose_device, seeded
 from mamlkit.nets import all_but_norms, strided_convnet
 from mamlkit.optimizer import adam
 from mamlkit.probes.cost import flops, speed, without_numbers

@@ -24,7 +24,7 @@ import sys
 import tarfile
 from pathlib import Path
 
-from mamlkit.machine import ROOT
+from mamlkit.files import ROOT
 
 LOGS = ROOT / "data" / "cache" / "lent"
 ROOMS = ("data/bank", "data/cache/runs")

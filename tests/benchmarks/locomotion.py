@@ -30,7 +30,8 @@ import torch
 from mujoco import rollout as mujoco_rollout
 
 from mamlkit.bank.provenance import commit, describe, installed
-from mamlkit.machine import ROOT, seeded
+from mamlkit.files import ROOT
+from mamlkit.machine import seeded
 from mamlkit.rl.gym import register
 from mamlkit.rl.locomotion import Locomotion, ant_vel, half_cheetah_vel
 from mamlkit.rl.navigation import Navigation

@@ -13,7 +13,7 @@ import sys
 
 import pytest
 
-from mamlkit.machine import ROOT
+from mamlkit.files import ROOT
 
 FIRST_ORDER = ("constant=first_order)", "constant=True)")
 WRONG_PARAMETER = (

@@ -47,6 +47,10 @@ def test_every_picture_has_words(page):
         assert alt and "No description has been provided" not in alt[1], tag[:200]
 
 
+def test_equations_can_be_drawn(page):
+    assert not re.findall(r"<m[a-z]+>(\\[a-z]+)", page), "TeX that latex2mathml does not know"
+
+
 def test_it_is_dark_where_the_system_is(page):
     dark = page.partition("@media (prefers-color-scheme: dark) {")[2].partition("</style>")[0]
     assert "--jp-layout-color0: var(--md-grey-900" in dark or "--jp-layout-color0: #111" in dark

@@ -13,7 +13,8 @@ import torch
 from mamlkit.families import archive, pictures
 from mamlkit.families import mini_imagenet as module
 from mamlkit.families.mini_imagenet import load, mini_imagenet
-from mamlkit.machine import ROOT, seeded
+from mamlkit.files import ROOT
+from mamlkit.machine import seeded
 from mamlkit.task import sample
 from tests.archives import REAL, elsewhere, image, left_behind, real, unpacked, zipped
 

@@ -14,7 +14,8 @@ import torch
 from mamlkit.families import archive, pictures
 from mamlkit.families import omniglot as module
 from mamlkit.families.omniglot import DRAWINGS, ORIGINAL, URL, ZIPS, load, omniglot
-from mamlkit.machine import ROOT, seeded
+from mamlkit.files import ROOT
+from mamlkit.machine import seeded
 from mamlkit.task import sample
 from tests.archives import REAL, elsewhere, image, left_behind, real, server, unpacked, zipped
 

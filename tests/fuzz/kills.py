@@ -21,7 +21,7 @@ from pathlib import Path
 import nbformat
 
 from mamlkit.bank.checkpoint import read
-from mamlkit.machine import ROOT
+from mamlkit.files import ROOT
 from tests.fuzz.victims import JOBS, digest, furnish
 
 SHARE = {"train": 0.66, "compiled": 0.03, "bank": 0.06, "judge": 0.12, "run": 0.08, "grid": 0.05}

@@ -26,7 +26,6 @@ from mamlkit.rl import (
     rollout,
     train,
 )
-from mamlkit.rl.context import in_context
 from mamlkit.task import sample, validate
 from mamlkit.train import train as meta_train
 from mamlkit.variants.anil import anil
@@ -383,7 +382,6 @@ TABLE = {
             ["discount", "gae"], lambda **c: rl2.rl2(PLAYED["env"], episodes=2, **c), between(0, 1)
         ),
     ),
-    "in_context": (lambda v: in_context(PLAYED["policy"], v), whole(1), ("size",)),
     "arms": (bandit.arms, whole(1), ("number",)),
     **named(
         "bandit",

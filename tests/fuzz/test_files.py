@@ -13,7 +13,7 @@ from mamlkit.book import notebooks as book
 from mamlkit.book import sweep
 from mamlkit.families import archive, mini_imagenet, omniglot
 from mamlkit.families.pictures import picture
-from mamlkit.machine import ROOT
+from mamlkit.files import ROOT
 from tests.archives import elsewhere, image, unpacked, zipped
 from tests.fuzz.rule import answer, count, damaged
 from tests.small_notebooks import OTHER, write

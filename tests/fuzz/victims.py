@@ -17,8 +17,9 @@ import torch
 from mamlkit.bank import experiment
 from mamlkit.bank.checkpoint import resumable
 from mamlkit.families.sinusoid import sinusoid
+from mamlkit.files import ROOT
 from mamlkit.losses import mse
-from mamlkit.machine import ROOT, seeded
+from mamlkit.machine import seeded
 from mamlkit.nets import mlp
 from mamlkit.optimizer import adam
 from mamlkit.train import train

@@ -18,7 +18,7 @@ from mamlkit.bank import experiment as bank
 from mamlkit.bank import work
 from mamlkit.bank.checkpoint import read
 from mamlkit.book import sweep
-from mamlkit.machine import ROOT
+from mamlkit.files import ROOT
 from mamlkit.scale import workers as module
 from mamlkit.scale.workers import workers
 from tests.bank.tiny import RESTED, TINY
