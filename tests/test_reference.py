@@ -36,7 +36,7 @@ def described(members, prefix=""):
 def test_every_public_name_is_in_the_reference_and_says_what_it_is(name):
     module = importlib.import_module(name)
     page = Module(module)
-    assert page.docstring or name.count(".") == 1, "a module says what it holds"
+    assert page.docstring or hasattr(module, "__path__"), "a module says what it holds"
     assert public(module) <= set(page.members)
     assert not [where for where, text in described(page.members) if not text.strip()]
 
