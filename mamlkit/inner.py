@@ -7,7 +7,7 @@ from typing import Any
 from torch import Tensor
 from torch.func import grad
 
-from mamlkit.boundary import inner_steps, step_size
+from mamlkit.boundary import inner_steps, scalar, step_size
 from mamlkit.losses import Loss
 from mamlkit.optimizer import Optimizer
 from mamlkit.trees import Params, partition, ravel
@@ -41,8 +41,8 @@ def inner_step(
     number or a tensor for each name; a parameter that it leaves out keeps its value and is not
     differentiated here. first_order: treat the gradient as a constant when the result is
     differentiated (section 5.2, last paragraph). Returns new parameters; `params` is not changed.
-    Raises ValueError for a negative alpha or an unknown name. Source: equation in section 2.2,
-    Algorithm 1 line 6.
+    Raises ValueError for a negative alpha, an unknown name or a loss that is not one number.
+    Source: equation in section 2.2, Algorithm 1 line 6.
 
     >>> import torch
     >>> theta = {"w": torch.tensor(3.0)}
@@ -51,7 +51,7 @@ def inner_step(
     """
     alphas = step_sizes(params, alpha)
     adapted, fixed = partition(params, alphas)
-    gradient = grad(lambda adapted: objective({**fixed, **adapted}))(adapted)
+    gradient = grad(lambda adapted: scalar(objective({**fixed, **adapted})))(adapted)
     if first_order:
         gradient = {name: g.detach() for name, g in gradient.items()}
     return params | {name: p - alphas[name] * gradient[name] for name, p in adapted.items()}
@@ -104,7 +104,7 @@ def adapt_with(
         for objective, alpha in zip(objectives, alphas, strict=True):
             rule = optimizer(alpha)
             state = rule.init(vector) if state is None else state
-            gradient = grad(lambda v: objective(unravel(v)))(vector)
+            gradient = grad(lambda v: scalar(objective(unravel(v))))(vector)
             vector, state = rule.update(gradient, state, vector)
             visited.append(unravel(vector))
         return visited
