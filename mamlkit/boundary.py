@@ -4,6 +4,7 @@ of a run may be, and says it in one sentence with the remedy.
 Everything here is asked once, before a run or where a value is made, never at every step.
 """
 
+from inspect import signature
 from math import isfinite
 from numbers import Integral, Real
 from typing import Any
@@ -157,11 +158,34 @@ def inner_loop(loss: Any, alpha: Any, steps: Any, *, least: int = 0) -> None:
     for value in alpha.values() if isinstance(alpha, dict) else [alpha]:
         step_size(value)
     inner_steps(steps, least)
-    if not callable(loss):
+    if isinstance(loss, nn.Module) or not _takes(loss, 2):
         raise ValueError(
             f"loss is {said(loss)}: it must be a function (params, data) -> scalar, "
             "e.g. mse(net.forward)"
         )
+
+
+def _takes(function, number):
+    """Can it be called with so many arguments? Yes, where Python cannot tell."""
+    if not callable(function):
+        return False
+    try:
+        signature(function).bind(*range(number))
+    except TypeError:
+        return False
+    except ValueError:
+        return True
+    return True
+
+
+def scalar(loss: Any) -> Tensor:
+    """The value of a loss. Raises ValueError unless it is one number, as a tensor."""
+    if not isinstance(loss, Tensor) or loss.ndim:
+        raise ValueError(
+            f"the value of the loss is {said(loss)}: it must be a tensor of one number, without "
+            "axes, e.g. a mean()"
+        )
+    return loss
 
 
 def inner_steps(steps: Any, least: int = 0) -> None:

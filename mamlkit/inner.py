@@ -6,7 +6,7 @@ from typing import Any
 
 from torch import Tensor
 
-from mamlkit.boundary import inner_steps, step_size
+from mamlkit.boundary import inner_steps, scalar, step_size
 from mamlkit.losses import Loss
 from mamlkit.optimizer import Optimizer
 from mamlkit.trees import Params, grad, partition, ravel
@@ -40,8 +40,8 @@ def inner_step(
     number or a tensor for each name; a parameter that it leaves out keeps its value and is not
     differentiated here. first_order: treat the gradient as a constant when the result is
     differentiated (section 5.2, last paragraph). Returns new parameters; `params` is not changed.
-    Raises ValueError for a negative alpha or an unknown name. Source: equation in section 2.2,
-    Algorithm 1 line 6.
+    Raises ValueError for a negative alpha, an unknown name or a loss that is not one number.
+    Source: equation in section 2.2, Algorithm 1 line 6.
 
     >>> import torch
     >>> theta = {"w": torch.tensor(3.0)}
@@ -50,7 +50,8 @@ def inner_step(
     """
     alphas = step_sizes(params, alpha)
     adapted, fixed = partition(params, alphas)
-    gradient = grad(lambda adapted: objective({**fixed, **adapted}), constant=first_order)(adapted)
+    loss = lambda adapted: scalar(objective({**fixed, **adapted}))
+    gradient = grad(loss, constant=first_order)(adapted)
     return params | {name: p - alphas[name] * gradient[name] for name, p in adapted.items()}
 
 
@@ -101,7 +102,7 @@ def adapt_with(
         for objective, alpha in zip(objectives, alphas, strict=True):
             rule = optimizer(alpha)
             state = rule.init(vector) if state is None else state
-            gradient = grad(lambda p: objective(unravel(p["all"])))({"all": vector})["all"]
+            gradient = grad(lambda p: scalar(objective(unravel(p["all"]))))({"all": vector})["all"]
             vector, state = rule.update(gradient, state, vector)
             visited.append(unravel(vector))
         return visited

@@ -5,6 +5,7 @@ from typing import Any, NamedTuple
 
 from torch import Tensor
 
+from mamlkit.boundary import scalar
 from mamlkit.losses import Loss
 from mamlkit.task import Task
 from mamlkit.trees import Params, grad
@@ -37,7 +38,7 @@ def unrolled(
     """
 
     def meta_objective(meta, task):
-        value = loss(adapt(meta, task.support)[-1], task.query)
+        value = scalar(loss(adapt(meta, task.support)[-1], task.query))
         return value, {"loss": value}
 
     return Learner(init, adapt, grad(meta_objective, has_aux=True))

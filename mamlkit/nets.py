@@ -8,7 +8,7 @@ import torch
 from torch import Generator, Tensor, nn
 from torch.nn import functional as F
 
-from mamlkit.boundary import whole
+from mamlkit.boundary import random_numbers, whole
 from mamlkit.layers import batch_norm, padded_conv, pooled_norm, strided_conv
 from mamlkit.modules import pure
 from mamlkit.trees import Params
@@ -77,6 +77,7 @@ def _fan_in(shape):
 
 def _layers(generator, shapes, fillers, normed):
     """Weights, zero biases and, for the layers that are `normed`, zero betas."""
+    random_numbers(generator)
     params = {}
     for i, (shape, fill) in enumerate(zip(shapes, fillers)):
         params[f"layer{i}.weight"] = fill(generator, shape)
@@ -304,6 +305,7 @@ def from_module(build: Callable[[], nn.Module], *, derivatives: int = 2) -> Net:
     names = [name for name, _ in module.named_parameters()]
 
     def init(generator):
+        random_numbers(generator)
         with torch.random.fork_rng():
             torch.manual_seed(
                 int(torch.randint(2**62, (), generator=generator, device=generator.device))

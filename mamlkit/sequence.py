@@ -13,13 +13,14 @@ import torch
 from torch import Generator, Tensor
 from torch.nn import functional as F
 
-from mamlkit.boundary import wholes
+from mamlkit.boundary import random_numbers, wholes
 from mamlkit.nets import Net, normal
 from mamlkit.trees import Params
 
 
 def dense(generator: Generator, name: str, outputs: int, inputs: int) -> Params:
     """The parameters `name`.weight and `name`.bias of a linear layer; `apply_dense` reads them."""
+    random_numbers(generator)
     return {
         f"{name}.weight": normal(inputs**-0.5)(generator, (outputs, inputs)),
         f"{name}.bias": torch.zeros(outputs, device=generator.device),

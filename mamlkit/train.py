@@ -47,17 +47,18 @@ class Step(NamedTuple):
 class Spread(NamedTuple):
     """How the tasks of a meta-batch are spread over processes, as two pure functions.
 
-    share: the noise of a whole meta-batch -> the noise of the tasks that this process makes. mean:
-    (their meta-gradients by parameter, their query losses), each with a leading tasks axis -> (the
-    mean meta-gradient over the whole meta-batch as a vector, the mean loss).
+    share: (the noise of a whole meta-batch, chunk) -> the noise of the tasks that this process
+    makes, in whole chunks of the meta-batch unless chunk is None. mean: (their meta-gradients by
+    parameter, their query losses), each with a leading tasks axis -> (the mean meta-gradient over
+    the whole meta-batch as a vector, the mean loss).
     """
 
-    share: Callable[[Any], Any]
+    share: Callable[[Any, int | None], Any]
     mean: Callable[[Params, Tensor], tuple[Tensor, Tensor]]
 
 
 ALONE = Spread(  # one process makes all of them
-    lambda noise: noise,
+    lambda noise, chunk: noise,
     lambda gradients, losses: (
         torch.cat([g.mean(0).flatten() for g in gradients.values()]),
         losses.mean(),
@@ -248,7 +249,8 @@ def _meta_batch(learner: Learner, family: Family, unravel, chunk, spread: Spread
 
     def meta_batch(vector, noise):
         meta = unravel(vector)
-        gradients, losses = vmap(one, (None, 0), chunk_size=chunk)(meta, spread.share(noise))
+        mine = spread.share(noise, chunk)
+        gradients, losses = vmap(one, (None, 0), chunk_size=chunk)(meta, mine)
         return spread.mean({name: gradients[name] for name in meta}, losses)
 
     return meta_batch

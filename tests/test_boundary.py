@@ -5,7 +5,16 @@ import torch
 from torch import nn
 from torch.func import grad, vmap
 
-from mamlkit.boundary import concrete, inner_loop, made_of, parameters, positive, step_size, whole
+from mamlkit.boundary import (
+    concrete,
+    inner_loop,
+    made_of,
+    parameters,
+    positive,
+    scalar,
+    step_size,
+    whole,
+)
 from mamlkit.optimizer import adam
 
 NAN, INF = float("nan"), float("inf")
@@ -94,3 +103,23 @@ def test_parameters_are_cut_off_from_their_graph():
 def test_what_is_no_optimizer_is_refused_with_the_remedy(value, words):
     with pytest.raises(ValueError, match=words):
         made_of("optimizer", value, ("init", "update"), "adam(0.001) is one")
+
+
+@pytest.mark.parametrize("loss", [0.1, torch.nn.MSELoss(), lambda params, x, y: x, lambda: 0])
+def test_what_is_no_loss_is_refused_when_the_learner_is_made(loss):
+    with pytest.raises(
+        ValueError, match=r"loss is .*: it must be a function \(params, data\) -> sc"
+    ):
+        inner_loop(loss, 0.1, 1)
+
+
+@pytest.mark.parametrize("loss", [lambda params, data: 0, lambda p, d, weight=1: 0, max])
+def test_functions_of_two_arguments_may_be_losses(loss):
+    inner_loop(loss, 0.1, 1)
+
+
+@pytest.mark.parametrize("value", [0.5, None, torch.zeros(1), torch.zeros(3, 1)])
+def test_the_value_of_a_loss_is_one_number(value):
+    with pytest.raises(ValueError, match="the value of the loss is .*: it must be a tensor of one"):
+        scalar(value)
+    assert scalar(torch.tensor(0.5)) == 0.5

@@ -1,4 +1,4 @@
-"""The examples in the docstrings of the core's public names run as printed."""
+"""The examples in docstrings run as printed, and the names of the public face have one."""
 
 import doctest
 import importlib
@@ -7,8 +7,10 @@ import pytest
 
 from mamlkit.files import ROOT
 
-CORE = [path.stem for path in sorted((ROOT / "mamlkit").glob("[!_]*.py"))] + [
-    f"variants.{path.stem}" for path in sorted((ROOT / "mamlkit" / "variants").glob("[!_]*.py"))
+EXAMPLES = [
+    ".".join(path.relative_to(ROOT).with_suffix("").parts).removesuffix(".__init__")
+    for path in sorted((ROOT / "mamlkit").rglob("*.py"))
+    if ">>> " in path.read_text(encoding="utf-8")
 ]
 SHOWN = {
     "boundary.whole boundary.finite",
@@ -19,11 +21,10 @@ SHOWN = {
 }
 
 
-@pytest.mark.parametrize("name", ["", *CORE, "families.sinusoid", "families.folder", "book.report"])
+@pytest.mark.parametrize("name", EXAMPLES)
 def test_the_examples_run_as_printed(name):
-    module = importlib.import_module(f"mamlkit.{name}".rstrip("."))
-    found = doctest.testmod(module)
-    assert found.failed == 0
+    found = doctest.testmod(importlib.import_module(name))
+    assert found.attempted and not found.failed
 
 
 @pytest.mark.parametrize("name", sorted(" ".join(SHOWN).split()))

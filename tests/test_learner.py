@@ -65,3 +65,15 @@ def test_the_last_step_of_the_path_is_what_is_measured():
     data = Data(torch.ones(5), torch.zeros(5))
     gradient, aux = learner.meta_grad({"w": torch.tensor(2.0)}, Task(data, data))
     assert (aux["loss"] - 36).abs() < 1e-12 and (gradient["w"] - 2 * 9 * 2).abs() < 1e-12
+
+
+@pytest.mark.parametrize("part", ["support", "query"])
+def test_a_loss_of_several_numbers_is_refused_inside_and_outside(part):
+    loss, params, tasks, _ = problem("tanh mlp")
+    several = lambda p, data: loss(p, data).repeat(2)
+    inner, outer = (several, loss) if part == "support" else (loss, several)
+    learner = unrolled(outer, lambda p, d: [p, inner_step(p, lambda q: inner(q, d), 0.1)])
+    with pytest.raises(
+        ValueError, match=r"the value of the loss is a tensor of .* shape \(2,\): it"
+    ):
+        learner.meta_grad(params, one(tasks, 0))

@@ -91,6 +91,12 @@ def test_the_generator_alone_decides_how_a_net_starts(name):
     assert torch.equal(state, torch.get_rng_state()), "the global generator is not used"
 
 
+@pytest.mark.parametrize("name", MODELS)
+def test_a_seed_in_place_of_a_generator_is_refused(name):
+    with pytest.raises(ValueError, match=r"generator is 0: it must be a torch.Generator, e.g. see"):
+        MODELS[name][0]().init(0)
+
+
 @pytest.mark.parametrize(
     "net", [mlp(2, 4, 8, 3, norm=True), strided_convnet(5, filters=4), pooled_convnet(5, filters=4)]
 )

@@ -81,14 +81,17 @@ def fused() -> dict[str, bool]:
 
 
 def improves(row) -> bool:
+    """Does the error fall from before to after, beyond chance?"""
     return row["after"] < row["before"] and row["p"] < 0.01
 
 
 def fell(row) -> str:
+    """The errors before and after, in words."""
     return f"{row['before']:.2f} to {row['after']:.2f}"
 
 
 def everywhere(rows) -> dict[str, bool]:
+    """The checks that every row must pass."""
     return {
         "finite differences": all(row["gap"] < MOST for row in rows.values()),
         "every net improves": all(

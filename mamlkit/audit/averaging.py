@@ -30,6 +30,7 @@ def mean(e, form: str) -> Tensor:
 
 
 def seeds(e) -> list[int]:
+    """The seeds that were trained without averaging, with which all others are paired."""
     return e["average none"].seeds
 
 

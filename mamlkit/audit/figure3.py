@@ -15,6 +15,7 @@ finding = partial(Finding, protocol=PROTOCOL, experiments=("sinusoid",))
 
 
 def plural(step: int) -> str:
+    """A number of steps in words."""
     return f"{step} step{'s' * (step > 1)}"
 
 
@@ -130,6 +131,7 @@ def worse_steps(maml) -> list[list[int]]:
 
 
 def c029_checks(maml) -> dict[str, bool]:
+    """Does the error keep falling while the steps go on?"""
     mean = maml.mean("K=5")
     return {
         "no step hurts": not any(worse_steps(maml)),

@@ -54,6 +54,7 @@ class Evidence(NamedTuple):
         return found
 
     def average(self, name: str, method: str, step: int = 0) -> float:
+        """The mean over seeds and goals after so many steps."""
         return self.found(name, method, step).mean().item()
 
     def complete(self, name: str, method: str = "maml") -> bool:
@@ -122,9 +123,11 @@ class Evidence(NamedTuple):
         )
 
     def protocol(self) -> str:
+        """The size of every judged training, in words."""
         return "; ".join(f"{words(env)}: {self.size(name)}" for env, name in self.judged().items())
 
     def seeds(self, name: str) -> range:
+        """The seeds that were found of an experiment."""
         return range(len(self.found(name, "context" if name == CONTEXT else "maml")))
 
 

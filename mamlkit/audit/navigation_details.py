@@ -12,6 +12,7 @@ TESTED = "the authors' 40 goals, 40 rollouts before each update, every walk begu
 
 
 def told(i: Interval) -> str:
+    """An interval in words: "+2.9 (+1.3 to +4.5)"."""
     return f"{i.value:+.1f} ({i.low:+.1f} to {i.high:+.1f})"
 
 

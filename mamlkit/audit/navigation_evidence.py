@@ -67,6 +67,7 @@ class Evidence(NamedTuple):
         return found[..., min(updates, found.shape[-1] - 1)]
 
     def after(self, method: str, updates: int, way: str = "begun") -> Interval:
+        """A method's mean return after so many updates."""
         return interval(self.returns(method, updates, way))
 
     def above(self, one: str, other: str, updates: int) -> Interval:
@@ -75,6 +76,7 @@ class Evidence(NamedTuple):
         return interval(ours[: len(theirs)] - theirs[: len(ours)])
 
     def seeds(self, method: str = "maml") -> range:
+        """The seeds that were trained by a method."""
         return range(len(self.walks[method]["begun"]))
 
 

@@ -80,6 +80,7 @@ def c031(e) -> Finding:
 
 
 def overfitting(pretrained) -> bool:
+    """Do ten steps fit the five points better and the new points worse?"""
     query, own = (pretrained.mean(test).mean(0) for test in ("K=5", "K=5 support"))
     return bool(query[10] > query[0] and own[10] < own[0])
 

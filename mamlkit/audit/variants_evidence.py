@@ -127,6 +127,7 @@ def of(results: Results, **wanted) -> list[Result]:
 
 
 def seeds_of(results: list[Result]) -> list[int]:
+    """The seeds of some results."""
     return [r.setting["seed"] for r in results]
 
 

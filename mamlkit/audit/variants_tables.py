@@ -11,6 +11,7 @@ EDGE = 20.0  # errors above it are drawn at the edge
 
 
 def mean(values: list[float]) -> float:
+    """The mean over seeds."""
     return sum(values) / len(values)
 
 

@@ -46,6 +46,7 @@ class Place:
         self.number, self.since, self.progress = number, time.monotonic(), {}
 
     def line(self) -> str:
+        """Where the run is, in one line."""
         code = [i for i, cell in enumerate(self.cells) if cell.cell_type == "code"]
         parts = [
             self.prefix,

@@ -89,12 +89,15 @@ class Knobs:
     fig: Any = None  # of those that are drawn by matplotlib
 
     def figure(self) -> tuple[Any, list]:
+        """The empty figure, and its artists that change."""
         raise NotImplementedError
 
     def update(self) -> None:
+        """Computes what the controls ask for, and shows it."""
         raise NotImplementedError
 
     def alt(self) -> str:
+        """What the figure shows, in words."""
         raise NotImplementedError
 
     def assemble(self, controls: dict, column: list, look: str) -> None:
@@ -171,6 +174,7 @@ class Knobs:
         return picture.getvalue()
 
     def png64(self) -> str:
+        """The figure as a PNG, base64 for a page."""
         return base64.b64encode(self.png()).decode()
 
     def set(self, **values) -> None:

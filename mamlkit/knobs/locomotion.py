@@ -260,6 +260,7 @@ class GaitKnobs(Knobs):
         self.redraw()
 
     def says(self) -> str:
+        """The goal, and how far the robot came before and after the steps, in words."""
         c, env = (
             {name: control.value for name, control in self.controls.items()},
             self.starts[self.controls["robot"].value].env,

@@ -189,10 +189,12 @@ def gym_ant(threads: int = 1) -> Robot:
 
 
 def unhealthy(qpos: np.ndarray) -> np.ndarray:
+    """Which torsos, of positions (batch, 15), are too low or too high? (batch,), boolean."""
     return ~((HEALTHY[0] <= qpos[:, 2]) & (qpos[:, 2] <= HEALTHY[1]))
 
 
 def normal(generator, batch, mean, scale):
+    """Normal numbers around mean (1, n): (batch, n), float64."""
     return mean + scale * _numpy(
         torch.randn(
             batch, mean.shape[1], generator=generator, device=generator.device, dtype=torch.float64
@@ -201,6 +203,7 @@ def normal(generator, batch, mean, scale):
 
 
 def uniform(generator, batch, mean, reach):
+    """Numbers from mean - reach to mean + reach, all as likely: (batch, n), float64."""
     u = _numpy(
         torch.rand(
             batch, mean.shape[1], generator=generator, device=generator.device, dtype=torch.float64

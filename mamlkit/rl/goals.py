@@ -23,14 +23,17 @@ class Mixed:
         )
 
     def sample_goals(self, generator: Generator, tasks: int) -> Tensor:
+        """Empty goals, (tasks, 0)."""
         return torch.empty(tasks, 0, device=generator.device)
 
     def reset(self, goals: Tensor, generator: Generator) -> State:
+        """The first states, each with a goal drawn for it."""
         drawn = self.env.sample_goals(generator, len(goals))
         state = self.env.reset(drawn, generator)
         return State(state.observation, (drawn, state))
 
     def step(self, state: State, action: Tensor, goals: Tensor) -> tuple[State, Tensor, Tensor]:
+        """One step towards the goal that the episode has drawn."""
         drawn, inner = state.hidden
         inner, reward, done = self.env.step(inner, action, drawn)
         return State(inner.observation, (drawn, inner)), reward, done
@@ -47,12 +50,15 @@ class Informed:
         )
 
     def sample_goals(self, generator: Generator, tasks: int) -> Tensor:
+        """The environment's own goals."""
         return self.env.sample_goals(generator, tasks)
 
     def reset(self, goals: Tensor, generator: Generator) -> State:
+        """The first states, the goal beside the observation."""
         return _told(self.env.reset(goals, generator), goals)
 
     def step(self, state: State, action: Tensor, goals: Tensor) -> tuple[State, Tensor, Tensor]:
+        """One step, the goal beside the observation."""
         inner, reward, done = self.env.step(state.hidden, action, goals)
         return _told(inner, goals), reward, done
 
@@ -74,6 +80,7 @@ class Fixed:
         self.reset, self.step = env.reset, env.step
 
     def sample_goals(self, generator: Generator, tasks: int) -> Tensor:
+        """The one goal, `tasks` times."""
         return self.goal.to(generator.device).expand(tasks, *self.goal.shape)
 
 

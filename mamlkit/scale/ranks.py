@@ -1,9 +1,10 @@
 """One training over several processes, as `torchrun` starts them: every rank draws the same tasks,
 adapts to its share of them, and one all-reduce of one vector an update makes the mean over all.
 
-So the numbers of a run do not depend on how many processes share it. The sums are exact; only how a
-kernel rounds can depend on how many tasks it has at once. A convolution's does where a share has
-one or two tasks. With a `chunk` that divides every share, the numbers are equal bit for bit.
+So the numbers of a run do not depend on how many processes share it. The sums are exact, in any
+order. What is left is how a kernel rounds, which can depend on how many tasks it has at once. With
+a `chunk` that is the same for all: ranks share whole chunks of the meta-batch, so each is computed
+as it would be alone, and the numbers are equal bit for bit.
 """
 
 import os
@@ -47,23 +48,35 @@ class Ranks(NamedTuple):
         """What `train` takes, so that each rank makes its share of a meta-batch."""
         return Spread(self._share, self._mean)
 
-    def mine(self, tasks: int) -> slice:
-        """Which of a meta-batch's tasks this rank makes: shares differ by at most one task.
+    def mine(self, tasks: int, chunk: int | None = None) -> slice:
+        """Which of a meta-batch's tasks this rank makes: shares differ by at most one task, or with
+        a `chunk` by at most one chunk.
 
-        Raises ValueError if there are fewer tasks than ranks.
+        Raises ValueError if there are fewer tasks, or chunks, than ranks.
 
         >>> [Ranks(rank, 4, torch.device("cpu")).mine(25) for rank in (0, 3)]
         [slice(0, 6, None), slice(18, 25, None)]
+        >>> [Ranks(rank, 4, torch.device("cpu")).mine(25, chunk=4) for rank in (0, 3)]
+        [slice(0, 4, None), slice(20, 25, None)]
         """
         if tasks < self.size:
             raise ValueError(
                 f"a meta-batch of {tasks} tasks cannot be shared by {self.size} ranks: each needs "
                 "at least one"
             )
-        return slice(self.rank * tasks // self.size, (self.rank + 1) * tasks // self.size)
+        each = chunk or 1
+        chunks = -(-tasks // each)
+        if chunks < self.size:
+            raise ValueError(
+                f"a meta-batch of {tasks} tasks in chunks of {each} cannot be shared by "
+                f"{self.size} ranks: each needs at least one chunk, so chunk must be from 1 to "
+                f"{(tasks - 1) // (self.size - 1)}"
+            )
+        first, end = (rank * chunks // self.size * each for rank in (self.rank, self.rank + 1))
+        return slice(first, min(end, tasks))
 
-    def _share(self, noise):
-        mine = self.mine(len(tree_flatten(noise)[0][0]))
+    def _share(self, noise, chunk):
+        mine = self.mine(len(tree_flatten(noise)[0][0]), chunk)
         return tree_map(lambda n: n[mine], noise)
 
     def _mean(self, gradients: Params, losses: Tensor) -> tuple[Tensor, Tensor]:

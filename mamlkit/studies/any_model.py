@@ -88,6 +88,7 @@ def all_but_beta(net: Net, alpha: float) -> dict[str, float]:
 
 
 def from_goal(forward: Forward) -> Loss:
+    """The squared error of a net that is shown nothing but ones: its goal is all it can fit."""
     return lambda params, data: mse(forward)(params, Data(torch.ones_like(data.x), data.y))
 
 
@@ -133,6 +134,7 @@ def cells(profile: str, seeds: int | None = None) -> dict[str, Setting]:
 
 
 def steps(setting: Setting, resume=None, until=None, device: Device = "cpu") -> Iterator[Step]:
+    """The training of one model, as Steps."""
     trial, generator = TRIALS[setting["method"]](), seeded(setting["seed"], device)
     return train(
         maml(trial.loss, alpha=trial.alpha, steps=1),

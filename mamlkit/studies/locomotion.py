@@ -104,6 +104,7 @@ def environment(setting: Setting, horizon: int = 200) -> Any:
 
 
 def policy_of(setting: Setting, env: Any) -> Policy:
+    """The Gaussian policy of section 5.3, with a context where the method has one."""
     policy = gaussian(env.observations, env.actions)
     return (
         with_context(policy, CONTEXT, shift="layer0.bias")
@@ -287,6 +288,7 @@ def scratch_begin(setting: Setting) -> Tensor:
 
 
 def scratch_cost(setting: Setting) -> float:
+    """Seconds of one core, by the episodes of a training from scratch."""
     return PACE["cheetah"] * 200 * setting["iterations"] * setting["rollouts"]
 
 
@@ -299,6 +301,7 @@ def untrained_cells(budget: str, seeds: int | None = None) -> dict[str, Setting]
 
 
 def untrained_measure(setting: Setting, step: Step) -> tuple[dict, dict[str, Tensor]]:
+    """What untrained policies return before and after their steps."""
     env = environment(setting)
     policy = policy_of(setting, env)
     learner = halved(reinforce(policy), alpha=setting["alpha"])
@@ -306,6 +309,7 @@ def untrained_measure(setting: Setting, step: Step) -> tuple[dict, dict[str, Ten
 
 
 def untrained_cost(setting: Setting) -> float:
+    """Seconds of one core, by the episodes that are played."""
     played = setting["policies"] * setting["goals"] * setting["test_rollouts"]
     return PACE[setting["robot"]] * 200 * played
 

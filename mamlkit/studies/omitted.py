@@ -118,6 +118,7 @@ def over_tasks(
 
 
 def cells(budget: str, seeds: int | None = None) -> dict[str, Setting]:
+    """A net each, by its layers and activation."""
     small = by(
         budget,
         smoke=dict(images="glyphs", tasks=1, iterations=2, pause=1, looks=2),

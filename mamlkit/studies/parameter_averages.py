@@ -43,6 +43,7 @@ def cells(profile: str, seeds: int | None = None) -> dict[str, Setting]:
 def averages(
     setting: Setting, compiled: bool | None = None, device: Device = "cpu"
 ) -> Iterator[Average]:
+    """The average of each group of regressors that a setting names, one after another."""
     same = lambda generator: NET.init(seeded(77, device))
     weight = setting["weight"]
     return average(

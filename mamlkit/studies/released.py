@@ -1,13 +1,23 @@
 """The network that the authors released: 5-way 1-shot miniImagenet, after 59,000 of 60,000
-iterations (github.com/cbfinn/maml, added 2018-04; MIT licence)."""
+iterations (github.com/cbfinn/maml, added 2018-04; MIT licence).
+
+python -m mamlkit.studies.released TASKS: how good it is on test tasks, under the paper's protocol
+and with 15 queries a class. It needs miniImagenet.
+"""
 
 import os
+import sys
 from pathlib import Path
 
 from torch import Tensor
 
 from mamlkit.bank.tensorflow import read
+from mamlkit.baselines.protocols import under
 from mamlkit.families import archive
+from mamlkit.losses import accuracy
+from mamlkit.studies.image_measures import PROTOCOLS, SAID, TEST, Setting, in_parts, queries
+from mamlkit.studies.image_methods import adapting, family, method
+from mamlkit.studies.images import SETTINGS
 from mamlkit.trees import Params
 
 URL = (
@@ -20,6 +30,7 @@ DIGESTS = (
     "1aa0796e828abfecda13d14b8edae381ec2fc00b190a0aee985d05dba4814c4f",
     "f7e14e6f544371a562441d378f4bc5765431008400cc07a16ad5ed488ea9dea0",
 )
+SETTING: Setting = SETTINGS["mini-5w1s"] | {"method": "maml"}
 KNOWN = dict(zip((f"{NAME}.index", f"{NAME}.data-00000-of-00001"), DIGESTS))
 
 
@@ -78,3 +89,32 @@ def load(root: Path | str | None = None, *, progress=archive.quiet) -> Params:
                     instead=f"put the file into {Path(os.path.relpath(own, archive.ROOT))}",
                 )
     return parameters(read(Path(root) / NAME))
+
+
+def tested(params: Params, protocol: str, tasks: int) -> Tensor:
+    """The shares of the queries of new tasks that are named rightly after the ten steps of the
+    paper's evaluation: (tasks,), from 0 to 1.
+
+    protocol: one of `image_measures.PROTOCOLS`. "paper" is what the authors' main.py does where it
+    tests: as many queries as shots, so that five pictures, one of each class, share a batch norm.
+    Tasks have the same classes and supports under every protocol.
+    """
+    how, each = method(SETTING), queries(SETTING, protocol)
+    last = adapting(lambda m, s: how.adapts[0].adapt(m, s)[: SETTING["test"] + 1][-1:])
+    metric = under(PROTOCOLS[protocol][0], accuracy, how.net.forward)
+    drawn = family(SETTING, "test", each)
+    return in_parts(last, params, drawn, metric, TEST, tasks)[:, 0]
+
+
+def main(tasks: int) -> None:
+    """Prints the mean of each protocol and how far it may be off, as the paper does: 1.96 standard
+    errors over tasks."""
+    params = load()
+    for protocol in ("paper", "together"):
+        right = 100 * tested(params, protocol, tasks)
+        off = 1.96 * right.std().item() / tasks**0.5
+        print(f"{right.mean():.2f} ± {off:.2f} % of {tasks} tasks, {SAID[protocol]}", flush=True)
+
+
+if __name__ == "__main__":
+    main(int(sys.argv[1]))

@@ -125,6 +125,7 @@ def other_places(setting, theta: Params, learner: Learner) -> Measured:
 
 
 def place(shots: int, setting, **how) -> Task:
+    """Test waves that all measures of so many shots share."""
     return waves(shots, setting["test_tasks"], 30_000, **how)
 
 
@@ -138,6 +139,7 @@ def half(shots: int, setting) -> list[Task]:
 
 
 def halves(setting, theta: Params, learner: Learner, shots=(5, 10)) -> Measured:
+    """The errors of supports that show one half of the wave."""
     found = {}
     for k in shots:
         both = torch.cat([errors(learner, theta, t) for t in half(k, setting)])
@@ -221,6 +223,7 @@ def race(setting, theta: Params) -> Measured:
 
 
 def needed(theta: Params, tasks: Task, alpha: float, patience: int, block: int = 50) -> int:
+    """How many inner steps the median wave takes to the GOAL; patience + 1 where it stays above."""
     loss = method({"method": "maml", "alpha": alpha, "shots": 10}).loss
 
     def advance(params, task):

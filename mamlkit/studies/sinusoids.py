@@ -45,6 +45,7 @@ def each(methods: dict[str, dict], profile: str, seeds: int | None) -> dict[str,
 
 
 def figure3_cells(profile: str, seeds: int | None = None) -> dict[str, Setting]:
+    """The methods of figure 3, a few seeds each."""
     patience = dict(patience=budget(profile, smoke=20, quick=300, paper=1_000))
     methods = {
         "maml": patience,
@@ -63,10 +64,12 @@ def ablation_cells(profile: str, seeds: int | None = None) -> dict[str, Setting]
 
 
 def wider_cells(profile: str, seeds: int | None = None) -> dict[str, Setting]:
+    """The widths that section 5.1 does not have."""
     return each({"2x100": {}, "3x100": {}}, profile, seeds)
 
 
 def rival_cells(profile: str, seeds: int | None = None) -> dict[str, Setting]:
+    """Other meta-learners on the same waves."""
     return each(sinusoid_rivals.own(profile), profile, seeds)
 
 
@@ -128,6 +131,7 @@ def begin(setting: Setting) -> Tensor:
 
 
 def measure_figure3(setting: Setting, step: Step):
+    """What figure 3 asks of a method."""
     kinds = {
         "maml": measures.of_maml,
         "pretrained": measures.of_pretrained,
@@ -137,6 +141,7 @@ def measure_figure3(setting: Setting, step: Step):
 
 
 def measure_ablation(setting: Setting, step: Step):
+    """The errors at five shots; those at the edge too, where alpha varies."""
     found = measures.at_five(setting, step.meta)
     if setting["method"].startswith("alpha-"):
         found |= measures.edges(setting, step.meta)
@@ -144,6 +149,7 @@ def measure_ablation(setting: Setting, step: Step):
 
 
 def measure_wider(setting: Setting, step: Step):
+    """The errors at five shots."""
     return step.meta, measures.at_five(setting, step.meta)
 
 

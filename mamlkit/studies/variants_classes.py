@@ -107,6 +107,7 @@ def measure(setting: Setting, step: Step) -> tuple[Params, dict[str, Tensor]]:
 
 
 def experiment(name: str, two_cores: bool) -> Experiment:
+    """All variants on classes, at one size of budget."""
     how = partial(steps, plan, 4)  # one training, in four blocks
     begin = partial(first_losses, how)
     return Experiment(name, partial(cells, two_cores), how, measure, begin, cost)

@@ -146,6 +146,7 @@ def begin(setting: Setting) -> Tensor:
 
 
 def cost(setting: Setting) -> float:
+    """Seconds of one core."""
     return 30.0
 
 

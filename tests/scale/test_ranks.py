@@ -71,10 +71,10 @@ def alone(folder, spec):
 
 @pytest.mark.parametrize("size", [2, 4])
 def test_ranks_that_share_a_training_have_the_numbers_of_one(size, tmp_path):
-    """Bit for bit where `chunk` divides every share: the sums are exact, and a convolution's
-    rounding depends on how many tasks it has at once."""
+    """Bit for bit with a `chunk`, though it divides no share: the sums are exact, and each chunk is
+    computed as it is alone."""
     specs = [f"{what}:{dtype}:10:9" for what in ("sinusoid", "glyphs") for dtype in EXACT]
-    specs += [f"glyphs:{dtype}:10:8:chunk=2" for dtype in EXACT]
+    specs += [f"{what}:{dtype}:10:9:chunk=2" for what in ("sinusoid", "glyphs") for dtype in EXACT]
     (tmp_path / "shared").mkdir()
     for status, said in ended(launched(size, tmp_path / "shared", *specs)):
         assert status == 0, said
@@ -141,9 +141,23 @@ def test_shares_are_all_of_the_tasks_and_about_equal(size):
     assert len({share.stop - share.start for share in shares}) <= 2
 
 
-def test_fewer_tasks_than_ranks_are_refused():
+@pytest.mark.parametrize(("size", "chunk"), [(1, 3), (2, 3), (3, 3), (2, 6), (7, 1)])
+def test_with_a_chunk_shares_are_whole_chunks_of_the_meta_batch(size, chunk):
+    shares = [Ranks(rank, size, CPU).mine(7, chunk) for rank in range(size)]
+    cut = [range(7)[share][at : at + chunk] for share in shares for at in range(0, 7, chunk)]
+    assert [c for c in cut if c] == [range(7)[at : at + chunk] for at in range(0, 7, chunk)]
+
+
+def test_fewer_tasks_or_chunks_than_ranks_are_refused():
     with pytest.raises(ValueError, match="a meta-batch of 7 tasks cannot be shared by 8 ranks"):
         Ranks(0, 8, CPU).mine(7)
+    for chunk in (1, 2, 3):
+        Ranks(0, 3, CPU).mine(7, chunk)
+    with pytest.raises(
+        ValueError,
+        match="7 tasks in chunks of 4 cannot be .* 3 ranks: .* chunk must be from 1 to 3",
+    ):
+        Ranks(0, 3, CPU).mine(7, 4)
 
 
 def test_the_mean_is_over_all_tasks_and_not_over_the_ranks_means(monkeypatch):
@@ -154,7 +168,7 @@ def test_the_mean_is_over_all_tasks_and_not_over_the_ranks_means(monkeypatch):
     monkeypatch.setattr(module.dist, "all_reduce", lambda total: totals.append(total.clone()))
     for rank in range(3):
         spread = Ranks(rank, 3, CPU).spread
-        mine = spread.share((noise, losses))
+        mine = spread.share((noise, losses), None)
         assert len(mine[1]) == (3 if rank == 2 else 2)
         spread.mean(*mine)
     assert len(totals) == 3, "one all-reduce each"

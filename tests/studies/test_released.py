@@ -10,10 +10,16 @@ from torch.nn import functional as F
 
 from mamlkit.bank.tensorflow import read
 from mamlkit.families import archive
+from mamlkit.families.few_shot import few_shot
+from mamlkit.inner import adapt, repeated
+from mamlkit.losses import cross_entropy
 from mamlkit.machine import seeded
-from mamlkit.nets import count, pooled_convnet
-from mamlkit.studies import released
+from mamlkit.nets import all_but_norms, count, pooled_convnet
+from mamlkit.studies import image_methods, released
+from mamlkit.studies.image_measures import TEST
 from mamlkit.studies.released import KNOWN, NAME, load, parameters
+from mamlkit.task import sample
+from mamlkit.trees import tree_map
 from tests.bank.test_tensorflow import write
 
 
@@ -82,6 +88,34 @@ def test_it_is_downloaded_once_and_only_whole(tmp_path, monkeypatch):
     assert asked == list(KNOWN.items()) and all(len(digest) == 64 for _, digest in asked)
     assert torch.equal(load()["layer4.bias"], first["layer4.bias"]) and len(asked) == 2
     assert len(load(tmp_path)) == 14
+
+
+@pytest.mark.parametrize(("protocol", "queries"), [("paper", 1), ("together", 15)])
+def test_it_is_tested_by_the_papers_steps_and_protocol(protocol, queries, monkeypatch):
+    """Ten steps of 0.05 on all but the norms' shifts; five queries share a batch norm, or 75."""
+    g = seeded(3)
+    photos = torch.randint(256, (7, 20, 3, 84, 84), dtype=torch.uint8, generator=g)
+    monkeypatch.setattr(image_methods, "pictures", lambda *_: photos)
+    net = pooled_convnet(5)
+    params = net.init(g)
+    found = released.tested(params, protocol, 2)
+    task = sample(few_shot(photos, way=5, shots=1, queries=queries), seeded(TEST), 2)
+    loss, alpha = cross_entropy(net.forward), all_but_norms(params, 0.05)
+    for i in range(2):
+        support, query = tree_map(lambda t, i=i: t[i], task)
+        adapted = adapt(params, repeated(loss, support, 10), [alpha] * 10)[-1]
+        right = (net.forward(adapted, query.x).argmax(1) == query.y).float().mean()
+        assert len(query.y) == 5 * queries and abs(right - found[i]) <= 1 / len(query.y)
+
+
+def test_what_is_printed_are_both_protocols(monkeypatch, capsys):
+    shares = {"paper": torch.tensor([0.2, 0.6]), "together": torch.tensor([0.5, 0.5])}
+    monkeypatch.setattr(released, "load", lambda: {})
+    monkeypatch.setattr(released, "tested", lambda params, protocol, tasks: shares[protocol])
+    released.main(2)
+    paper, together = capsys.readouterr().out.splitlines()
+    assert paper.startswith("40.00 ± 39.20 % of 2 tasks, as many queries as shots")
+    assert together.startswith("50.00 ± 0.00 % of 2 tasks, 15 queries a class")
 
 
 PLACES = [Path(os.environ.get("MAMLKIT_DATA", "")) / "released", archive.CACHE / "released"]
