@@ -7,7 +7,7 @@
 # ---
 
 # %% [markdown]
-# # 9 · The fine print: do the small things hold?
+# # 9 · Do the small things hold?
 #
 # Some claims need no story. An equation holds or it does not, a number of parameters is counted, a
 # file name says what was run. They all stand here, each with its criterion behind a click, so that
