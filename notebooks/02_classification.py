@@ -328,7 +328,8 @@ parts = {
     "everything": shares(main, "together").mean().item(),
 }
 moves = np.mean([r.measured["moved"].tolist() for r in main.results.values()], axis=0)
-lost, body = points_lost(main), points_lost(main, part="body")
+lost, of = points_lost(main), lambda part: round(parts[part], 1)  # as the bars say
+body = of("everything") - of("all but last")
 title = f"The last layer alone loses {lost:.0f} points; all layers but the last lose {body:.1f}"
 fig, (left, middle) = canvas(title, columns=2, height=2.8)
 hatched = dict(facecolor="white", hatch="///") if main.share < 1 else {}

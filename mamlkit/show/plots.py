@@ -98,7 +98,9 @@ def your_run(title: str, banked, losses, *, each: int, method: str = "maml", yla
     mine = middles(ours, min(each, len(losses)))
     draw(ax, method, known, banked, marker="", label="banked")
     wide = dict(linewidth=6, alpha=0.35, linestyle="-", marker="o" if len(mine) < 3 else "")
-    draw(ax, method, mine, ours, label="your run", **wide)
+    line = draw(ax, method, mine, ours, label="", **wide)
+    above = dict(xytext=(2, 7), textcoords="offset points", fontsize=9)
+    ax.annotate("your run", (mine[-1], ours[-1]), color=line.get_color(), **above)
     ax.set(xlabel="meta-iteration", ylabel=ylabel, ylim=(0, None))
     ax.set_xlim(0, 1.15 * max(*known, *mine))
     return fig
