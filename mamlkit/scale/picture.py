@@ -21,8 +21,8 @@ def speedups():
         update, machine, mark = counted(name), fitted(name, kept), marks[name]
         sizes = range(1, min(update.tasks, 32) + 1)
         times = [sum(seconds(update, machine, n)) for n in sizes]
-        style = dict(marker="", linestyle="-", label=label)
-        (line := draw(ax, LOOKS[name], sizes, [times[0] / t for t in times], **style))
+        gains = [times[0] / t for t in times]
+        line = draw(ax, LOOKS[name], sizes, gains, marker="", linestyle="-", label=label)
         ax.plot([*mark], [mark[1] / t for t in mark.values()], "o", color=line.get_color())
     ax.set(xscale="log", yscale="log", xlabel="ranks (line: on paper, dots: measured)")
     ax.set(ylabel="times faster than one", xticks=(ticks := [1, 2, 4, 8, 16, 32]), xlim=(0.9, 60))

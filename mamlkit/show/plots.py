@@ -97,7 +97,8 @@ def your_run(title: str, banked, losses, *, each: int, method: str = "maml", yla
     known, ours = middles(banked, each), means(losses, each)
     mine = middles(ours, min(each, len(losses)))
     draw(ax, method, known, banked, marker="", label="banked")
-    wide = dict(linewidth=6, alpha=0.35, linestyle="-", marker="o" if len(mine) < 3 else "")
+    wide: dict[str, Any] = {"linewidth": 6, "alpha": 0.35, "linestyle": "-"}
+    wide["marker"] = "o" if len(mine) < 3 else ""
     line = draw(ax, method, mine, ours, label="", **wide)
     above = dict(xytext=(2, 7), textcoords="offset points", fontsize=9)
     ax.annotate("your run", (mine[-1], ours[-1]), color=line.get_color(), **above)
