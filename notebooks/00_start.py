@@ -9,13 +9,13 @@
 # %% [markdown]
 # # Start here · Why would a starting point matter?
 #
-# Every network is trained from some starting point, and nobody asks much of it. Finn, Abbeel & Levine (2017) ask: could
-# there be a start from which *one* gradient step solves a new task? Their Figure 1 draws it: a point, three tasks, three
-# short arrows. This book runs the paper, section by section, and puts every claim that can be checked to a test that
-# can fail. First, that figure, with numbers.
+# Every network is trained from some starting point, and nobody asks much of it. Finn, Abbeel &
+# Levine (2017) ask: could there be a start from which *one* gradient step solves a new task? They
+# train for such a start and call that *model-agnostic meta-learning*, MAML. Their Figure 1 draws
+# it: a point, three tasks, three short arrows. This book runs the paper, section by section, and
+# puts every claim that can be checked to a test that can fail. First, that figure, with numbers.
 
 # %% tags=["figure"]
-import torch
 from torch.func import vmap
 
 from mamlkit.probes.quadratic import joint_optimum, loss, maml_optimum, three_tasks
@@ -55,14 +55,16 @@ figure(
 )
 
 # %% [markdown]
-# *Stars are the tasks' optima, arrows one gradient step for each. Both starts are computed in closed form.*
+# *Stars are the tasks' optima, arrows one gradient step for each. Both starts are computed in
+# closed form.*
 #
-# Both starts take steps of the same $\alpha$, and one of them is left with less than half of the other's loss. The MAML
-# point is the worse place to *stay*: its own loss is higher. What it has is a better place to step *from*. Training on
-# all tasks at once asks for a low loss now, MAML asks for a low loss after the step.
+# Both starts take steps of the same $\alpha$, and one of them is left with less than half of the
+# other's loss. The MAML point is the worse place to *stay*: its own loss is higher. It is the
+# better place to step *from*. Training on all tasks at once asks for a low loss now, MAML asks for
+# a low loss after the step.
 #
-# **Turn it.** Run this cell; nothing is trained. How much the two points differ is a matter of curvature: make the tasks
-# rounder and alike, and watch the points meet.
+# **Turn it.** Run this cell; nothing is trained. How much the two points differ is a matter of
+# curvature: make the tasks rounder and alike, and watch the points meet.
 
 # %% tags=["widget"]
 from mamlkit.knobs.figure1 import curvature_knob
@@ -72,10 +74,10 @@ curvature_knob(alpha=0.9)
 # %% [markdown]
 # ## Figure 1, measured
 #
-# Each task has a quadratic loss $L_i(\theta) = \tfrac12 (\theta - c_i)^\top A_i (\theta - c_i)$. Training on all tasks at
-# once ends where $\sum_i A_i (\theta - c_i) = 0$. MAML asks for the least loss *after* one step, and a step leaves
-# $(I - \alpha A_i)(\theta - c_i)$ of the error. So it ends where $\sum_i M_i A_i M_i (\theta - c_i) = 0$ with
-# $M_i = I - \alpha A_i$:
+# Each task has a quadratic loss $L_i(\theta) = \tfrac12 (\theta - c_i)^\top A_i (\theta - c_i)$.
+# Training on all tasks at once ends where $\sum_i A_i (\theta - c_i) = 0$. MAML asks for the least
+# loss *after* one step, and a step leaves $(I - \alpha A_i)(\theta - c_i)$ of the error. So it ends
+# where $\sum_i M_i A_i M_i (\theta - c_i) = 0$ with $M_i = I - \alpha A_i$:
 
 # %%
 from mamlkit.show.literate import show
@@ -83,9 +85,13 @@ from mamlkit.show.literate import show
 show(joint_optimum, maml_optimum)
 
 # %% [markdown]
-# **What do you expect:** if all tasks had the same curvature in every direction, would the two points differ? They would
-# not. $M_i$ is then one number times the identity, for all tasks the same, and drops out of the equation. A good start
-# differs from a good average only where tasks differ in shape, and that is what the knob above shows.
+# **What do you expect:** if all tasks had the same curvature in every direction, would the two
+# points differ? They would not. $M_i$ is then one number times the identity, for all tasks the
+# same, and drops out of the equation. A good start differs from a good average only where tasks
+# differ in shape, and that is what the scene above shows.
+#
+# Two sentences about this picture, the first from the paper, the second from an article about it,
+# each with its verdict. A click opens the test; the marks are explained below.
 
 # %% tags=["claim"]
 from mamlkit.audit.claims import claim
@@ -95,9 +101,10 @@ claim("C011", "S102")
 # %% [markdown]
 # ## The book
 #
-# Each chapter opens with its answer. Its second cell is a scene to play with, on networks that are banked. Then comes the
-# argument, with figures from the largest runs that we have. The last section is yours: it trains for a minute and holds
-# your run against ours.
+# Each chapter opens with its answer. Its second cell is a scene to play with, on networks that we
+# trained and keep in the *bank*, a folder of this repository. Then comes the argument, with figures
+# from our largest runs. The last section is yours: it trains for a minute and holds your run
+# against ours.
 
 # %% tags=["fold"]
 from mamlkit.book.notebooks import contents
@@ -108,8 +115,9 @@ say(contents())
 # %% [markdown]
 # ## How to read a verdict
 #
-# Each claim has a criterion, made of checks that pass or fail, and the verdict is computed from them. A criterion was
-# written before its run; where it was changed later, the card says so and why.
+# Each claim has a criterion, made of checks that pass or fail, and the verdict is computed from
+# them. A criterion was written before its run; where it was changed later, the card says so and
+# why.
 #
 # | verdict | it means |
 # |---|---|
@@ -138,9 +146,11 @@ say(contents())
 #
 # ## Three ways to use it
 #
-# - **Read and run**: open a chapter and run all cells; most take seconds, the last section about a minute.
+# - **Read and run**: open a chapter and run all cells; most take seconds, the last section about a
+#   minute.
 # - **Turn knobs**: everything works from the keyboard as well.
-# - **Headless**: `python -m mamlkit run 01_sinusoids -p seed=3`, or a sweep with `--grid`; `--help` says more.
+# - **Headless**: `python -m mamlkit run 01_sinusoids -p seed=3`, or a sweep with `--grid`; `--help`
+#   says more.
 #
 # ## Is this machine ready?
 

@@ -147,13 +147,17 @@ show(maml, fomaml)
 # one is class D in the next.
 
 # %% tags=["figure"]
+from mamlkit.audit.first_order import improvement
+
 start, end = bank.gradients["start"], bank.gradients["trained"]
 untrained = 100 * start["right"].float().mean(0) / 75
 level = {"untrained, then adapted": ("random", untrained[3].item())}
-if bank.joint is not None:
-    level["joint training, then adapted"] = ("pretrained", bank.joint.mean().item())
-level["first order"] = ("fomaml", together[1])
-level["second order"] = ("maml", together[0])
+found = improvement(bank)
+same_tasks = {m: i.value for m, i in found[0].items()} if found else {}
+if found:
+    level["joint training, then adapted"] = ("pretrained", same_tasks["joint training"])
+level["first order"] = ("fomaml", same_tasks.get("first order", together[1]))
+level["second order"] = ("maml", same_tasks.get("second order", together[0]))
 figure(
     pictures.bars(level, "Both orders are far above what does not look ahead"),
     "Accuracy on new characters after three steps: "
@@ -161,14 +165,11 @@ figure(
 )
 say(f"""
 *The same {100 * both.share:.0f} % of the paper's training tasks for each that is trained, one
-seed, three steps at test, 15 queries a class together; 100 test tasks of the untrained network,
-600 or more of the others.*
+seed, three steps at test, 15 queries a class together; 100 test tasks of the untrained network, the
+first 600 of the others.*
 """)
 
 # %% tags=["fold"]
-from mamlkit.audit.first_order import improvement
-
-found = improvement(bank)
 gained = (together[1] - untrained[3]) / (together[0] - untrained[3])
 said = f"""
 An untrained network that takes the same three steps names {untrained[3]:.1f} % of the queries. Of
@@ -262,7 +263,7 @@ figure(
 )
 say(f"""
 *The same networks and tasks at the start; right, the paper's network at the start and after
-20,000 meta-updates.*
+20,000 meta-updates. The two parts are vectors, so that their lengths do not add up.*
 
 In the paper's network at the start, more than half of the omitted term would remain even if the
 network were linear in its parameters. After training it is the other way round:
@@ -421,7 +422,7 @@ claim("C074", "S216")
 # %% [markdown]
 # ## How much hangs on the step size?
 #
-# A last question that concerns both orders. Training has shaped the loss for one step of one
+# A last question, to MAML with second derivatives. Training has shaped the loss for one step of one
 # length. **What do you expect** of a step that is twice as long at test, and of one that is half
 # as long?
 
@@ -437,7 +438,9 @@ figure(
         factors, curves, f"Half to twice the step: {window.min():.1f} to {window.max():.1f} %"
     ),
     "Accuracy against the step size at test over that of training, for one to five steps. "
-    + " ".join(f"{k} steps: {', '.join(f'{x:.0f}' for x in c)} %." for k, c in curves.items()),
+    + " ".join(
+        f"{k} step{'s' * (k > 1)}: {', '.join(f'{x:.0f}' for x in c)} %." for k, c in curves.items()
+    ),
 )  # fmt: skip
 say(f"""
 *The second-order network of the first figure, {100 * both.share:.0f} % of the paper's training
@@ -445,9 +448,9 @@ tasks, one seed, {bank.steps.setting["tests"]} test tasks, 15 queries a class to
 
 After {test} steps accuracy is {swept[factors.index(1.0), test]:.1f} % with the step that it was
 trained with. Half and twice that step cost about a point ({window.max() - window.min():.1f} at
-most); an eighth of it leaves {swept[0, test]:.0f} % and eight times of it {swept[-1, test]:.0f}
-%. At a quarter of the step five steps reach {swept[1, 5]:.1f} %, after {swept[1, 1]:.1f} % for
-one.
+most). An eighth of it leaves {swept[0, test]:.0f} %, and eight times of it leave
+{swept[-1, test]:.0f} %. At a quarter of the step one step reaches {swept[1, 1]:.1f} % and five
+reach {swept[1, 5]:.1f} %.
 """)
 
 # %% [markdown]

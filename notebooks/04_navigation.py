@@ -284,7 +284,7 @@ seen = {
 }
 end = {m: e.after(m, 3, "end").value for m in rivals}
 title = (
-    f"After three updates both end at the goal: {end['maml']:.2f} and {end['pretrained']:.2f} away"
+    f"After three updates both end at the goal: {end['maml']:.3f} and {end['pretrained']:.3f} away"
 )
 fig, axes = canvas(title, rows=2, columns=4, height=4.4, sharex=True, sharey=True)
 for row, m in zip(axes, rivals):
@@ -298,8 +298,8 @@ for row, m in zip(axes, rivals):
 figure(
     fig,
     "Walks towards three goals before and after one, two and three updates, MAML's above, the "
-    f"pretrained policy's below. After three, MAML's end {end['maml']:.2f} from the goal on "
-    f"average, the pretrained policy's {end['pretrained']:.2f}.",
+    f"pretrained policy's below. After three, MAML's end {end['maml']:.3f} from the goal on "
+    f"average, the pretrained policy's {end['pretrained']:.3f}.",
 )
 say(
     """
@@ -388,7 +388,7 @@ fig, ax = canvas(title, height=3.0)
 draw(ax, "rl2", range(0, 2001, 100), by_walk[:21], label="RL², walk by walk")
 draw(ax, "maml", range(0, 8001, 2000), stepped, label="MAML, update by update")
 ax.axvline(100 * trained, color=LOOKS["truth"].color, linewidth=0.8, linestyle=":")
-ax.annotate("dotted: RL² was trained up to here", (2600, -30), fontsize=8.5)
+ax.annotate("RL² was trained up to here", (100 * trained + 80, -38), fontsize=8.5)
 ax.set(xlabel="environment steps played with the goal, at most", ylabel="mean return of a walk")
 ax.set(xlim=(-150, 11_500))
 figure(
@@ -455,7 +455,7 @@ claim("C020")
 # %% tags=["figure"]
 log, ratio = (e.bandit.meta[name] for name in ("log", "ratio"))
 title = (
-    f"On one bandit the meta-gradient is off by {100 * log[0]:.1f} %, with {PULLS[-1]} pulls as far"
+    f"On one bandit the meta-gradient is off by {100 * log[0]:.1f} %, and more pulls do not help"
 )
 fig, ax = canvas(title)
 for line, values, label in (
@@ -550,6 +550,9 @@ axes[1].plot((0, 1), [after[0], after[1]], "o-", color=LOOKS["maml"].color, labe
 axes[1].plot((0, 1), AUTHORS["context"][:2], "D", mfc="none", mec=LOOKS["context"].color, ms=7)
 axes[1].set(xlabel="gradient updates", ylabel="return on the authors' goals", xticks=(0, 1))
 axes[1].set_yscale("symlog", linthresh=50)
+axes[1].set_yticks(ticks := [-10, -20, -50, -100, -200, -400], ticks)
+axes[1].set_yticks([], minor=True)
+axes[1].set_ylim(-500, 10)
 axes[1].legend(frameon=False, fontsize=8.5)
 figure(
     fig,

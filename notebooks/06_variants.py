@@ -9,9 +9,10 @@
 # %% [markdown]
 # # 6 · One inner loop, many meta-gradients
 #
-# MAML adapts by a few gradient steps and then asks: how should the start have been, so that these steps end better? Its answer is a
-# derivative through the steps. Since 2017 others have given other answers to the same question, some cheaper, some stronger.
-# **What does each change, and what does it cost?** Here are eight of them on one inner loop, one network and the same waves.
+# MAML adapts by a few gradient steps and then asks: how should the start have been, so that these
+# steps end better? Its answer is a derivative through the steps. Since 2017 others have given other
+# answers to the same question, some cheaper, some stronger. **What does each change, and what does
+# it cost?** Here are eight of them on one inner loop, one network and the same waves.
 
 # %% tags=["figure"]
 from mamlkit.audit import variants_tables as tables
@@ -27,42 +28,44 @@ panels = [Panel("cosine to MAML's\nmeta-gradient", cosine, limits=(-0.6, 1.15))]
 panels += [Panel("error on new waves\n(MSE, a mark a seed)", tables.clipped(error))]
 panels += [Panel("ms for 50 waves", tables.costs(e, "waves ms"))]
 panels += [Panel("MiB for one\nOmniglot task", tables.costs(e, "MiB", 5))]
-title = f"{NAMES[best]} ends lowest on waves, its cosine to MAML's step {cosine[best][0]:.2f}"
+title = f"{NAMES[best]}'s error is the lowest, its cosine to MAML's step {cosine[best][0]:.2f}"
 alt = f"Cosine to MAML's meta-gradient: {tables.in_words(cosine)}. Error: {tables.in_words(error)}."
 figure(by_row(title, NAMES, panels), alt)
 
+s = e.waves["maml-0"].setting
+say(f"""
+*Cosine, time and memory: five inner steps, measured at one start that MAML trained; the mean over
+{e.costs["maml-0"].setting["waves"]} waves, and one 5-way 1-shot task. Error: each variant trained
+by itself, {s["iterations"]:,} iterations of {s["tasks"]} tasks, five seeds, {s["tests"]:,} test
+waves. Steps and step sizes are of the kind that each paper uses; **nothing was tuned**, so no row
+is the best that its method can do.*
+
+**What we found.** After one step on ten points the median error on new waves is
+{tables.middle(error[best]):.2f} with {NAMES[best]} and {tables.middle(error["maml"]):.2f} with
+MAML. **What surprised us.** Being near MAML's direction is not what makes a variant good. iMAML,
+with a cosine of {cosine["imaml"][0]:.2f}, ends at {tables.middle(error["imaml"]):.2f}, and Reptile,
+with {cosine["reptile"][0]:.2f}, at {tables.middle(error["reptile"]):.2f}.
+""")
+
 # %% [markdown]
-# Run the next cell; nothing is trained. It opens the banked starts: choose a variant, lengthen its steps, take more of them. Left is
-# what its own start makes of the points; right is how near every meta-gradient is to MAML's, at MAML's start. Watch iMAML and Reptile
-# while the steps go from one to ten.
+# ## Try it first
+#
+# **Run this cell; nothing is trained.** It opens the banked starts: choose a variant, lengthen its
+# steps, take more of them. Left is what its own start makes of the points; right is how near every
+# meta-gradient is to MAML's, at MAML's start. Watch iMAML and Reptile while the steps go from one
+# to ten.
 
 # %% tags=["widget"]
 from mamlkit.knobs.variants import banked_starts, variant_knobs
 
 variant_knobs(banked_starts())
 
-# %% tags=["fold"]
-s = e.waves["maml-0"].setting
-mib = {m: v[0] for m, v in tables.costs(e, "MiB", 5).items()}
-say(f"""
-**What we found:** after one step on ten points the median new wave is met with an error of
-{tables.middle(error[best]):.2f} by {NAMES[best]} and {tables.middle(error["maml"]):.2f} by MAML.
-**What surprised us:** being near MAML's direction is not what makes a variant good. iMAML, with a
-cosine of {cosine["imaml"][0]:.2f}, ends at {tables.middle(error["imaml"]):.2f}, and Reptile, with
-{cosine["reptile"][0]:.2f}, at {tables.middle(error["reptile"]):.2f}.
-
-*First figure. Cosine, time and memory: five inner steps, measured at one start that MAML trained;
-the mean over {e.costs["maml-0"].setting["waves"]} waves, and one 5-way 1-shot task. Error: each
-variant trained by itself, {s["iterations"]:,} iterations of {s["tasks"]} tasks, five seeds,
-{s["tests"]:,} test waves. Steps and step sizes are each paper's kind; **nothing was tuned**, so no
-row is the best that its method can do.*
-""")
-
 # %% [markdown]
 # ## Eight answers, side by side
 #
-# The inner loop is the same for all: $\theta_{k+1} = \theta_k - \alpha \nabla L(\theta_k)$ on the support points. Write $g$ for the
-# gradient of the query loss where it ends, and $H_k$ for the Hessian of the support loss at $\theta_k$.
+# The inner loop is the same for all: $\theta_{k+1} = \theta_k - \alpha \nabla L(\theta_k)$ on the
+# support points. Write $g$ for the gradient of the query loss where it ends, and $H_k$ for the
+# Hessian of the support loss at $\theta_k$.
 #
 # | variant | what differs | its meta-gradient |
 # |---|---|---|
@@ -75,7 +78,8 @@ row is the best that its method can do.*
 # | ANIL | only the last layer adapts | MAML's with $\alpha = 0$ below it |
 # | CAVIA | only a context vector adapts, from 0 on each task | MAML's with $\alpha = 0$ elsewhere |
 #
-# Each is one file of at most sixty lines, and no file knows another. This is the code that ran, docstrings apart:
+# Each is one file of at most sixty lines, and no file knows another. This is the code that ran,
+# docstrings apart:
 
 # %%
 from mamlkit.show.literate import show, side_by_side
@@ -84,35 +88,42 @@ from mamlkit.variants import anil, cavia, fomaml, imaml, maml, meta_sgd, reptile
 side_by_side(maml.maml, fomaml.fomaml, reptile.reptile, anil.anil, cavia.cavia, meta_sgd.meta_sgd)
 
 # %% [markdown]
-# **How near are eight directions to each other?** On one wave the knob above shows them close: after one step ANIL and Reptile point
-# much where MAML points. The first figure shows them far apart, and some of them opposed. Both are true. The figure takes the *mean*
-# over many waves at a start that MAML has already trained. There MAML's own mean gradient is small, because the waves' gradients cancel,
-# and what is left of the others is where they would rather go: each has its own idea of a good start, and MAML's is not it. So a
-# cosine tells how two directions differ at one place. It does not tell which of them leads to a better one.
+# **How near are eight directions to each other?** On one wave the knob above shows them close:
+# after one step ANIL and Reptile point much where MAML points. The first figure shows them far
+# apart, and some of them opposed. Both are true. The figure takes the *mean* over many waves at a
+# start that MAML has already trained. There MAML's own mean gradient is small, because the waves'
+# gradients cancel, and what is left of the others is where they would rather go: each has its own
+# idea of a good start, and MAML's is not it. So a cosine tells how two directions differ at one
+# place. It does not tell which of them leads to a better one.
 #
-# Read the first two files together. They differ in one word: `first_order=True` lets the gradient of an inner step count as a constant, and
-# every factor $(I - \alpha H_k)$ of the product becomes $I$. ANIL and CAVIA do not touch the derivative at all; they choose *what*
-# adapts. Meta-SGD puts the step sizes among the meta-parameters, so the same derivative trains them too. Only Reptile has no
-# derivative of the query loss: it needs no query points, and takes whatever it may learn from as support.
+# Read the first two files together. They differ in one word: `first_order=True` lets the gradient
+# of an inner step count as a constant, and every factor $(I - \alpha H_k)$ of the product becomes
+# $I$. ANIL and CAVIA do not touch the derivative at all; they choose *what* adapts. Meta-SGD puts
+# the step sizes among the meta-parameters, so the same derivative trains them too. Only Reptile has
+# no derivative of the query loss: it needs no query points, and takes whatever it may learn from as
+# support.
 #
-# iMAML is the odd one. It asks not what the steps did but where they arrived. If $\theta_K$ solves the inner problem with a pull of
-# strength $\lambda$ towards the start, an implicit derivative follows from the solution alone. The linear system is solved by
-# conjugate gradient, five products with the Hessian:
+# iMAML is the odd one. It asks not what the steps did but where they arrived. If $\theta_K$ solves
+# the inner problem with a pull of strength $\lambda$ towards the start, an implicit derivative
+# follows from the solution alone. The linear system is solved by conjugate gradient, five products
+# with the Hessian:
 
 # %%
 show(imaml.imaml)
 
 # %% [markdown]
-# MAML++ is not one idea but six remedies for an unstable MAML: a loss after every step, a first-order beginning, statistics and shifts
-# of batch norm for each step, a learned step size for each layer and step, and a falling meta step. On waves there is no batch norm,
-# and the two remedies that are phases of a training are left out. **What is called MAML++ on waves is two of six parts**: the
-# multi-step loss and the learned step sizes.
+# MAML++ is not one idea but six remedies for an unstable MAML: a loss after every step, a
+# first-order beginning, statistics and shifts of batch norm for each step, a learned step size for
+# each layer and step, and a falling meta step. On waves there is no batch norm, and the two
+# remedies that are phases of a training are left out. **What is called MAML++ on waves is two of
+# six parts**: the multi-step loss and the learned step sizes.
 #
 # ## Which start is best for a new wave?
 #
-# All eight train on the waves of [chapter 1](01_sinusoids.ipynb), with the same network, the same outer Adam and the same number of
-# waves. In training MAML and its relatives take one step, MAML++ five, Reptile ten and iMAML sixteen. A training whose meta-gradient
-# stops being finite is stopped, and counts as failed. **What do you expect:** is the most exact gradient the best?
+# All eight train on the waves of [chapter 1](01_sinusoids.ipynb), with the same network, the same
+# outer Adam and the same number of waves. In training MAML and its relatives take one step, MAML++
+# five, Reptile ten and iMAML sixteen. A training whose meta-gradient stops being finite is stopped,
+# and counts as failed. **What do you expect:** is the most exact gradient the best?
 
 # %% tags=["figure"]
 by_error = sorted(error, key=lambda m: tables.middle(error[m]))
@@ -145,10 +156,11 @@ trainings of {" and ".join(NAMES[m] for m in stopped)} failed.
 """)
 
 # %% [markdown]
-# Two rows deserve a word. Meta-SGD's step sizes are learned for *one* step. Asked for ten, it repeats steps that were only ever meant
-# to be taken once, and at K = 5 the median wave blows up on most seeds. CAVIA's start does not: only five numbers move, so the network
-# cannot leave the family of functions that it has learned. A strong first step and a safe tenth one are different virtues, and a table
-# of one-step errors shows only the first.
+# Two rows deserve a word. Meta-SGD's step sizes are learned for *one* step. Asked for ten, it
+# repeats steps that were only ever meant to be taken once, and at K = 5 the median wave blows up on
+# most seeds. CAVIA's start does not: only five numbers move, so the network cannot leave the family
+# of functions that it has learned. A strong first step and a safe tenth one are different virtues,
+# and a table of one-step errors shows only the first.
 #
 # Is the learned step size, then, what helps? We asked it before the run:
 
@@ -158,9 +170,9 @@ from mamlkit.audit.claims import claim
 claim("X061")
 
 # %% [markdown]
-# And why is iMAML last here? One suspicion is that its inner problem is not solved: it differentiates a *solution*, and sixteen plain
-# steps may not arrive at one. That can be measured. Where they do arrive, its direction after sixteen steps is its direction after
-# very many.
+# And why is iMAML last here? One suspicion is that its inner problem is not solved: it
+# differentiates a *solution*, and sixteen plain steps may not arrive at one. That can be measured.
+# Where they do arrive, its direction after sixteen steps is its direction after very many.
 
 # %% tags=["fold"]
 near = e.costs["imaml-0"].measured["solved"]
@@ -176,9 +188,9 @@ a warning about untuned comparisons, not a ranking of two methods.
 # %% [markdown]
 # ## What a longer inner loop costs
 #
-# MAML goes back through its steps, so it keeps what each of them computed. First order keeps only where each step arrived, a copy of
-# the parameters. iMAML keeps only where the last one did. **What do you expect** of the three memories as the steps go from one to
-# twenty, and what of the time?
+# MAML goes back through its steps, so it keeps what each of them computed. First order keeps only
+# where each step arrived, a copy of the parameters. iMAML keeps only where the last one did. **What
+# do you expect** of the three memories as the steps go from one to twenty, and what of the time?
 
 # %% tags=["figure"]
 from mamlkit.show.variants import on_logs, over_steps
@@ -205,7 +217,7 @@ processor time, uncompiled, the least of three, on {about["device"]}.*
 
 Memory grows by {slope["maml"]:.1f} MiB a step for MAML, {slope["fomaml"]:.1f} for first order, and
 not at all for iMAML. Time grows for all three, because all of them take the steps: iMAML saves
-memory, not work, and with one step it is the dearest of them.
+memory, not work, and with one step it is the slowest of them.
 """)
 
 # %% tags=["claim"]
@@ -214,13 +226,14 @@ claim("S210")
 # %% [markdown]
 # ## How much hangs on alpha?
 #
-# "Sensitive to inner step size" is what everybody says of MAML. [Chapter 3](03_first_order.ipynb) asks it of a trained network at test.
-# Here is the other side: alpha *in training*. MAML is trained from alpha times 1/8 to alpha times 8, once with alpha fixed, once as
-# Meta-SGD, whose step sizes only start there. **What do you expect** at both ends?
+# "Sensitive to inner step size" is what everybody says of MAML. [Chapter 3](03_first_order.ipynb)
+# asks it of a trained network at test. Here is the other side: alpha *in training*. MAML is trained
+# from alpha times 1/8 to alpha times 8, once with alpha fixed, once as Meta-SGD, whose step sizes
+# only start there. **What do you expect** at both ends?
 
 # %% tags=["figure"]
 from mamlkit.audit.variants import by_alpha
-from mamlkit.show.plots import QUIET, canvas, draw
+from mamlkit.show.plots import QUIET, canvas, draw, means, your_run
 
 found = {m: by_alpha(e, m) for m in ("maml", "meta_sgd")}
 seeds, times = [*found["maml"]], [*found["maml"][0]]
@@ -242,14 +255,16 @@ alt = "; ".join(
 figure(fig, f"Median error after one step, for alphas from an eighth to eight times 0.01. {alt}.")
 
 # %% tags=["fold"]
+worst, least = max(map(max, each["meta_sgd"])), min(map(min, each["maml"]))
 say(f"""
 *Ours, {budget_said:,} iterations of 25 tasks, {len(seeds)} seeds (a line each), one
 step in training and at test, K = 10, 2,000 test waves.*
 
 {"After so short a training neither has learned much, and there is little to be sensitive with: "
  "this says nothing yet." if budget_said < 10_000 else
- f"With a trained network the worst alpha costs MAML {ratio['maml']:.1f} times the best one's "
- f"error and Meta-SGD {ratio['meta_sgd']:.1f} times."}
+ f"The worst alpha gives MAML {ratio['maml']:.1f} times the error of the best, and Meta-SGD "
+ f"{ratio['meta_sgd']:.1f} times. Meta-SGD's largest error here is {worst:.2f}, MAML's smallest "
+ f"{least:.2f}."}
 """)
 
 # %% tags=["claim"]
@@ -258,11 +273,14 @@ claim("X062")
 # %% [markdown]
 # ## On characters: three beginnings
 #
-# On Omniglot two shared cores only *begin* to train: a few hundred iterations, less than a thousandth of the paper's. The marks below
-# are therefore hollow. They say who starts well and what a meta-gradient costs, and they refute nobody. We show them because the
-# questions are good ones, and because the code that answers them is here: on a GPU `python -m mamlkit bank` takes the paper's budgets.
+# On Omniglot two shared cores only *begin* to train: a few hundred iterations, less than a
+# thousandth of the paper's. The marks below are therefore hollow. They say who starts well and what
+# a meta-gradient costs, and they refute nobody. We show them because the questions are good ones,
+# and because the code that answers them is here: on a GPU `python -m mamlkit bank` takes the
+# paper's budgets.
 #
-# **First: the eight at equal budgets.** Each sees the same characters, equally many iterations and tasks; MAML++ has all its parts here.
+# **First: the eight at equal budgets.** Each sees the same characters, equally many iterations and
+# tasks; MAML++ has all its parts here.
 
 # %% tags=["figure"]
 from mamlkit.audit.variants_evidence import largest
@@ -277,8 +295,8 @@ panels += [Panel(f"{what}, one task's\nmeta-gradient", v) for what, v in own.ite
 ahead = sorted(NAMES, key=lambda m: -tables.mean(right[m]))
 title = f"A beginning: {o['iterations']} iterations bring {NAMES[ahead[0]]} to "
 title += f"{tables.mean(right[ahead[0]]):.0f} %, MAML to {tables.mean(right['maml']):.0f} %"
-means = {m: [tables.mean(v)] for m, v in right.items()}
-alt = f"Accuracy, the mean of the seeds: {tables.in_words(means, ' %', '.1f')}."
+averages = {m: [tables.mean(v)] for m, v in right.items()}
+alt = f"Accuracy, the mean of the seeds: {tables.in_words(averages, ' %', '.1f')}."
 figure(by_row(title, {m: NAMES[m] for m in ahead}, panels, hollow=True), alt)
 
 # %% tags=["fold"]
@@ -299,14 +317,16 @@ ahead, with {twenty[top]:.0f} % where chance is 5 %. Reptile at its published se
 """)
 
 # %% [markdown]
-# That Reptile is not the one of the waves. Its published inner loop is Adam without momentum, five steps of it, each on ten drawings
-# dealt from ten a class, and its outer step shrinks from 1 to 0. The settings are the authors'; the network is this book's, which
-# averages its last maps to 64 numbers where theirs keeps all 256. Minibatches are drawn together with the task, so the learner stays a
-# pure function of what it is given.
+# That Reptile is not the one of the waves. Its published inner loop is Adam without momentum, five
+# steps of it, each on ten drawings dealt from ten a class, and its outer step shrinks from 1 to 0.
+# The settings are the authors'; the network is this book's, which averages its last maps to 64
+# numbers where theirs keeps all 256. Minibatches are drawn together with the task, so the learner
+# stays a pure function of what it is given.
 #
-# **Second: MAML++, part by part.** Antoniou, Edwards and Storkey add six remedies; the per-step statistics cannot be added, since
-# their code collects them and never uses them, and neither does this book. The other five are added to MAML one at a time, on
-# 20-way 1-shot. Which of them would you keep?
+# **Second: MAML++, part by part.** Antoniou, Edwards and Storkey add six remedies; the per-step
+# statistics cannot be added, since their code collects them and never uses them, and neither does
+# this book. The other five are added to MAML one at a time, on 20-way 1-shot. Which of them would
+# you keep?
 
 # %% tags=["figure"]
 shares = tables.parts(e)
@@ -335,9 +355,10 @@ barely begun. No training failed, so there was nothing to stabilise.
 claim("S209")
 
 # %% [markdown]
-# **Third: does it still pay with many classes?** One source says that the gain over plain pretraining shrinks with the amount of data,
-# and gives no evidence. Plain pretraining here is one classifier of all training characters; its features name a new drawing by the
-# nearest class mean. It could go either way.
+# **Third: does it still pay with many classes?** One source says that the gain over plain
+# pretraining shrinks with the amount of data, and gives no evidence. Plain pretraining here is one
+# classifier of all training characters; its features name a new drawing by the nearest class mean.
+# It could go either way.
 
 # %% tags=["figure"]
 from mamlkit.studies.variants_classes import CLASSES
@@ -375,24 +396,28 @@ claim("S219")
 # %% [markdown]
 # ## What to take home
 #
-# *The inner loop is where the freedom is.* All eight take gradient steps on the same points. What moved the error most was not how the
-# meta-gradient was computed but what was allowed to adapt, and how far: five context numbers, or a step size for every weight.
+# *The inner loop is where the freedom is.* All eight take gradient steps on the same points. What
+# moved the error most was not how the meta-gradient was computed but what was allowed to adapt, and
+# how far: five context numbers, or a step size for every weight.
 #
-# *Approximations are not all alike.* First order drops the Hessians and keeps the end point, and loses little. Reptile drops the query
-# set as well and follows the path; with ten steps it does about as well. iMAML keeps the Hessian and drops the path, which is exact
-# only where the inner problem is solved.
+# *Approximations are not all alike.* First order drops the Hessians and keeps the end point, and
+# loses little. Reptile drops the query set as well and follows the path; with ten steps it does
+# about as well. iMAML keeps the Hessian and drops the path, which is exact only where the inner
+# problem is solved.
 #
-# *Cost has two sides.* Memory over the steps is MAML's problem, and first order already solves most of it. iMAML removes what is left
-# and pays with products of the Hessian.
+# *Cost has two sides.* Memory over the steps is MAML's problem, and first order already solves most
+# of it. iMAML removes what is left and pays with products of the Hessian.
 #
-# Every variant also meets reinforcement learning unchanged, where the support is a batch of episodes for each inner step, except
-# iMAML: it differentiates the solution of *one* inner problem, and says so. There Reptile is MAML, because TRPO differentiates through
-# the adaptation and never asks for Reptile's own direction.
+# Every variant also meets reinforcement learning unchanged, where the support is a batch of
+# episodes for each inner step, except iMAML: it differentiates the solution of *one* inner problem,
+# and says so. There Reptile is MAML, because TRPO differentiates through the adaptation and never
+# asks for Reptile's own direction.
 #
 # ## Run it yourself
 #
-# One variant, trained on waves from the start of its banked run: the same seed, the same waves, the same schedule. Its loss is drawn
-# pale over the banked one, and held against it. At `quick` it takes a minute at most; iMAML, with sixteen steps, a little more.
+# One variant, trained on waves from the start of its banked run: the same seed, the same waves, the
+# same schedule. Its loss is drawn pale over the banked one, and held against it. At `quick` it
+# takes a minute at most; iMAML, with sixteen steps, a little more.
 
 # %% tags=["parameters"]
 profile: str = "quick"  # how much is run; one of smoke, quick, paper
@@ -417,13 +442,9 @@ for step in progress(steps(setting, None, n), n, NAMES[variant], done=lambda s: 
 
 # %% tags=["figure"]
 banked = kept.get(f"{variant}-{seed}", kept[f"{variant}-0"])
-smooth = lambda x, w=20: x[: len(x) // w * w].unflatten(0, (-1, w)).mean(1) if len(x) >= w else x
-fig, ax = canvas(f"{NAMES[variant]}: your run over the banked one", width=6.4)
-theirs, ours = (smooth(x).numpy() for x in (banked.measured["losses"], step.losses))
-draw(ax, variant, [20 * i for i in range(len(theirs))], theirs, label="banked", marker="")
-draw(ax, variant, [20 * i for i in range(len(ours))], ours, label="yours", marker="", alpha=0.35,
-     linewidth=5)
-ax.set(xlabel="iteration", ylabel="query loss, mean of 20", xlim=(0, None))
+theirs = means(banked.measured["losses"], 20)
+title = f"{NAMES[variant]}: your run over the banked one"
+fig = your_run(title, theirs, step.losses, each=20, method=variant)
 figure(fig, f"Loss of {NAMES[variant]}, banked and of this run, which ends at {loss:.2f}.")
 
 # %% tags=["fold"]
@@ -432,13 +453,16 @@ say(follows(step.losses, banked, setting, exact=100))  # five updates show no cu
 # %% [markdown]
 # **Three things to try.**
 #
-# - `variant = "cavia"`: within a few hundred iterations its loss is far below MAML's, because a step of 1 on five numbers goes far.
-# - `times = 8`: nothing banked was trained so, and the page says that it does not compare. MAML's loss falls much faster than the
-#   banked one: a reminder that its step of 0.01, section 5.1's, was not searched either.
-# - `variant = "mamlpp"`, `profile = "paper"`: the whole training, compiled. With seed 0 the banked one stopped early, at a meta-gradient
-#   that was not finite. Does yours? With seed 1 it did not.
+# - `variant = "cavia"`: within a few hundred iterations its loss is far below MAML's, because a
+#   step of 1 on five numbers goes far.
+# - `times = 8`: nothing banked was trained so, and the page says that it does not compare. MAML's
+#   loss falls much faster than the banked one: a reminder that its step of 0.01, section 5.1's, was
+#   not searched either.
+# - `variant = "mamlpp"`, `profile = "paper"`: the whole training, compiled. With seed 0 the banked
+#   one stopped early, at a meta-gradient that was not finite. Does yours? With seed 1 it did not.
 #
 # Headless: `python -m mamlkit run 06_variants -p variant=cavia`. All that is shown above is made by
-# `python -m mamlkit bank --only variants-sinusoid`, and likewise for the other experiments of this chapter.
+# `python -m mamlkit bank --only variants-sinusoid`, and likewise for the other experiments of this
+# chapter.
 #
 # [Before: locomotion](05_locomotion.ipynb) · next: [what is true](07_scoreboard.ipynb)

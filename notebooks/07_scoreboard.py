@@ -9,8 +9,9 @@
 # %% [markdown]
 # # 7 · So what is true?
 #
-# Every claim of the paper that can be checked, and those of three articles about it, in one picture: a square for each,
-# coloured by its verdict, hatched where our training was smaller than the paper's.
+# Every claim of the paper that can be checked, and those of three articles about it, in one
+# picture: a square for each, coloured by its verdict, hatched where our training was smaller than
+# the paper's.
 
 # %% tags=["figure"]
 from mamlkit.audit.claims import counts, read, standing
@@ -25,17 +26,18 @@ words = ", ".join(f"{n} {v}" for v, n in said.items())
 figure(squares(rows, title), f"A square for each claim, by section, coloured by verdict: {words}.")
 
 # %% [markdown]
-# Where we could test the paper it mostly holds, in full or in part. What one gradient step does comes out on sine
-# waves, in navigation and on Omniglot. Of Table 1, miniImagenet is still open: its trainings are longer than what we
-# have run. A square says nothing about how much work stands behind it, so here the claims are counted by what does.
+# Where we could test the paper it mostly holds, in full or in part. What one gradient step does
+# comes out on sine waves, in navigation and on Omniglot. Of Table 1, miniImagenet is still open:
+# its trainings are longer than what we have run. A square says nothing about how much work stands
+# behind it, so here the claims are counted by what does.
 
 # %% tags=["fold"]
 say(counts(rows))
 
 # %% [markdown]
-# *An identity or a count is exact. A document is a quoted number, a file name or a line of the authors' code. Secondary
-# texts are an encyclopaedia entry, an article and an activity page about the paper. A question of our own has an answer,
-# not a verdict.*
+# *An identity or a count is exact. A document is a quoted number, a file name or a line of the
+# authors' code. Secondary texts are an encyclopaedia entry, an article and an activity page about
+# the paper. A question of our own has an answer, not a verdict.*
 #
 # ## Five things we did not expect
 
@@ -54,8 +56,9 @@ say("\n".join(lines))
 # %% [markdown]
 # ## Refuted as stated, and not reproduced
 #
-# A claim stands here if it was tested at the paper's own budget, or if no budget is needed to test it. C141 is special: it
-# says that something fails, and with less training than the paper's it worked.
+# A claim stands here if it was tested at the paper's own budget, or if no budget is needed to test
+# it. C141 is special: it says that something fails, and with less training than the paper's it
+# worked.
 
 # %% tags=["fold"]
 lost = [r for r in rows if r["verdict"] in ("refuted as stated", "not reproduced")]
@@ -64,7 +67,8 @@ say("\n".join(f"- **{r['id']}** “{r['quote']}”: {r['why']}" for r in lost))
 # %% [markdown]
 # ## The numbers
 #
-# Every number of the paper that an experiment of ours answers, over the paper's. A bar that crosses the line agrees.
+# Every number of the paper that an experiment of ours answers, over the paper's. A bar that crosses
+# the line agrees. A number that several claims share stands at the first of them.
 
 # %% tags=["figure"]
 pairs = [f"{label} {here:.3g} against {paper:.3g}" for label, paper, here, *_ in numbers(rows)]
@@ -73,7 +77,8 @@ figure(forest(rows), f"Our values over the paper's, one line each: {'; '.join(pa
 # %% [markdown]
 # ## All of it
 #
-# Choose a verdict or a kind; the id leads to the chapter where the claim stands. Your browser's search finds words.
+# Choose a verdict or a kind; the id leads to the chapter where the claim stands. Your browser's
+# search finds words.
 
 # %% tags=["fold"]
 from IPython.display import HTML
@@ -81,8 +86,9 @@ from IPython.display import HTML
 HTML(board(rows))
 
 # %% [markdown]
-# Each record, with its checks, protocol and provenance, is one file in `data/claims`. `python -m mamlkit judge` writes
-# them anew from what is banked, in minutes; `python -m mamlkit bank` trains what is not.
+# Each record, with its checks, protocol and provenance, is one file in `data/claims`. `python -m
+# mamlkit judge` writes them anew from what is banked, in minutes; `python -m mamlkit bank` trains
+# what is not.
 #
 # Before: [what came after MAML](06_variants.ipynb) · next: [your own problem](08_your_own.ipynb) ·
 # [the fine print](09_fine_print.ipynb)

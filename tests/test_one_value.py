@@ -302,14 +302,14 @@ QUANTITIES: dict[str, dict[str, list[str]]] = {
     },
     "06_variants": {
         "MAML's error on waves": [
-            rf"by CAVIA and {N} by MAML",
+            rf"with CAVIA and {N} with MAML",
             rf"Error: MAML {N},",
             rf"at K = 10, one step: MAML {N},",
             rf"\| MAML \| 1 × 0.01 \| {N} \|",
             rf"X061 median error after 1 step, K=10, MAML: {N}",
         ],
         "CAVIA's error on waves": [
-            rf"with an error of {N} by CAVIA",
+            rf"new waves is {N} with CAVIA",
             rf"\| CAVIA \| 1 × 1 \| {N} \|",
         ],
         "CAVIA's cosine": [rf"its cosine to MAML's step {N}", rf"Cosine .* CAVIA {N}\. Error"],

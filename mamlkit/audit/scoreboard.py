@@ -22,9 +22,9 @@ def squares(rows: Iterable[Mapping], title: str):
     """A square for each claim, a row for each section of the paper, coloured by verdict; hatched
     where the training was smaller than the paper's. Returns the figure."""
     sections: dict[str, list[Mapping]] = {}
-    for row in rows:
+    for row in sorted(rows, key=lambda row: _place(row["section"])):
         sections.setdefault(row["section"], []).append(row)
-    fig, ax = canvas(title, height=0.9 + 0.24 * len(sections))
+    fig, ax = canvas(title, height=1.3 + 0.24 * len(sections))
     from matplotlib.patches import Patch, Rectangle
 
     for y, of in enumerate(sections.values()):
@@ -50,21 +50,34 @@ def squares(rows: Iterable[Mapping], title: str):
     shown = [v for v in VERDICTS if any(r["verdict"] == v for of in sections.values() for r in of)]
     marks = [Patch(facecolor=COLORS[v], label=v) for v in shown]
     marks.append(Patch(facecolor="#bbbbbb", edgecolor=GROUND, hatch="////", label="smaller budget"))
-    ax.legend(handles=marks, loc="lower right", frameon=False, fontsize=8, labelcolor=INK)
+    below = dict(loc="outside lower center", ncols=4, frameon=False, fontsize=8, labelcolor=INK)
+    fig.legend(handles=marks, **below)
     return fig
+
+
+def _place(section: str) -> tuple[int, str]:
+    """Where a section stands among the rows: the paper's in its order, then its appendices, then
+    the rest as it comes."""
+    parts = ("Sections ", "Section ", "Appendix ")
+    at = next((i for i, part in enumerate(parts) if section.startswith(part)), len(parts))
+    return at, section if at < len(parts) else ""
 
 
 def numbers(rows: Iterable[Mapping]) -> list[tuple[str, float, float, float, float]]:
     """The paper's numbers that an experiment answers: (claim and label, paper, here, low, high).
 
-    Counts, documents and sentences of secondary texts are left out: they would stand at 1.
+    Counts, documents and sentences of secondary texts are left out: they would stand at 1. A number
+    that another claim has already given is left out, too.
     """
-    found = []
+    found, seen = [], set()
     for row in rows:
         if kind(row) not in ("measured", "smaller"):
             continue
         for label, paper in row["paper"].items():
             here = row["here"].get(label)
+            if (again := (label, paper, str(here))) in seen:
+                continue
+            seen.add(again)
             if isinstance(here, Mapping) and here["value"] is not None:
                 low, high = (
                     here[k] if here[k] is not None else here["value"] for k in ("low", "high")
@@ -104,7 +117,9 @@ def forest(rows: Iterable[Mapping]):
         )
     ax.set_yticks(range(len(found)), [label for label, *_ in found])
     ax.set(xscale="log", xlabel="here / paper (bars: 95 %; hollow: less training than the paper)")
-    ax.invert_yaxis()
+    ax.set_xticks(ticks := [0.1, 0.3, 1, 3, 10], ticks)
+    ax.set_xticks([], minor=True)
+    ax.set_ylim(max(1, len(found)) - 0.5, -0.5)
     return fig
 
 

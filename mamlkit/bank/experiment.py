@@ -296,4 +296,5 @@ def follows(
             f"this run is not the beginning of the banked one: in iterations {where * EACH + 1} "
             f"to {(where + 1) * EACH} its mean loss is {ours[where]:.4g}, kept {theirs[where]:.4g}"
         )
-    return f"Agrees with the bank up to iteration {max(n, min(len(losses), exact)):,}."
+    rest = ", as far as the bank keeps every loss" if len(losses) > len(first) else ""
+    return f"Agrees with the bank up to iteration {max(n, min(len(losses), exact)):,}{rest}."

@@ -209,6 +209,6 @@ def contents(folder: Path = NOTEBOOKS) -> str:
     for path in notebooks(folder):
         title = re.search(r"^# # (.+)", path.read_text(encoding="utf-8"), re.MULTILINE)
         number, _, question = title[1].partition(" · ") if title else (path.stem, "", "")
-        name = path.stem.partition("_")[2].replace("_", " ")
-        lines.append(f"| [{number} · {name}]({path.stem}.ipynb) | {question} |")
+        name = f" · {path.stem.partition('_')[2].replace('_', ' ')}" if number.isdigit() else ""
+        lines.append(f"| [{number}{name}]({path.stem}.ipynb) | {question} |")
     return "\n".join(lines)

@@ -173,29 +173,37 @@ class WalkKnobs(Knobs):
         key = [self.seed, *(self.controls[name].value for name in ("x", "y", "walks"))]
         if self.known is None or self.known[0] != key:
             self.known = key, {method: [] for method in self.models}
+        known = self.known[1]
         with one_thread():
-            for method, done in self.known[1].items():
-                while len(done) <= updates:
-                    done.append(self._next(method, done))
-        return self.known[1]
+            for number in range(min(map(len, known.values())), updates + 1):
+                params = [self._adapted(method, done) for method, done in known.items()]
+                for done, walks in zip(known.values(), self._walked(params, number)):
+                    done.append(walks)
+        return known
 
-    def _next(self, method, done: list[Walks]) -> Walks:
-        """The next policy, by one inner step on what the last one met, and what it does."""
-        params = self.models[method]
-        if done:
-            steps = tree_map(lambda t: t[0], experience(done[-1].played))
-            alpha = self.alphas[method] / (1 if len(done) == 1 else 2)
-            params = inner_step(done[-1].params, lambda p: reinforce(self.policy)(p, steps), alpha)
+    def _adapted(self, method, done: list[Walks]) -> Params:
+        """The next policy, by one inner step on what the last one met."""
+        if not done:
+            return self.models[method]
+        steps = tree_map(lambda t: t[0], experience(done[-1].played))
+        alpha = self.alphas[method] / (1 if len(done) == 1 else 2)
+        return inner_step(done[-1].params, lambda p: reinforce(self.policy)(p, steps), alpha)
+
+    def _walked(self, params: list[Params], number: int) -> list[Walks]:
+        """What policies do, side by side: an environment step costs the same for one and for two.
+        number: of updates before."""
         with torch.no_grad():
             played = rollout(
                 self.env,
                 self.policy,
-                {k: p[None] for k, p in params.items()},
-                self.goal(),
+                tree_map(lambda *each: torch.stack(each), *params),
+                self.goal().repeat(len(params), 1),
                 lanes=self.controls["walks"].value,
-                generator=seeded(1000 * self.seed + len(done)),
+                generator=seeded(1000 * self.seed + number),
             )
-        return Walks(params, played, mean_return(played, self.env.horizon).item())
+        values = mean_return(played, self.env.horizon).tolist()
+        of = lambda i: tree_map(lambda t: t[i : i + 1], played)
+        return [Walks(params[i], of(i), value) for i, value in enumerate(values)]
 
     def update(self) -> None:
         updates = self.controls["updates"].value

@@ -77,6 +77,36 @@ def draw(ax, method: str, x, y, *, label: str | None = None, interval=None, gap=
     return line
 
 
+def means(values, each: int):
+    """Means of `each` values in a row (all of them where there are fewer); a rest at the end is
+    left out.
+
+    values: (n,), a tensor with n of 1 or more.
+    """
+    size = min(each, len(values))
+    return values[: len(values) // size * size].unflatten(0, (-1, size)).mean(1)
+
+
+def your_run(title: str, banked, losses, *, each: int, method: str = "maml", ylabel="query loss"):
+    """A reader's losses, wide and pale, over the banked curve of the same method.
+
+    banked: (m,) means of `each` banked losses. losses: (n,), one an iteration. Returns the figure.
+    """
+    fig, ax = canvas(title, height=2.6)
+    middles = lambda curve, size: [size * (i + 0.5) for i in range(len(curve))]
+    known, ours = middles(banked, each), means(losses, each)
+    mine = middles(ours, min(each, len(losses)))
+    draw(ax, method, known, banked, marker="", label="banked")
+    wide: dict[str, Any] = {"linewidth": 6, "alpha": 0.35, "linestyle": "-"}
+    wide["marker"] = "o" if len(mine) < 3 else ""
+    line = draw(ax, method, mine, ours, label="", **wide)
+    above = dict(xytext=(2, 7), textcoords="offset points", fontsize=9)
+    ax.annotate("your run", (mine[-1], ours[-1]), color=line.get_color(), **above)
+    ax.set(xlabel="meta-iteration", ylabel=ylabel, ylim=(0, None))
+    ax.set_xlim(0, 1.15 * max(*known, *mine))
+    return fig
+
+
 def canvas(
     title: str,
     rows: int = 1,

@@ -157,26 +157,3 @@ def eigenfunctions(
         ax.set(title=f"{LOOKS[method].label}: alignment {alignments[method]:.2f}", xlabel="x")
     axes[0].set_ylabel("eigenfunctions 1 and 2")
     return fig
-
-
-def your_run(iterations: Sequence[int], banked: Tensor, losses: Tensor, title: str):
-    """A reader's losses, pale, over the banked curve; both in means of a hundred."""
-    fig, ax = canvas(title, width=8.2, height=2.6)
-    draw(ax, "maml", iterations, banked, marker="", label="banked")
-    size = min(100, len(losses))
-    means = losses[: len(losses) // size * size].unflatten(0, (-1, size)).mean(1)
-    x = [size * (i + 0.5) for i in range(len(means))]
-    draw(
-        ax,
-        "fomaml",
-        x,
-        means,
-        marker="o" if len(x) < 3 else "",
-        linewidth=5,
-        alpha=0.5,
-        linestyle="-",
-        label="your run",
-    )
-    ax.set(xlabel="meta-iteration", ylabel="query loss after one step", ylim=(0, None))
-    ax.set_xlim(0, 1.12 * max(*iterations, *x))
-    return fig

@@ -55,6 +55,8 @@ def test_only_numbers_of_experiments_are_compared():
         ("C050  x", 98.7, 99.2, 99.2, 99.2),
     ]
     assert numbers([row("C001", paper={"z": 1}, here={"z": True})]) == []
+    again = row("C029", paper={"1 step": 0.67}, here={"1 step": interval(0.7, 0.6, 0.9)})
+    assert numbers([*ROWS, again]) == numbers(ROWS), "a number stands there once"
 
 
 def test_the_forest_has_a_line_for_each_and_is_hollow_below_the_papers_budget():
@@ -68,7 +70,7 @@ def test_each_claim_is_a_square_in_the_row_of_its_section():
     fig = squares(ROWS, "five claims")
     ax = fig.axes[0]
     labels = [t.get_text() for t in ax.get_yticklabels()]
-    assert labels == ["Section 5.1", "Section 5.2", "Sections 1-3", "An article"]
+    assert labels == ["Sections 1-3", "Section 5.1", "Section 5.2", "An article"]
     boxes = [p for p in ax.patches]
     assert len(boxes) == len(ROWS)
     assert sum(bool(p.get_hatch()) for p in boxes) == 1, "one was trained with less"

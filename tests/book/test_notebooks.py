@@ -1,12 +1,14 @@
 """Notebooks as files: what a reader wrote is never lost, and an .ipynb is there whole or not."""
 
 import json
+import re
 import shutil
 
 import nbformat
 import pytest
 
 from mamlkit.book import notebooks as book
+from mamlkit.machine import ROOT
 from tests.small_notebooks import OTHER, write
 
 
@@ -152,3 +154,10 @@ def test_a_copy_is_made_of_the_source_where_nothing_was_published(path, tmp_path
     assert [cell.source for cell in copy.cells] == [cell.source for cell in book.read(path).cells]
     shutil.copy(tmp_path / "lab" / "00_a.ipynb", path.with_suffix(".ipynb"))
     book.untouched(path)
+
+
+def test_the_readme_asks_what_the_chapters_ask():
+    readme = (ROOT / "README.md").read_text(encoding="utf-8")
+    rows = re.findall(r"\((\w+\.ipynb)\) (\|.*\|)$", book.contents(), re.MULTILINE)
+    assert len(rows) == len(book.notebooks())
+    assert not [name for name, question in rows if f"notebooks/{name}) {question}" not in readme]

@@ -30,6 +30,7 @@ def scene(monkeypatch):
 def test_an_update_is_the_step_that_training_takes(scene):
     """The same numbers as `collect`, which training calls, with the actions of the scene's
     generator."""
+    scene.models, scene.known = {"pretrained": MODELS["pretrained"]}, None
     done = scene.outcome(2)["pretrained"]
     learner = halved(reinforce(POLICY), alpha=0.5)
     batches = []
@@ -49,6 +50,13 @@ def test_an_update_is_the_step_that_training_takes(scene):
         after = learner(k).adapt(MODELS["pretrained"], tuple(batches))[-1]
         assert all(torch.allclose(after[n], done[k].params[n], atol=1e-6) for n in after)
     assert not torch.equal(done[1].params["layer1.weight"], done[2].params["layer1.weight"])
+
+
+def test_policies_walk_side_by_side_each_by_its_own_parameters(scene):
+    for done in scene.outcome(2).values():
+        for walks in done:
+            own = POLICY.forward(walks.params, walks.played.observation[0].flatten(0, 1))
+            assert torch.allclose(own.mean, walks.played.old.mean[0].flatten(0, 1), atol=1e-6)
 
 
 def test_a_click_moves_the_goal_and_forgets_what_was_learned(scene):

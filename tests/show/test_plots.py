@@ -4,7 +4,9 @@ page."""
 from itertools import combinations
 
 import pytest
+import torch
 
+from mamlkit.show import plots
 from mamlkit.show.plots import GROUND, INK, LOOKS, QUIET, apart, canvas, draw, tidy
 
 plt = pytest.importorskip("matplotlib.pyplot")
@@ -182,3 +184,17 @@ def test_long_axis_labels_are_broken_to_fit(columns):
                 and box.x1 < fig.bbox.width + 2
                 and box.y1 < fig.bbox.height + 2
             ), label
+
+
+def test_a_readers_run_lies_over_the_banked_one():
+    fig = plots.your_run("title", torch.tensor([3.0, 2.0]), torch.ones(250), each=100)
+    banked, ours = fig.axes[0].lines
+    assert [*banked.get_ydata()] == [3.0, 2.0] and [*banked.get_xdata()] == [50.0, 150.0]
+    assert [*ours.get_ydata()] == [1.0, 1.0] and [*ours.get_xdata()] == [50.0, 150.0]
+    short = plots.your_run("title", torch.tensor([3.0]), torch.ones(10), each=100)
+    assert [*short.axes[0].lines[1].get_xdata()] == [5.0]
+
+
+def test_means_leave_out_a_rest():
+    assert plots.means(torch.arange(7.0), 3).tolist() == [1.0, 4.0]
+    assert plots.means(torch.arange(3.0), 5).tolist() == [1.0]

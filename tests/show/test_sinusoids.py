@@ -70,11 +70,3 @@ def test_two_eigenfunctions_over_sine_and_cosine():
     first = torch.as_tensor(lines(fig.axes[0])[2].get_ydata())
     assert abs(first @ (wave[:, 0] / wave.norm())) > 0.999
     assert "0.80" in fig.axes[0].get_title()
-
-
-def test_a_readers_run_lies_over_the_banked_one():
-    fig = pictures.your_run([50.0, 150.0], torch.tensor([3.0, 2.0]), torch.ones(250), "title")
-    banked, ours = lines(fig.axes[0])
-    assert [*banked.get_ydata()] == [3.0, 2.0] and [*ours.get_xdata()] == [50.0, 150.0]
-    short = pictures.your_run([50.0], torch.tensor([3.0]), torch.ones(10), "title")
-    assert [*lines(short.axes[0])[1].get_xdata()] == [5.0]
