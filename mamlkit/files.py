@@ -3,10 +3,12 @@
 import json
 import os
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
+from glob import escape
 from pathlib import Path
+from typing import IO
 
-from filelock import FileLock, Timeout
+from filelock import FileLock, Timeout, lock_descriptor, unlock_descriptor
 
 _PACKAGE = Path(__file__).resolve().parent
 CLONED = not (_PACKAGE / "data").exists()
@@ -51,20 +53,19 @@ def write(
     _tidy(path)
     fresh = path.with_name(f".{path.name}.{os.getpid()}.tmp")
     try:
-        if callable(content):
-            content(fresh)
-        else:
-            fresh.write_bytes(content.encode() if isinstance(content, str) else content)
-        with open(fresh, "rb") as file:
-            os.fsync(file.fileno())
-        if before is not None and path.exists():
-            path.replace(before)
-        return fresh.replace(path)
-    except BaseException as error:
-        fresh.unlink(missing_ok=True)
-        if isinstance(error, OSError) and error.errno is not None:
-            if str(error.filename) in ("None", str(fresh)):
-                error.filename = str(path)  # the name that a reader knows
+        with _held(fresh):
+            if callable(content):
+                content(fresh)
+            else:
+                fresh.write_bytes(content.encode() if isinstance(content, str) else content)
+            with open(fresh, "rb") as file:
+                os.fsync(file.fileno())
+            if before is not None and path.exists():
+                path.replace(before)
+            return fresh.replace(path)
+    except OSError as error:
+        if error.errno is not None and str(error.filename) in ("None", str(fresh)):
+            error.filename = str(path)  # the name that a reader knows
         raise
 
 
@@ -106,19 +107,47 @@ def alone(path: Path, patience: float = 0.0) -> Iterator[None]:
         lock.release()
 
 
+@contextmanager
+def _held(fresh: Path) -> Iterator[None]:
+    """While this lasts, the unfinished file `fresh` is seen to have a writer that lives; an error
+    removes it.
+
+    Its lock says so, and not its writer's number: a number is given again, is another's on another
+    machine, and stays for a while when its process is dead.
+    """
+    while True:
+        with open(fresh, "ab") as file:
+            if not _ours(file, fresh):
+                continue
+            try:
+                yield
+            except BaseException:
+                fresh.unlink(missing_ok=True)
+                raise
+            finally:
+                with suppress(OSError):
+                    unlock_descriptor(file.fileno())
+            return
+
+
 def _tidy(path: Path) -> None:
     """Removes what killed processes left of `path`."""
-    for left in path.parent.glob(f".{path.name}.*.tmp"):
-        owner = left.name.removesuffix(".tmp").rpartition(".")[2]
-        if owner.isdigit() and not _alive(int(owner)):
-            left.unlink(missing_ok=True)
+    for left in path.parent.glob(f".{escape(path.name)}.*.tmp"):
+        with suppress(OSError), open(left, "rb") as file:
+            if _ours(file, left, wait=False):
+                left.unlink()
 
 
-def _alive(process: int) -> bool:
+def _ours(file: IO, place: Path, wait: bool = True) -> bool:
+    """Takes the lock of an open file: is it ours, and is the file still what stands at `place`?
+
+    wait: for whoever has it. Where a file system knows no locks, a file is its writer's.
+    """
     try:
-        os.kill(process, 0)
-    except ProcessLookupError:
+        locked = lock_descriptor(file.fileno(), blocking=wait)
+    except OSError:
+        return wait
+    try:
+        return locked and os.path.samestat(os.fstat(file.fileno()), place.stat())
+    except FileNotFoundError:
         return False
-    except PermissionError:
-        return True
-    return True

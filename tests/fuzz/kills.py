@@ -1,10 +1,14 @@
-"""Kills at random moments: `python -m tests.fuzz.kills 1000 [SEED]` makes a thousand and counts.
+"""Kills at random moments: `python -m tests.fuzz.kills 1000` makes a thousand and counts.
+
+With `--log FILE` it is done in pieces, one after another or beside each other, which add up:
+`... 100 --seed 1 --only run --only grid --log FILE`; `... 0 --log FILE` says what there is so far.
 
 A story is one place in which one job is killed a few times, and then done to its end. After every
 kill all files there must be whole, what was told must be kept, and every process must end. At the
 end the numbers are those of a run that nobody stopped, bit for bit, and nothing else is left.
 """
 
+import argparse
 import json
 import os
 import random
@@ -16,11 +20,13 @@ import tempfile
 import threading
 import time
 from collections import Counter
+from collections.abc import Iterator
 from pathlib import Path
 
 import nbformat
 
 from mamlkit.bank.checkpoint import read
+from mamlkit.bank.provenance import commit
 from mamlkit.files import ROOT
 from tests.fuzz.victims import JOBS, digest, furnish
 
@@ -240,31 +246,57 @@ class Campaign:
         self.wrong.append((kind, job, str(place), what))
         print(f"{kind} in {job}: {what} ({place})", flush=True)
 
-    def report(self) -> str:
-        """What was counted."""
-        kinds = Counter(kind for kind, *_ in self.wrong)
-        said = ", ".join(f"{job} {n}" for job, n in self.kills.items())
-        found = [f"{kinds[kind]} {kind}" for kind in ("lost", "leftover", "orphan")]
-        other = [f"{n} {k}" for k, n in kinds.items() if k not in ("lost", "leftover", "orphan")]
-        return f"{sum(self.kills.values())} kills ({said}): {', '.join(found + other)}"
+    def told(self, before: Counter, known: int) -> dict:
+        """What came since then, as a line of a log."""
+        return {"kills": dict(self.kills - before), "wrong": self.wrong[known:]}
 
 
-def campaign(total: int, folder: Path, seed: int = 0, tell=lambda text: None) -> Campaign:
-    """Kills `total` times, shared out over the jobs as SHARE says."""
-    made = Campaign(folder, seed)
-    wanted = {job: max(1, round(share * total)) for job, share in SHARE.items()}
-    while short := [job for job in JOBS if made.kills[job] < wanted[job]]:
-        job = made.rng.choice(short)
+def tally(lines: list[dict]) -> str:
+    """What was counted, by job and by what went wrong."""
+    kills, kinds = Counter(), Counter()
+    for line in lines:
+        kills.update(line["kills"])
+        kinds.update(kind for kind, *_ in line["wrong"])
+    said = ", ".join(f"{job} {kills[job]}" for job in JOBS)
+    found = [f"{kinds[kind]} {kind}" for kind in ("lost", "leftover", "orphan")]
+    other = [f"{n} {k}" for k, n in kinds.items() if k not in ("lost", "leftover", "orphan")]
+    stories = f"{len(lines)} stories"
+    return f"{kills.total()} kills in {stories} ({said}): {', '.join(found + other)}"
+
+
+def campaign(total: int, folder: Path, seed: int, jobs: list[str]) -> Iterator[dict]:
+    """Kills `total` times, shared out over the jobs as SHARE says: a line for every story."""
+    made, all_ = Campaign(folder, seed), sum(SHARE[job] for job in jobs)
+    wanted = {job: max(1, round(SHARE[job] / all_ * total)) for job in jobs}
+    while short := [job for job in jobs if made.kills[job] < wanted[job]]:
+        job, before, known = made.rng.choice(short), made.kills.copy(), len(made.wrong)
         made.story(job, min(EACH[job], wanted[job] - made.kills[job]))
-        tell(made.report())
+        yield made.told(before, known)
     made.host.close()
-    return made
+
+
+def main() -> int:
+    """Makes a piece, adds it to the log, and says what is in there."""
+    words = argparse.ArgumentParser(prog="python -m tests.fuzz.kills")
+    words.add_argument("kills", type=int, help="how many")
+    words.add_argument("--seed", type=int, default=0, help="which moments (default: 0)")
+    words.add_argument("--only", action="append", choices=JOBS, help="of this job")
+    words.add_argument("--log", type=Path, help="where pieces add up, a line for every story")
+    asked = words.parse_args()
+    folder = Path(tempfile.mkdtemp(prefix="kills-"))
+    log = asked.log or folder / "log"
+    about = {"seed": asked.seed, "commit": commit()}
+    if asked.kills:
+        for line in campaign(asked.kills, folder, asked.seed, asked.only or list(JOBS)):
+            with log.open("a") as file:  # one short write: another piece may be at it too
+                file.write(json.dumps(line | about) + "\n")
+    lines = [json.loads(line) for line in log.read_text().splitlines()]
+    wrong = [line for line in lines if line["wrong"]]
+    print(*wrong, tally(lines), sep="\n")
+    if not wrong:  # else what is left there says why
+        shutil.rmtree(folder)
+    return 1 if wrong else 0
 
 
 if __name__ == "__main__":
-    number, seed = int(sys.argv[1]), int(sys.argv[2]) if len(sys.argv) > 2 else 0
-    folder = Path(tempfile.mkdtemp(prefix="kills-"))
-    done = campaign(number, folder, seed, lambda text: print(text, flush=True))
-    print(done.report(), *done.wrong, sep="\n")
-    shutil.rmtree(folder / "cache-of-torch", ignore_errors=True)
-    sys.exit(1 if done.wrong else 0)
+    sys.exit(main())
