@@ -256,13 +256,8 @@ def _body(filters, channels, block, pool):
                 f"shape {tuple(x.shape)}"
             )
         for i in range(4):
-            x = block(
-                x,
-                params[f"layer{i}.weight"],
-                params[f"layer{i}.bias"],
-                **_norm(params, i),
-                reference=reference,
-            )
+            own = (params[f"layer{i}.{name}"] for name in ("weight", "bias"))
+            x = block(x, *own, **_norm(params, i), reference=reference)
         return pool(x)
 
     return Net(lambda generator: _layers(generator, shapes, [xavier] * 4, range(4)), forward)
