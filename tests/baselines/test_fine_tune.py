@@ -125,13 +125,13 @@ def test_a_classifier_with_a_fresh_head_learns_new_classes_and_shuffled_labels_l
     )
     old, new, ways = (
         images[:30].to(torch.uint8),
-        images[30:].float().view(10, 4, 5, 1, 8, 8) / 255,
+        images[30:].view(10, 4, 5, 1, 8, 8) / 255,
         4,
     )
     net = mlp(64, 32, 16, 16, 16, 30, norm=True, weight=he)
     learner, start = (
         pretrain(cross_entropy(net.forward), alpha=0.1, steps=0),
-        {k: p.float() for k, p in net.init(seeded(2)).items()},
+        net.init(seeded(2)),
     )
     settings = dict(generator=seeded(3), tasks=1, iterations=100, compiled=False)
     *_, step = train(learner, start, all_classes(old, examples=60), adam(0.01), **settings)

@@ -6,14 +6,10 @@ from torch.func import grad, vmap
 
 from mamlkit.baselines.episodic import episodic
 from mamlkit.baselines.memory_module import EMPTY, MARGIN, margin, memory_module, written
-from mamlkit.evaluate import evaluate, on_query
-from mamlkit.losses import accuracy, cross_entropy
 from mamlkit.machine import seeded
 from mamlkit.nets import Net, count, he, mlp, strided_body
-from mamlkit.optimizer import adam
-from mamlkit.task import Data, sample
-from mamlkit.train import train
-from tests.episodes import mislabelled, toy
+from mamlkit.task import Data
+from tests.episodes import learned, toy
 
 flat = Net(lambda generator: {}, lambda params, x, reference=None: x.flatten(1))
 
@@ -116,20 +112,7 @@ def test_it_learns_which_half_of_an_image_tells():
     family = toy(ways=4, shots=3, queries=5, shape=(1, 1, 10), spread=0.2, nuisance=3.0)
     body = mlp(10, 32, 16, weight=he)
     net = memory_module(body, features=16, ways=4, size=8)
-    meta, metric = net.init(seeded(0)), on_query(accuracy(net.forward))
-    *_, step = train(
-        episodic(margin(body)),
-        meta,
-        family,
-        adam(0.003),
-        generator=seeded(1),
-        tasks=16,
-        iterations=200,
-        compiled=False,
-    )
-    learner, tasks = episodic(cross_entropy(net.forward)), sample(family, seeded(9), 200)
-    before, after = (evaluate(learner, m, tasks, metric).mean() for m in (meta, step.meta))
-    blind = evaluate(learner, step.meta, mislabelled(tasks, seeded(2)), metric).mean()
+    before, after, blind = learned(episodic(margin(body)), net, family, beta=0.003, iterations=200)
     assert after > 0.8 and after > before + 0.15 and abs(blind - 0.25) < 0.1
 
 
