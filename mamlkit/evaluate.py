@@ -10,7 +10,7 @@ from torch.func import vmap
 from mamlkit.boundary import made_of, parameters, random_numbers, said, whole
 from mamlkit.learner import Learner, begun
 from mamlkit.losses import Loss
-from mamlkit.memory import fastest, fitting, keep_pages
+from mamlkit.memory import fastest, fitting, keep_pages, operations
 from mamlkit.task import Family, Task
 from mamlkit.train import Step
 from mamlkit.trees import Params, nth, tree_flatten
@@ -74,15 +74,16 @@ def evaluate(
 
     if chunk is None:
         size = sum(t.numel() * t.element_size() for t in tree_flatten(first)[0])
-        chunk = fastest(max(1, min(1000, HELD // size)), lambda: one(nth(drawn, 0)), device)
+        each = operations(lambda: one(nth(drawn, 0)))
+        chunk = fastest(max(1, min(1000, HELD // size)), each, device)
 
-    def each(chunk):
+    def every(chunk):
         with torch.no_grad():
             if chunk == 1 and device.type == "cpu":
                 return torch.stack([one(nth(drawn, i)) for i in range(count)])
             return vmap(one, chunk_size=chunk)(drawn)
 
-    return fitting(each, min(whole("chunk", chunk), count))[0]
+    return fitting(every, min(whole("chunk", chunk), count))[0]
 
 
 def _drawn(tasks, number, generator) -> tuple[Any, Callable[[Any], Task]]:

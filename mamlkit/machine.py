@@ -2,6 +2,8 @@
 
 import hashlib
 import warnings
+from collections.abc import Iterator
+from contextlib import contextmanager
 
 import torch
 
@@ -42,6 +44,17 @@ def seeded(seed: int, device: torch.device | str = "cpu") -> torch.Generator:
     True
     """
     return torch.Generator(device).manual_seed(whole("seed", seed, -(2**63), 2**64 - 1))
+
+
+@contextmanager
+def precision(dtype: torch.dtype) -> Iterator[None]:
+    """While this lasts, tensors of real numbers are of `dtype` unless told otherwise."""
+    before = torch.get_default_dtype()
+    torch.set_default_dtype(dtype)
+    try:
+        yield
+    finally:
+        torch.set_default_dtype(before)
 
 
 def restored(generator: torch.Generator, state: torch.Tensor) -> None:

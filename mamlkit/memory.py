@@ -13,19 +13,23 @@ from torch.utils.flop_counter import FlopCounterMode
 ALONE_FROM = 1e9  # floating-point operations of one task on a CPU
 
 
-def fastest(tasks: int, one: Callable[[], Any], device: torch.device) -> int:
-    """How many of so many tasks to hold at once: all, or on a CPU 1 where a task is much work.
-
-    one: does the work of one task, whose operations in matrix products and convolutions are
-    counted. Small products gain from a batch and from a compiler; the maps of a task with many
-    images fill the cache alone, and torch's own kernels, which then do the work, are faster. With
-    one query a class (0.3e9 operations a task) Omniglot's net is faster batched and compiled, with
-    15 (2.6e9) a task at a time.
-    """
+def operations(one: Callable[[], Any]) -> int:
+    """Floating-point operations of a call, the work of one task, in matrix products and
+    convolutions."""
     with torch.no_grad(), FlopCounterMode(display=False) as counter:
         fitting(lambda _: one(), 1)
-    alone = device.type == "cpu" and counter.get_total_flops() >= ALONE_FROM
-    return 1 if alone else tasks
+    return counter.get_total_flops()
+
+
+def fastest(tasks: int, each: int, device: torch.device) -> int:
+    """How many of so many tasks to hold at once: all, or on a CPU 1 where a task is much work.
+
+    each: the `operations` of a task. Small products gain from a batch and from a compiler; the maps
+    of a task with many images fill the cache alone, and torch's own kernels, which then do the
+    work, are faster. With one query a class (0.3e9 operations a task) Omniglot's net is faster
+    batched and compiled, with 15 (2.6e9) a task at a time.
+    """
+    return 1 if device.type == "cpu" and each >= ALONE_FROM else tasks
 
 
 @cache

@@ -5,15 +5,23 @@ pytrees of them) whose first tells which update is next; `noise` is the block's.
 noise, n) -> place after n updates.
 """
 
+import json
+import logging
+import time
 import warnings
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, suppress
 from typing import Any
 
 import torch
 from torch import Tensor
 
+from mamlkit import files
+from mamlkit.machine import ROOT
 from mamlkit.memory import out_of_memory
 from mamlkit.trees import tree_map
+
+LOG = logging.getLogger(__name__)
 
 
 def in_python(advance) -> Callable:
@@ -91,17 +99,38 @@ def _renewed(function):
     return function
 
 
-def or_else(make: Callable[[], Callable], plain: Callable) -> Callable:
+@contextmanager
+def compiling(what: str) -> Iterator[None]:
+    """Logs that it compiles and how many seconds that took last time, and keeps how many it takes
+    now.
+
+    what: the work, in words: work called the same takes about as long.
+    """
+    file, known = ROOT / "data" / "cache" / "compiled.json", {}
+    with suppress(OSError, ValueError):  # without it nothing is known
+        known = files.read_json(file)
+    last = f" ({known[what]} s last time)" if what in known else ""
+    LOG.info("compiling%s", last)
+    begin = time.monotonic()
+    yield
+    seconds = round(time.monotonic() - begin)
+    LOG.info("compiled in %d s", seconds)
+    with suppress(OSError):  # a full disk ends no training for want of it
+        files.write(file, json.dumps(known | {what: seconds}))
+
+
+def or_else(make: Callable[[], Callable], plain: Callable, what: str) -> Callable:
     """`make()`, or `plain`, with a warning, if making it or its first call fails. All are pure: no
-    update is lost, and an error that `plain` meets as well goes up alone."""
+    update is lost, and an error that `plain` meets as well goes up alone. what: see `compiling`."""
     chosen = None
 
     def either(*args):
         nonlocal chosen
         if chosen is None:
             try:
-                fast = make()
-                result = fast(*args)
+                with compiling(what):
+                    fast = make()
+                    result = fast(*args)
                 chosen = fast
                 return result
             except Exception as error:

@@ -13,7 +13,7 @@ from torch.utils._pytree import tree_flatten_with_path
 from mamlkit.boundary import made_of, parameters, random_numbers, said, whole
 from mamlkit.learner import Learner, begun
 from mamlkit.machine import restored
-from mamlkit.memory import fastest, fitting, keep_pages
+from mamlkit.memory import fastest, fitting, keep_pages, operations
 from mamlkit.optimizer import Optimizer
 from mamlkit.runners import captured, compiled_and_captured, compiled_loop, in_python, or_else
 from mamlkit.task import Family, validate
@@ -148,8 +148,8 @@ def train(
     keep_pages()
     # The first task is run alone: what is wrong with model or data is said in their words, not the
     # compiler's.
-    best = fastest(tasks, lambda: learner.meta_grad(unravel(vector), task), vector.device)
-    chunk = chunk or (tasks if compiled else best)
+    each = operations(lambda: learner.meta_grad(unravel(vector), task))
+    chunk = chunk or (tasks if compiled else fastest(tasks, each, vector.device))
     compiled = iterations >= COMPILE_FROM[vector.device.type] if compiled is None else compiled
     alone = vector.device.type == "cpu" and spread is ALONE
     how = "compiled" if compiled and (chunk == tasks or not alone) else "uncompiled"
@@ -166,9 +166,10 @@ def train(
         if not compiled or chunk < tasks and not on_gpu:
             return in_python(advance)
         fast = captured if on_gpu else compiled_loop
-        way = or_else(lambda: fast(advance), in_python(advance))
+        what = f"{tasks} tasks of {each} operations, {len(vector)} parameters, {vector.device}"
+        way = or_else(lambda: fast(advance), in_python(advance), what)
         both = on_gpu and iterations >= BOTH_FROM
-        return or_else(lambda: compiled_and_captured(advance), way) if both else way
+        return or_else(lambda: compiled_and_captured(advance), way, what) if both else way
 
     while done < iterations:
         start, first = generator.get_state(), done % block  # what of the block is made already

@@ -3,7 +3,7 @@ import warnings
 import pytest
 import torch
 
-from mamlkit.memory import ALONE_FROM, fastest, fitting, keep_pages, out_of_memory
+from mamlkit.memory import ALONE_FROM, fastest, fitting, keep_pages, operations, out_of_memory
 
 
 def full():
@@ -77,12 +77,14 @@ def test_a_task_that_is_much_work_is_fastest_alone_on_a_cpu(rows, device, held):
     """A product of (n, 500) and (500, 1000) is 1e6 n operations."""
     a = torch.empty(round(rows * ALONE_FROM / 1e6), 500, device="meta")
     b = torch.empty(500, 1000, device="meta")
-    assert fastest(9, lambda: a @ b, torch.device(device)) == held
+    each = operations(lambda: a @ b)
+    assert each == pytest.approx(rows * ALONE_FROM)
+    assert fastest(9, each, torch.device(device)) == held
 
 
 def test_what_a_task_alone_has_no_memory_for_is_said():
     with pytest.raises(RuntimeError) as error:
-        fastest(9, full, torch.device("cpu"))
+        operations(full)
     assert "a single task at once (chunk=1)" in error.value.__notes__[0]
 
 

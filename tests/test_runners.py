@@ -159,11 +159,38 @@ def test_training_with_a_captured_update_gives_the_same_numbers(paper_gpu, optim
     assert gap(eager[0].meta, eager[-1].meta) > 1e-4
 
 
+def test_what_compiles_says_so_and_how_long_it_took_last_time(tmp_path, monkeypatch, caplog):
+    monkeypatch.setattr("mamlkit.runners.ROOT", tmp_path)
+    caplog.set_level("INFO", "mamlkit")
+    clock = iter([0.0, 69.2, 100.0, 103.0, 200.0, 201.0])
+    monkeypatch.setattr("mamlkit.runners.time.monotonic", lambda: next(clock))
+    for what in ("4 tasks", "4 tasks", "5 tasks"):
+        run = or_else(lambda: in_python(advance), in_python(advance), what)
+        assert alike(run(*block(), 4), run(*block(), 4))
+    assert caplog.messages == [
+        *("compiling", "compiled in 69 s", "compiling (69 s last time)", "compiled in 3 s"),
+        *("compiling", "compiled in 1 s"),
+    ]
+
+
+def test_a_damaged_or_full_place_for_times_ends_no_training(tmp_path, monkeypatch):
+    (tmp_path / "data" / "cache").mkdir(parents=True)
+    (tmp_path / "data" / "cache" / "compiled.json").write_text("[")
+    monkeypatch.setattr("mamlkit.runners.ROOT", tmp_path)
+    monkeypatch.setattr("mamlkit.files.write", lambda *_: full())
+    run = or_else(lambda: in_python(advance), in_python(advance), "a test")
+    assert alike(run(*block(), 4), in_python(advance)(*block(), 4))
+
+
+def full():
+    raise OSError(28, "No space left on device")
+
+
 def test_a_runner_that_fails_at_its_first_call_is_given_up_with_a_warning():
     def fails(*_):
         raise RuntimeError("no compiler here\nand more lines")
 
-    run = or_else(lambda: fails, in_python(advance))
+    run = or_else(lambda: fails, in_python(advance), "a test")
     with pytest.warns(
         UserWarning, match=r"compiling failed \(RuntimeError: no compiler here\)"
     ) as said:
@@ -181,7 +208,7 @@ def test_a_runner_that_cannot_be_made_is_given_up_with_a_warning():
     def make():
         raise PermissionError("the cache is read-only")
 
-    run = or_else(make, in_python(advance))
+    run = or_else(make, in_python(advance), "a test")
     with pytest.warns(UserWarning, match=r"Error: the cache is read-only\): .* uncompiled"):
         first = run(*block(), 4)
     assert alike(first, in_python(advance)(*block(), 4)) and alike(run(*block(), 4), first)
@@ -193,7 +220,7 @@ def test_what_fails_uncompiled_as_well_is_no_failure_of_compiling():
         raise ValueError("a label lies outside")
 
     with pytest.raises(ValueError, match="a label lies outside"):
-        or_else(lambda: broken, broken)(*block(), 4)
+        or_else(lambda: broken, broken, "a test")(*block(), 4)
 
 
 def test_a_runner_without_memory_is_not_given_up():
@@ -203,7 +230,7 @@ def test_a_runner_without_memory_is_not_given_up():
         raise torch.OutOfMemoryError("CUDA out of memory")
 
     with pytest.raises(torch.OutOfMemoryError):
-        or_else(lambda: fails, in_python(advance))(*block(), 4)
+        or_else(lambda: fails, in_python(advance), "a test")(*block(), 4)
 
 
 def trained(name, device, compiled, **settings):

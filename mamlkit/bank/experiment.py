@@ -16,6 +16,7 @@ from mamlkit.bank.budget import PROFILES
 from mamlkit.bank.checkpoint import read, resumable, save_tensors
 from mamlkit.bank.provenance import commit, describe
 from mamlkit.files import ROOT
+from mamlkit.machine import precision
 from mamlkit.train import Step
 from mamlkit.trees import Params, tree_map
 
@@ -221,14 +222,13 @@ def beginning(
     experiment: Experiment, setting: Setting, dtype: torch.dtype = torch.float32
 ) -> Tensor:
     """How a cell's run begins, eagerly, on one thread of a CPU: float64, computed in `dtype`."""
-    threads, before = torch.get_num_threads(), torch.get_default_dtype()
+    threads = torch.get_num_threads()
     torch.set_num_threads(1)
-    torch.set_default_dtype(dtype)
     try:
-        return experiment.begin(setting).double()
+        with precision(dtype):
+            return experiment.begin(setting).double()
     finally:
         torch.set_num_threads(threads)
-        torch.set_default_dtype(before)
 
 
 def check(experiment: Experiment, cell: str, budget: str = "paper") -> str:

@@ -89,7 +89,8 @@ def average(
 
     step = step_ = vmap(update, (0, 0, 0, None))
     if compiled:
-        step = or_else(lambda: torch.compile(step_, fullgraph=True, dynamic=False), step_)
+        what = f"{at_once} regressors at once"
+        step = or_else(lambda: torch.compile(step_, fullgraph=True, dynamic=False), step_, what)
     mean, losses = torch.zeros_like(ravel(inits(generator))[0]), torch.empty(0)
     for group in range(models // at_once):
         vectors = torch.stack([ravel(inits(generator))[0].detach() for _ in range(at_once)])

@@ -7,7 +7,7 @@ from torch.nn import functional as F
 
 from mamlkit.boundary import whole
 from mamlkit.families.few_shot import few_shot
-from mamlkit.machine import choose_device
+from mamlkit.machine import choose_device, precision
 from mamlkit.task import Family
 
 STROKES, DOTS = 4, 40  # strokes of a character at most, and dots of ink along each
@@ -24,6 +24,7 @@ FILL, PEN = 0.62, 0.016
 INK = 0.054  # so much that the middle of a line is nearly black
 
 
+@precision(torch.float32)
 def load(
     classes: int,
     *,
@@ -36,9 +37,9 @@ def load(
     ink is 255, paper 0.
 
     A character is 1 to 4 curves, often joined. Each drawing of it has an unsteady hand, a slant,
-    proportions and a place of its own. The same seed gives the same characters on every device.
-    Stands in for Omniglot where a machine has no data; not in the paper. Raises ValueError for
-    numbers out of range.
+    proportions and a place of its own. The same seed gives the same characters on every device and
+    in every precision. Stands in for Omniglot where a machine has no data; not in the paper. Raises
+    ValueError for numbers out of range.
     """
     for name, value, least in (
         ("classes", classes, 1),

@@ -9,6 +9,7 @@ import ast
 import inspect
 import io
 import json
+import logging
 import os
 import sys
 import textwrap
@@ -178,13 +179,15 @@ def progress(
     terminal or log.
 
     total: how many there will be. done: how many are done after an item (without it, items are
-    counted). note: a few words about the last item, e.g. its loss. A headless runner reads the same
-    from MAMLKIT_PROGRESS.
+    counted). note: a few words about the last item, e.g. its loss; before it what mamlkit logs,
+    e.g. that it compiles. A headless runner reads the same from MAMLKIT_PROGRESS.
     """
     place = _show_progress(label)
     begin = clock = time.monotonic()
-    first = 0
-    for count, item in enumerate(items, 1):
+    first = now = 0
+    for count, item in enumerate(
+        _heard(items, lambda words: place(now, total, None, words, True)), 1
+    ):
         now = done(item) if done else count
         if (
             count == 1 and done
@@ -198,13 +201,31 @@ def progress(
     place(None, total, 0.0, f"{time.monotonic() - begin:.0f} s")
 
 
+def _heard(items: Iterable[T], hear: Callable[[str], None]) -> Iterator[T]:
+    """The same items; while each is made, `hear` is told what mamlkit logs."""
+    log, handler = logging.getLogger("mamlkit"), logging.Handler()
+    handler.emit = lambda record: hear(record.getMessage())
+    items, level = iter(items), log.level
+    while True:
+        log.addHandler(handler)
+        log.setLevel(logging.INFO)
+        try:
+            item = next(items)
+        except StopIteration:
+            return
+        finally:
+            log.removeHandler(handler)
+            log.setLevel(level)
+        yield item
+
+
 def _show_progress(label: str) -> Callable:
     """How progress reaches the reader here: a file for the headless runner, a bar in Jupyter, else
     lines on stderr."""
     last = [-OFTEN]
     if path := os.environ.get("MAMLKIT_PROGRESS"):
 
-        def place(now, total, left, note):
+        def place(now, total, left, note, at_once=False):
             state = {
                 "label": label,
                 "done": total if now is None else now,
@@ -212,7 +233,7 @@ def _show_progress(label: str) -> Callable:
                 "left": left,
                 "note": note,
             }
-            if now is None or time.monotonic() - last[0] >= OFTEN:
+            if now is None or at_once or time.monotonic() - last[0] >= OFTEN:
                 last[0] = time.monotonic()
                 with suppress(OSError):  # a full disk ends no training for want of a bar
                     files.write(Path(path), json.dumps(state))
@@ -223,7 +244,7 @@ def _show_progress(label: str) -> Callable:
 
         bar = tqdm(desc=label, leave=True)
 
-        def place(now, total, left, note):
+        def place(now, total, left, note, at_once=False):
             bar.total = total
             bar.n = total if now is None else now
             bar.set_postfix_str(note, refresh=True)
@@ -233,8 +254,8 @@ def _show_progress(label: str) -> Callable:
         return place
     last = [0.0]
 
-    def place(now, total, left, note):
-        if now is None or time.monotonic() - last[0] > 10:
+    def place(now, total, left, note, at_once=False):
+        if now is None or at_once or time.monotonic() - last[0] > 10:
             last[0] = time.monotonic()
             eta = "" if left is None or now is None else f"  {left:.0f} s left"
             print(

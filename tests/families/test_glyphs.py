@@ -6,7 +6,7 @@ import torch
 
 from mamlkit.families.few_shot import few_shot
 from mamlkit.families.glyphs import glyphs, load
-from mamlkit.machine import seeded
+from mamlkit.machine import precision, seeded
 from mamlkit.task import sample
 
 CLASSES, EXAMPLES = 150, 20
@@ -35,6 +35,13 @@ def nearest(images, **settings):
 def test_they_are_shaped_as_omniglots(images):
     assert images.shape == (CLASSES, EXAMPLES, 1, 28, 28) and images.dtype == torch.uint8
     assert load(3, seed=0, examples=2, size=12).shape == (3, 2, 1, 12, 12)
+
+
+def test_they_are_the_same_in_every_precision(float64):
+    images = load(3, seed=0, examples=2)
+    with precision(torch.float32):
+        assert torch.equal(load(3, seed=0, examples=2), images)
+    assert torch.get_default_dtype() == torch.float64
 
 
 def test_ink_is_bright_and_as_much_as_omniglots(images):

@@ -3,6 +3,7 @@ is installed."""
 
 import inspect
 import json
+import logging
 import os
 import re
 import subprocess
@@ -162,6 +163,24 @@ def test_in_a_terminal_there_is_a_line_now_and_then_and_one_at_the_end(monkeypat
     assert said.out == "" and 12 <= len(lines) <= 14, "125 s of work, a line every 10 s"
     assert lines[-1].startswith("MAML  1,000/1,000") and lines[-1].endswith("125 s")
     assert lines[1] == "MAML  82/1,000  115 s left  loss 82"
+
+
+def test_what_the_package_logs_is_said_at_once_where_the_run_is(monkeypatch, capsys):
+    monkeypatch.delenv("MAMLKIT_PROGRESS", raising=False)
+    log = logging.getLogger("mamlkit.runners")
+
+    def steps():
+        yield 1
+        log.info("compiling (%d s last time)", 69)
+        log.info("compiled in %d s", 70)
+        yield 2
+
+    for _ in progress(steps(), 2, "MAML"):
+        log.info("what a reader logs between two steps is theirs")
+    one, compiling, compiled, last = capsys.readouterr().err.splitlines()
+    assert compiling == "MAML  1/2  compiling (69 s last time)"
+    assert compiled == "MAML  1/2  compiled in 70 s" and last.startswith("MAML  2/2")
+    assert not logging.getLogger("mamlkit").handlers
 
 
 def test_nothing_to_do_is_done(told):
