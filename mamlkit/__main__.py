@@ -250,8 +250,8 @@ def _test(options, rest, command) -> NoReturn:
     # Not MAMLKIT_HEADLESS: as in JupyterLab the knobs are live, and one whose callback raises fails
     # here.
     notebooks = [str(SMOKE), "--nbval-lax", "--nbval-current-env", "--nbval-cell-timeout=300"]
-    # A file stays with one process: what its tests share is made once.
-    at_once = ["-n", str(min(4, os.cpu_count() or 1)), "--dist", "loadfile"]
+    # A file stays with one process: what its tests share is made once. The order is conftest's.
+    at_once = ["-n", str(min(4, os.cpu_count() or 1)), "--dist=loadfile", "--no-loadscope-reorder"]
     _become(["pytest", "tests", *notebooks, *at_once, *rest], MAMLKIT_RESULTS=str(SMOKE))
 
 

@@ -23,7 +23,7 @@ def outputs():
     for path in CHAPTERS:
         cells += [nbformat.v4.new_code_cell(source) for source in ("%reset -f", second(path))]
     alone = nbformat.v4.new_notebook(cells=cells)
-    NotebookClient(alone, timeout=60, kernel_name="python3").execute()
+    NotebookClient(alone, timeout=600, kernel_name="python3").execute()
     return {path.stem: cell.outputs for path, cell in zip(CHAPTERS, cells[1::2], strict=True)}
 
 

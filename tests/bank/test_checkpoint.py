@@ -123,8 +123,10 @@ def host():
         if child == 0:
             if order["moment"]:
                 sabotage(order["moment"], order["nth"])
-            for step in saved_training(Path(order["path"])):
+            for told, step in enumerate(saved_training(Path(order["path"])), start=1):
                 tell(step.iteration)
+                if told == order["rest"]:  # the kill may come late on a busy machine
+                    signal.pause()
             os._exit(0)
         tell(f"began {child}")
         status = os.waitstatus_to_exitcode(os.waitpid(child, 0)[1])
@@ -149,10 +151,10 @@ class Trainer:
 
     def life(self, path, *, moment="", nth=0, kill_after=None, delay=0.0):
         """One process: (how it ended, the iterations it told). kill_after: kill -9 `delay` s after
-        that many of them."""
-        self.process.stdin.write(
-            json.dumps({"path": str(path), "moment": moment, "nth": nth}) + "\n"
-        )
+        that many of them, and before it has told two more."""
+        rest = None if kill_after is None else kill_after + 1
+        order = {"path": str(path), "moment": moment, "nth": nth, "rest": rest}
+        self.process.stdin.write(json.dumps(order) + "\n")
         self.process.stdin.flush()
         child, told = None, []
         while True:

@@ -27,8 +27,7 @@ if __name__ == "__main__":
         signal.signal(stop, signal.default_int_handler)
     signal.signal(signal.SIGHUP, signal.SIG_DFL)  # also where the tests run under nohup
     chosen = getattr(tiny, sys.argv[1])
-    minutes = float(sys.argv[2]) if len(sys.argv) > 2 else None
-    sys.exit(work.run(work.missing([chosen], "smoke", 1), minutes))
+    sys.exit(work.run(work.missing([chosen], "smoke", 1)))
 """
 
 
@@ -117,10 +116,13 @@ def test_a_cell_ends_with_its_parent_and_saves(start, end):
     assert run.exists() and not [*run.parent.glob(".*")], "no lock and no half file is left"
 
 
-def test_two_processes_never_make_one_cell_and_time_that_is_up_is_kept_by_the_cell(start):
+def test_two_processes_never_make_one_cell(start):
+    runs = start.root / "data/cache/runs/smoke/stuck"
     first = start("STUCK")
-    running(start.root / "data/cache/runs/smoke/stuck/maml-0.safetensors")
-    second = start("STUCK", "0.1")
+    running(runs / "maml-0.safetensors")
+    second = start("STUCK")
+    running(runs / "fomaml-0.safetensors")
+    second.send_signal(signal.SIGINT)
     said, _ = second.communicate(timeout=300)
     assert "maml-0.safetensors is being written by another run" in said
     assert "stuck maml-0: failed after" in said and "stuck fomaml-0: interrupted after" in said
@@ -147,6 +149,15 @@ def test_what_takes_far_too_long_waits_while_something_else_fits(here, monkeypat
         made.clear()
         assert work.run(jobs, minutes) == 0 and made[0] == "slow maml-0"
     capsys.readouterr()
+
+
+def test_time_that_is_up_ends_the_cell_that_runs(here, monkeypatch, capsys):
+    given, ends = [], iter(["done", "interrupted"])
+    end = lambda _, job, seconds: given.append(seconds) or Ended(next(ends), None, 1.0)
+    monkeypatch.setattr(work, "call", end)
+    assert work.run(missing([TINY], "smoke", 2), 0.5) == 3
+    assert 0 <= given[1] <= given[0] <= 30.0 and len(given) == 2
+    assert "What remains: tiny maml-1, tiny fomaml-0, tiny fomaml-1." in capsys.readouterr().out
 
 
 def test_a_failed_cell_does_not_stop_the_others(here, monkeypatch, capsys):

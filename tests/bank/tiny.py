@@ -1,5 +1,6 @@
 """A tiny experiment: sines, a small net, two methods, seconds."""
 
+import itertools
 import time
 from functools import partial
 
@@ -13,7 +14,7 @@ from mamlkit.machine import seeded
 from mamlkit.nets import mlp
 from mamlkit.optimizer import adam
 from mamlkit.task import sample
-from mamlkit.train import train
+from mamlkit.train import Step, train
 from mamlkit.variants.fomaml import fomaml
 from mamlkit.variants.maml import maml
 
@@ -70,10 +71,11 @@ SLOW = TINY._replace(name="slow", cost=long)
 
 
 def stuck(setting, resume=None, until=None, device="cpu"):
-    """Never ends by itself."""
-    for step in steps(setting | {"iterations": 1_000_000}, resume, until, device):
-        torch.zeros(1)
-        yield step
+    """Never ends by itself. It learns nothing: gradients would take seconds to import."""
+    meta = NET.init(seeded(setting["seed"]))
+    for n in itertools.count(resume.iteration + 1 if resume else 1):
+        time.sleep(0.01)
+        yield Step(n, meta, {}, seeded(n).get_state(), torch.zeros(n))
 
 
 STUCK = TINY._replace(name="stuck", steps=stuck)

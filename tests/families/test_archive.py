@@ -137,7 +137,7 @@ def fetch(tmp_path, monkeypatch):
                 tmp_path / "deep" / "z.zip",
                 sha256=SHA256,
                 instead="set MAMLKIT_DATA",
-                timeout=0.4,
+                timeout=0.4 if how in ("stalled", "silent") else 30.0,
                 **settings,
             )
 
@@ -177,7 +177,7 @@ def test_a_download_that_fails_says_what_to_do_and_leaves_nothing(fetch, how, wh
         match=rf"http://127\.0\.0\.1:\d+/{how}/z\.zip could not be downloaded \({why}\): set MAM",
     ):
         fetch[0](how)
-    assert time.monotonic() - begin < 10 and list(fetch[1].parent.iterdir()) == []
+    assert time.monotonic() - begin < 25 and list(fetch[1].parent.iterdir()) == []
 
 
 def test_a_download_that_fails_leaves_the_file_that_was_there(fetch):

@@ -100,15 +100,14 @@ def test_another_wave_and_back(scene):
 
 
 def test_it_answers_a_key_within_a_fifth_of_a_second():
+    """Of processor time, with room for a slower one: others may run here."""
     net = mlp(1, 40, 40, 1)
     scene = FirstOrderKnobs({"the book's": net.init(seeded(0))}, net.forward)
     scene.set(steps=9)
-    begin = time.perf_counter()
-    scene.controls["steps"].value = 10
-    assert time.perf_counter() - begin < 3.0, "0.2 s on an idle core; here others may run"
-    begin = time.perf_counter()
-    scene.controls["alpha"].value = ALPHAS[25]
-    assert time.perf_counter() - begin < 1.0
+    for control, value in (("steps", 10), ("alpha", ALPHAS[25])):
+        begin = time.process_time()
+        scene.controls[control].value = value
+        assert time.process_time() - begin < 1.0
 
 
 @pytest.mark.parametrize(

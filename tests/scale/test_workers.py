@@ -6,8 +6,8 @@ import os
 import signal
 import subprocess
 import sys
-import threading
 import time
+from concurrent.futures import ThreadPoolExecutor
 
 import psutil
 import pytest
@@ -49,6 +49,11 @@ def until(true, seconds=120):
         time.sleep(0.1)
 
 
+def cells_of(pid):
+    """The processes that a worker has begun."""
+    return psutil.Process(pid).children()
+
+
 def pid_of_first(client):
     """The process of a cluster's first worker, if it is there."""
     known = client.scheduler_info()["workers"]
@@ -63,20 +68,19 @@ def test_four_cells_are_banked_by_two_workers_though_one_is_killed_twice(root, c
 
     def kill(client):
         """The first worker, twice, while it has a cell that has saved something."""
-        cells = lambda pid: psutil.Process(pid).children()
         for _ in range(2):
             until(lambda: saved() == 2 and pid_of_first(client) not in [None, *killed])
-            killed.append(pid_of_first(client))
-            until(lambda: cells(killed[-1]))  # a worker that is new has no cell at once
-            cell = cells(killed[-1])[0]
-            os.kill(killed[-1], signal.SIGKILL)
+            pid = pid_of_first(client)
+            until(lambda: cells_of(pid))  # a worker that is new has no cell at once
+            (cell,) = cells_of(pid)
+            os.kill(pid, signal.SIGKILL)
+            killed.append(pid)
             until(lambda: not cell.is_running(), 40)
 
-    with workers(2) as client:
-        killer = threading.Thread(target=kill, args=(client,))
-        killer.start()
+    with workers(2) as client, ThreadPoolExecutor(1) as aside:
+        kills = aside.submit(kill, client)
         assert module.over(client, jobs) == 0
-        killer.join()
+        kills.result()
     assert len(set(killed)) == 2
     said = capsys.readouterr().out
     for job in jobs:
