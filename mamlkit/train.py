@@ -15,7 +15,7 @@ from mamlkit.machine import restored
 from mamlkit.memory import fitting
 from mamlkit.optimizer import Optimizer
 from mamlkit.runners import captured, compiled_and_captured, compiled_loop, in_python, or_else
-from mamlkit.task import Family, validate
+from mamlkit.task import Family, Task, validate
 from mamlkit.trees import Params, ravel, tree_flatten, tree_map
 
 # iterations: below this, compiling or capturing costs more time than it saves
@@ -124,9 +124,7 @@ def train(
     made_of("family", family, ("noise", "make"), "sinusoid() is one")
     made_of("optimizer", optimizer, ("init", "update"), "mamlkit.optimizer's adam(0.001) is one")
     random_numbers(generator)
-    meta, start = parameters(meta), generator.get_state()
-    task = validate(family.make(tree_map(lambda n: n[0], family.noise(generator, 1))))
-    generator.set_state(start)
+    meta, task = parameters(meta), _first(family, generator)
     meta = begun(learner, meta, task.support)
     if not meta:
         raise ValueError("the parameters are empty: there is nothing to train")
@@ -190,13 +188,35 @@ def train(
         )
 
 
+def _first(family, generator) -> Task:
+    """The task that would be drawn next; the generator stays as it is.
+
+    Raises ValueError for a malformed task, and for a family that draws another one from the same
+    state of the generator: such a run could not be repeated, resumed or shared.
+    """
+    start = generator.get_state()
+
+    def drawn():
+        noise = _full(family.noise(generator, 1), 1)
+        generator.set_state(start)
+        return validate(family.make(tree_map(lambda n: n[0], noise)))
+
+    task, again = drawn(), drawn()
+    if not all(map(torch.equal, tree_flatten(task)[0], tree_flatten(again)[0])):
+        raise ValueError(
+            "the family drew two different tasks from one state of the generator: all that is "
+            "random must be drawn in its noise, with generator=..."
+        )
+    return task
+
+
 def _full(noise, tasks):
     """The noise itself. Raises ValueError unless it is the noise of so many tasks."""
     for leaf in tree_flatten(noise)[0]:
-        if leaf.shape[:1] != (tasks,):
+        if not isinstance(leaf, Tensor) or leaf.shape[:1] != (tasks,):
             raise ValueError(
-                f"the family's noise of {tasks} tasks has shape {tuple(leaf.shape)}: every tensor "
-                "must have a leading tasks axis"
+                f"the family's noise of {tasks} tasks holds {said(leaf)}: it must hold tensors "
+                "whose first axis is that of the tasks"
             )
     return noise
 
