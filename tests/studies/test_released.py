@@ -98,14 +98,14 @@ def test_it_is_tested_by_the_papers_steps_and_protocol(protocol, queries, monkey
     monkeypatch.setattr(image_methods, "pictures", lambda *_: photos)
     net = pooled_convnet(5)
     params = net.init(g)
-    found = released.tested(params, protocol, 2)
-    task = sample(few_shot(photos, way=5, shots=1, queries=queries), seeded(TEST), 2)
+    monkeypatch.setattr(released, "accuracy", cross_entropy)  # it tells more than one task's share
+    found = released.tested(params, protocol, 1)
+    tasks = few_shot(photos, way=5, shots=1, queries=queries)
+    support, query = tree_map(lambda t: t[0], sample(tasks, seeded(TEST), 1))
     loss, alpha = cross_entropy(net.forward), all_but_norms(params, 0.05)
-    for i in range(2):
-        support, query = tree_map(lambda t, i=i: t[i], task)
-        adapted = adapt(params, repeated(loss, support, 10), [alpha] * 10)[-1]
-        right = (net.forward(adapted, query.x).argmax(1) == query.y).float().mean()
-        assert len(query.y) == 5 * queries and abs(right - found[i]) <= 1 / len(query.y)
+    adapted = adapt(params, repeated(loss, support, 10), [alpha] * 10)[-1]
+    assert len(query.y) == 5 * queries
+    torch.testing.assert_close(found, loss(adapted, query)[None], rtol=1e-3, atol=0.0)
 
 
 def test_what_is_printed_are_both_protocols(monkeypatch, capsys):
