@@ -275,9 +275,14 @@ def _with_head(body, features, ways):
         }
 
     def forward(params, x, reference=None):
-        return F.linear(
-            body.forward(params, x, reference), params["layer4.weight"], params["layer4.bias"]
-        )
+        hidden, weight = body.forward(params, x, reference), params["layer4.weight"]
+        if hidden.shape[1:] != weight.shape[1:]:
+            raise ValueError(
+                f"images of {x.shape[2]} x {x.shape[3]} give {hidden.shape[1]} features and this "
+                f"net's head takes {weight.shape[1]}: pooled_convnet(ways, size=...) is told their "
+                "size"
+            )
+        return F.linear(hidden, weight, params["layer4.bias"])
 
     return Net(init, forward)
 

@@ -8,7 +8,7 @@ from torch import Generator, Tensor
 from torch.func import vmap
 
 from mamlkit.boundary import made_of, random_numbers, said, whole
-from mamlkit.trees import tree_flatten
+from mamlkit.trees import nth, tree_flatten
 
 
 class Data(NamedTuple):
@@ -55,7 +55,41 @@ def sample(family: Family, generator: Generator, tasks: int) -> Task:
     """
     made_of("family", family, ("noise", "make"), "sinusoid() is one, sinusoid is none")
     random_numbers(generator)
-    return vmap(family.make)(family.noise(generator, whole("tasks", tasks)))
+    return vmap(family.make)(noise_of(family, generator, whole("tasks", tasks)))
+
+
+def noise_of(family: Family, generator: Generator, tasks: int) -> Any:
+    """All that is random in so many tasks. Raises ValueError unless the family draws as many."""
+    noise = family.noise(generator, tasks)
+    for leaf in tree_flatten(noise)[0]:
+        if not isinstance(leaf, Tensor) or leaf.shape[:1] != (tasks,):
+            raise ValueError(
+                f"the family's noise of {tasks} tasks holds {said(leaf)}: it must hold tensors "
+                "whose first axis is that of the tasks"
+            )
+    return noise
+
+
+def first_task(family: Family, generator: Generator) -> Task:
+    """The task that would be drawn next; the generator stays as it is.
+
+    Raises ValueError for a malformed task, and for a family that draws another one from the same
+    state of the generator: such a run could not be repeated, resumed or shared.
+    """
+    start = generator.get_state()
+
+    def drawn():
+        noise = noise_of(family, generator, 1)
+        generator.set_state(start)
+        return validate(family.make(nth(noise, 0)))
+
+    task, again = drawn(), drawn()
+    if not all(map(torch.equal, tree_flatten(task)[0], tree_flatten(again)[0])):
+        raise ValueError(
+            "the family drew two different tasks from one state of the generator: all that is "
+            "random must be drawn in its noise, with generator=..."
+        )
+    return task
 
 
 def validate(task: Task) -> Task:

@@ -16,7 +16,7 @@ from mamlkit.machine import restored
 from mamlkit.memory import fastest, fitting, keep_pages, operations
 from mamlkit.optimizer import Optimizer
 from mamlkit.runners import captured, compiled_and_captured, compiled_loop, in_python, or_else
-from mamlkit.task import Family, validate
+from mamlkit.task import Family, first_task, noise_of
 from mamlkit.trees import Params, nth, ravel, tree_flatten, tree_map
 
 LOG = logging.getLogger(__name__)
@@ -127,9 +127,7 @@ def train(
     made_of("family", family, ("noise", "make"), "sinusoid() is one")
     made_of("optimizer", optimizer, ("init", "update"), "mamlkit.optimizer's adam(0.001) is one")
     random_numbers(generator)
-    meta, start = parameters(meta), generator.get_state()
-    task = validate(family.make(nth(family.noise(generator, 1), 0)))
-    generator.set_state(start)
+    meta, task = parameters(meta), first_task(family, generator)
     meta = begun(learner, meta, task.support)
     if not meta:
         raise ValueError("the parameters are empty: there is nothing to train")
@@ -175,7 +173,7 @@ def train(
         start, first = generator.get_state(), done % block  # what of the block is made already
         noise = tree_map(
             lambda n: n.unflatten(0, (block, tasks)),
-            _full(family.noise(generator, block * tasks), block * tasks),
+            noise_of(family, generator, block * tasks),
         )
         n = min(block - first, iterations - done)
         place = _start(vector, state, block, first)
@@ -198,17 +196,6 @@ def train(
             generator.get_state() if done % block == 0 else start,
             history,
         )
-
-
-def _full(noise, tasks):
-    """The noise itself. Raises ValueError unless it is the noise of so many tasks."""
-    for leaf in tree_flatten(noise)[0]:
-        if leaf.shape[:1] != (tasks,):
-            raise ValueError(
-                f"the family's noise of {tasks} tasks has shape {tuple(leaf.shape)}: every tensor "
-                "must have a leading tasks axis"
-            )
-    return noise
 
 
 def _resumed(resume: Step, meta: Params, state) -> tuple[Tensor, Any]:

@@ -210,6 +210,14 @@ def test_inputs_of_another_size_are_refused_naming_both():
         net.forward(net.init(seeded(0)), torch.zeros(6, 5))
 
 
+def test_images_of_another_size_than_the_heads_are_refused_naming_the_remedy():
+    net = pooled_convnet(3)
+    with pytest.raises(
+        ValueError, match=r"images of 32 x 40 give 128 features .* takes 800: .*size="
+    ):
+        net.forward(net.init(seeded(0)), torch.rand(2, 3, 32, 40))
+
+
 def test_truncated_normal_is_cut_at_two_deviations():
     drawn = truncated_normal(0.01)(seeded(0), (200, 300))
     assert drawn.abs().max() <= 0.02 and drawn.abs().max() > 0.0199

@@ -15,6 +15,7 @@ from mamlkit.nets import he, mlp
 from mamlkit.optimizer import adam, sgd
 from mamlkit.task import Data, Family, Task, sample
 from mamlkit.train import Step, train
+from mamlkit.trees import tree_map
 from mamlkit.variants.fomaml import fomaml
 from mamlkit.variants.maml import maml
 from mamlkit.variants.mamlpp import mamlpp
@@ -37,6 +38,17 @@ from tests.oracles import (
 pytestmark = pytest.mark.usefixtures("float64")
 NET = mlp(1, 4, 8, 1, weight=he)
 FAMILY = sinusoid(shots=6, queries=7)
+
+
+def fresh():
+    """A generator that nobody has seeded."""
+    generator = torch.Generator()
+    generator.seed()
+    return generator
+
+
+def shaken(numbers):
+    return numbers * torch.rand(())
 
 
 def start(seed=0):
@@ -641,10 +653,32 @@ def test_a_step_of_another_net_or_optimizer_is_refused_naming_both():
         run(resume=run(iterations=4)[-1], optimizer=sgd(0.1))
 
 
-def test_noise_of_another_number_of_tasks_is_refused():
-    family = Family(lambda generator, n: FAMILY.noise(generator, 3), FAMILY.make)
-    with pytest.raises(ValueError, match=r"noise of 12 tasks has shape \(3,.*leading tasks axis"):
+@pytest.mark.parametrize(
+    "family",
+    [
+        Family(lambda _, n: FAMILY.noise(fresh(), n), FAMILY.make),
+        Family(
+            FAMILY.noise, lambda drawn: FAMILY.make(tree_map(lambda n: n * torch.rand(()), drawn))
+        ),
+    ],
+    ids=["in its noise", "in its tasks"],
+)
+def test_a_family_that_draws_past_its_generator_is_refused(family):
+    with pytest.raises(ValueError, match="two different tasks from one state of the generator"):
         run(family=family)
+
+
+@pytest.mark.parametrize(
+    ("noise", "words"),
+    [
+        (lambda g, n: {"x": 0.5}, "noise of 1 tasks holds 0.5: it must hold tensors"),
+        (lambda g, n: FAMILY.noise(g, 3), r"noise of 1 tasks holds .* shape \(3,.* first axis"),
+        (lambda g, n: FAMILY.noise(g, min(n, 3)), r"noise of 12 tasks holds .* shape \(3,"),
+    ],
+)
+def test_noise_without_an_axis_of_so_many_tasks_is_refused(noise, words):
+    with pytest.raises(ValueError, match=words):
+        run(family=Family(noise, FAMILY.make))
 
 
 @pytest.mark.parametrize(

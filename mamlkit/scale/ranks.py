@@ -153,10 +153,11 @@ def ranks(device: str = "auto") -> Iterator[Ranks]:
     none did.
 
     device: "cpu" or "cuda" for every rank, or "auto": a GPU each where there are GPUs. CPUs talk by
-    gloo, GPUs by nccl. A launcher is known by the variables RANK, WORLD_SIZE, MASTER_ADDR and
-    MASTER_PORT; with several GPUs on a machine LOCAL_RANK says which is this rank's. `torchrun`
-    sets all of them. When another rank dies, this one says so in one sentence and ends with status
-    1. Raises ValueError if only some of the variables are set.
+    gloo, GPUs by nccl, which was never tried: it takes two GPUs. A launcher is known by the
+    variables RANK, WORLD_SIZE, MASTER_ADDR and MASTER_PORT; with several GPUs on a machine
+    LOCAL_RANK says which is this rank's. `torchrun` sets all of them. When another rank dies, this
+    one says so in one sentence and ends with status 1. Raises ValueError if only some of the
+    variables are set.
 
     >>> with ranks("cpu") as here:
     ...     print(here.rank, here.size, here.device)

@@ -2,6 +2,7 @@
 
 import os
 import re
+import shutil
 import socket
 import subprocess
 import sys
@@ -40,12 +41,15 @@ def environment(**more):
     return bare | {"PYTHONPATH": str(ROOT), "OMP_NUM_THREADS": "1"} | more
 
 
-def launched(size, folder, *specs):
-    """The processes of `tests.scale.training`, as a launcher starts them."""
+def free_port():
     with socket.socket() as free:
         free.bind(("127.0.0.1", 0))
-        port = str(free.getsockname()[1])
-    common = {"WORLD_SIZE": str(size), "MASTER_ADDR": "127.0.0.1", "MASTER_PORT": port}
+        return str(free.getsockname()[1])
+
+
+def launched(size, folder, *specs):
+    """The processes of `tests.scale.training`, as a launcher starts them."""
+    common = {"WORLD_SIZE": str(size), "MASTER_ADDR": "127.0.0.1", "MASTER_PORT": free_port()}
     return [
         subprocess.Popen(
             [sys.executable, "-m", "tests.scale.training", str(folder), *specs],
@@ -98,20 +102,24 @@ def test_a_compiled_training_is_shared_as_well(tmp_path):
     torch.testing.assert_close(there.losses, alone(tmp_path, spec).losses, rtol=1e-5, atol=0.0)
 
 
-def test_when_a_rank_dies_all_end_and_the_same_command_goes_on(tmp_path):
-    """Under torchrun with three ranks; it goes on with two, to the numbers of one."""
-    spec, words = "sinusoid:float64:30:7:rest=0.3", [sys.executable, "-m", "torch.distributed.run"]
-    start = lambda size: subprocess.Popen(
-        [*words, "--standalone", f"--nproc-per-node={size}"]
-        + ["-m", "tests.scale.training", str(tmp_path), spec],
+def torchrun(size, folder, spec):
+    """`tests.scale.training` under torchrun."""
+    words = ["torch.distributed.run", "--standalone", f"--nproc-per-node={size}"]
+    return subprocess.Popen(
+        [sys.executable, "-m", *words, "-m", "tests.scale.training", str(folder), spec],
         env=environment(),
         stdout=subprocess.PIPE,
         stderr=subprocess.STDOUT,
         text=True,
     )
-    launcher = start(3)
+
+
+def test_when_a_rank_dies_all_end_and_the_same_command_goes_on(tmp_path):
+    """With three ranks as before, or with two, to the numbers of one."""
+    spec = "sinusoid:float64:30:7:rest=0.3"
+    launcher, file = torchrun(3, tmp_path, spec), tmp_path / f"{spec}.safetensors"
     until = time.monotonic() + 120
-    while not (file := tmp_path / f"{spec}.safetensors").exists():
+    while not file.exists():
         assert time.monotonic() < until and launcher.poll() is None
         time.sleep(0.1)
     ranks_ = psutil.Process(launcher.pid).children()
@@ -125,12 +133,53 @@ def test_when_a_rank_dies_all_end_and_the_same_command_goes_on(tmp_path):
     assert said.count(sentence) == 1 and "rank 0: 30" not in said
     at = checkpoint.load(file, {}).iteration
     assert 0 < at < 30
-    again = start(2)
-    said, _ = again.communicate(timeout=120)
-    assert again.returncode == 0, said
-    assert re.search(r"rank 0: (\d+)", said)[1] == re.search(r"rank 1: (\d+)", said)[1] == str(at)
-    there = checkpoint.load(file, {})
-    here = alone(tmp_path, spec.removesuffix(":rest=0.3"))
+    here = alone(tmp_path / "alone", spec.removesuffix(":rest=0.3"))
+    for size in (3, 2):
+        folder = tmp_path / f"again with {size}"
+        folder.mkdir()
+        shutil.copy(file, folder)
+        again = torchrun(size, folder, spec)
+        said, _ = again.communicate(timeout=300)
+        assert again.returncode == 0, said
+        first = [int(re.search(rf"rank {rank}: (\d+)", said)[1]) for rank in range(size)]
+        assert first == [at] * size, "all go on from the checkpoint"
+        there = checkpoint.load(folder / file.name, {})
+        torch.testing.assert_close(there.losses, here.losses, rtol=1e-12, atol=0.0)
+
+
+SLURM = {  # what a job calls, on one machine in place of two nodes
+    "scontrol": "echo 127.0.0.1; echo 127.0.0.1",
+    "srun": 'for node in 1 2; do "$@" & done; wait',
+    "torchrun": f'exec {sys.executable} -m torch.distributed.run "$@"',
+}
+
+
+def test_the_job_of_chapter_8_runs_over_two_nodes(tmp_path):
+    page = (ROOT / "notebooks" / "08_your_own.py").read_text(encoding="utf-8")
+    job = re.search(r"# ```bash\n(# #!.*?)# ```", page, re.DOTALL)[1].replace("\n# ", "\n")[2:]
+    for plain, small in {"-per-node 16": "-per-node 1", ":29500": f":{free_port()}"}.items():
+        assert plain in job
+        job = job.replace(plain, small)
+    spec = "sinusoid:float64:10:7"
+    files = {name: f"#!/bin/bash\n{does}\n" for name, does in SLURM.items()} | {"job": job}
+    for name, text in files.items():
+        (tmp_path / name).write_text(text, encoding="utf-8")
+        (tmp_path / name).chmod(0o755)
+    mine = "from tests.scale import training\nwith training.ranks() as here:\n"
+    (tmp_path / "mine.py").write_text(f"{mine}    training.run(here, training.Path(), {spec!r})\n")
+    asked = {"SLURM_NNODES": "2", "SLURM_JOB_ID": "7", "SLURM_JOB_NODELIST": "node[1-2]"}
+    path = f"{tmp_path}{os.pathsep}{os.environ['PATH']}"
+    ran = subprocess.run(
+        ["bash", "job"],
+        cwd=tmp_path,
+        env=environment(PATH=path, **asked),
+        capture_output=True,
+        text=True,
+        timeout=300,
+    )
+    assert {"rank 0: 10", "rank 1: 10"} <= {*ran.stdout.split("\n")}, ran.stderr[-3000:]
+    there = checkpoint.load(tmp_path / f"{spec}.safetensors", {})
+    here = alone(tmp_path / "alone", spec)
     torch.testing.assert_close(there.losses, here.losses, rtol=1e-12, atol=0.0)
 
 
