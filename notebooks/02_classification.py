@@ -444,7 +444,7 @@ starts = {
 }
 gone = round(starts["as trained"], 1) - round(starts["no preference"], 1)  # as the bars say
 empty = starts["as trained"] - starts["last layer emptied"]
-title = f"Without its preference it loses {gone:.1f} points, with an empty last layer {empty:.0f}"
+title = f"No preference: {gone:.1f} points fewer; an empty last layer: {empty:.0f} fewer"
 fig, ax = canvas(title, height=1.9)
 hatched = dict(facecolor="white", hatch="///")  # below the paper's budget
 ax.barh([*starts], [*starts.values()], edgecolor=LOOKS["maml"].color, **hatched)

@@ -455,7 +455,7 @@ claim("C020")
 # %% tags=["figure"]
 log, ratio = (e.bandit.meta[name] for name in ("log", "ratio"))
 title = (
-    f"On one bandit the meta-gradient is off by {100 * log[0]:.1f} %, and more pulls do not help"
+    f"On one bandit the meta-gradient is off by {100 * log[0]:.1f} %, however many the pulls"
 )
 fig, ax = canvas(title)
 for line, values, label in (

@@ -140,7 +140,11 @@ QUANTITIES: dict[str, dict[str, list[str]]] = {
         "second order, many queries": [
             rf"MAML is right on {N} of the queries",
             rf"15 queries a class, together: {N} and",
+        ],
+        "second order, the first 600 tasks": [
             r"second order ([\d.]+ %)$",
+            rf"C071: .*second order {N}: first",
+            rf"C071 second order: {N}",
         ],
         "first order, many queries": [
             rf"first order on {N}: a difference",
@@ -244,7 +248,7 @@ QUANTITIES: dict[str, dict[str, list[str]]] = {
             rf"C140 return after 1 update: {N}",
         ],
         "the error of the meta-gradient": [
-            rf"the meta-gradient is off by {N}, with",
+            rf"the meta-gradient is off by {N}, however",
             rf"with the logarithm from {N} to",
         ],
         "half steps": [
@@ -260,7 +264,7 @@ QUANTITIES: dict[str, dict[str, list[str]]] = {
     },
     "05_locomotion": {
         "the gain in direction": [
-            rf"One step gains {N} \(direction\)",
+            rf"One step from MAML's start gains {N} \(direction\)",
             rf"In direction one step adds {N} from",
             rf"Five numbers gain \d+ by one step, all parameters {N}",
             rf"C107: one step gains cheetah direction {N},",

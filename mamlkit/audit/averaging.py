@@ -92,7 +92,8 @@ def c042(e) -> Finding:
     return finding(
         checks={"below all": maml < best},
         here={"MAML": maml, "best average": best},
-        why=f"after one step MAML's error is {maml:.2f}, the best average's {best:.2f}.",
+        why=f"after one step, over the {len(seeds(e))} seeds that both have, MAML's error is "
+        f"{maml:.2f} and the best average's {best:.2f}.",
         seeds=seeds(e),
     )
 

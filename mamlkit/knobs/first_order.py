@@ -130,7 +130,7 @@ class FirstOrderKnobs(WaveKnobs):
         said = {"fomaml": "first order", "maml": "second order", "omitted": "left out"}
         for i, (name, look) in enumerate(looks.items()):
             axes["plane"].text(
-                0.0, 0.97 - 0.085 * i, said[name], transform=axes["plane"].transAxes, fontsize=9,
+                0.03, 0.92 - 0.085 * i, said[name], transform=axes["plane"].transAxes, fontsize=9,
                 color=look.color,
             )  # fmt: skip
         marker: dict[str, Any] = dict(linestyle="none", marker="o", markersize=7, color=INK)

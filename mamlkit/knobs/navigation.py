@@ -269,8 +269,8 @@ class WalkKnobs(Knobs):
         x, y = self.goal()[0].tolist()
         return (
             f"A panel for each method with its {self.controls['walks'].value} walks from the"
-            f" middle, after {updates} updates, and the goal at ({x:.2f}, {y:.2f}). Mean returns:"
-            f" {said}."
+            f" middle, after {updates} update{'s' * (updates != 1)}, and the goal at"
+            f" ({x:.2f}, {y:.2f}). Mean returns: {said}."
         )
 
     def _press(self, event) -> None:

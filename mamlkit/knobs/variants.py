@@ -242,10 +242,10 @@ class VariantKnobs(WaveKnobs):
 
     def alt(self) -> str:
         task, curves, cosines = self.outcome()
+        steps = self.controls["steps"].value
         return (
             f"Left: a sine wave, {len(task.support.x)} points on it, and the curve of "
-            f"{self.controls['variant'].value} before and after {self.controls['steps'].value} "
-            "steps. "
+            f"{self.controls['variant'].value} before and after {steps} step{'s' * (steps > 1)}. "
             "Right: the cosine of each variant's meta-gradient to MAML's: "
             + ", ".join(f"{self.starts[m].label} {v:.2f}" for m, v in cosines.items())
             + "."

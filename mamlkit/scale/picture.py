@@ -14,8 +14,7 @@ def speedups():
     marks = {name: timed(name, kept) for name in NAMES}
     faster = " and ".join(NAMES[n] for n, t in marks.items() if t[2] < t[1])
     slower = " and ".join(NAMES[n] for n, t in marks.items() if t[2] >= t[1])
-    title = "; ".join(f"{what}: {who}" for what, who in (("faster", faster), ("slower", slower)))
-    title = f"Updates of two ranks beside one's. {title.capitalize()}"
+    title = f"Two ranks pay for {faster or 'nothing'}" + f", not for {slower}" * bool(slower)
     fig, ax = canvas(title)
     for name, label in NAMES.items():
         update, machine, mark = counted(name), fitted(name, kept), marks[name]

@@ -45,9 +45,10 @@ def show(*definitions: Callable) -> None:
         from pygments.formatters import HtmlFormatter
         from pygments.lexers import PythonLexer
 
-        # With a ground and an ink of its own: a page may be dark.
-        box = f"background:{GROUND};color:{INK};padding:.4em .8em;overflow-x:auto"
-        pre = "margin:0;white-space:pre-wrap;font-family:monospace;font-size:12px;line-height:1.45"
+        # With a ground and an ink of its own, also of the <pre>: a page may be dark.
+        own = f"background:{GROUND};color:{INK}"
+        box = f"{own};padding:.4em .8em;overflow-x:auto"
+        pre = f"{own};margin:0;white-space:pre-wrap;font:12px/1.45 monospace"
         how = HtmlFormatter(noclasses=True, nobackground=True, cssstyles=box, prestyles=pre)
         display(HTML(highlight(source, PythonLexer(), how)))
 

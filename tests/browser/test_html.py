@@ -45,7 +45,7 @@ def test_a_page_follows_the_system_and_asks_for_nothing(reader, tmp_path):
     assert abs(luminance(ground) - luminance(ink)) > 0.6
     assert (luminance(ground) < luminance(ink)) == (page.theme == "dark")
     code = page.evaluate(
-        "() => [...document.querySelectorAll('.highlight')].map(box => ["
+        "() => [...document.querySelectorAll('.highlight, .highlight pre')].map(box => ["
         "getComputedStyle(box).backgroundColor, getComputedStyle(box).color, box.innerText])"
     )
     shown = [(g, i) for g, i, text in code if "def inner_step" in text]
