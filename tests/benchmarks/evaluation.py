@@ -1,9 +1,9 @@
 """The memory that an evaluation needs: `python -m tests.benchmarks.evaluation [TASKS ...]`.
 
-Table 1's last row as it is tested: the net of section 5.2 on photographs of 84 x 84 (noise here, 20
-classes of 600), 5-way with 15 queries a class, 1-shot or `--shots 5`, 10 inner steps. Each number of
-tasks is tried in a process of its own; what is said is the most memory that lay in it at once, and
-how much of that was there before the first task.
+Table 1's last row as it is tested: the net of section 5.2 on photographs of 84 x 84 (noise here,
+20 classes of 600), 5-way with 15 queries a class, 1-shot or `--shots 5`, 10 inner steps. Each
+number of tasks is tried in a process of its own; what is said is the most memory that lay in it at
+once, and how much of that was there before the first task.
 """
 
 import argparse
