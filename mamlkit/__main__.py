@@ -11,6 +11,7 @@ from typing import NoReturn
 from mamlkit import files
 from mamlkit.book import notebooks as book
 from mamlkit.book.commands import lacking, pairs, parser, results_folder
+from mamlkit.boundary import refusal
 from mamlkit.files import CLONED, ROOT, needs_clone
 
 RUNS = (ROOT if CLONED else Path.cwd()) / "runs"
@@ -48,14 +49,10 @@ def main(arguments: list[str] | None = None) -> int:
             print(f"mamlkit: `{command}` {sentence}", file=sys.stderr)
             return 2
         raise
-    except OSError as trouble:  # a full disk, a place that cannot be written, a missing file
-        place = f"{trouble.filename}: " if trouble.filename else ""
-        print(f"mamlkit: {place}{trouble.strerror or trouble}", file=sys.stderr)
-        return 2
-    except ValueError as refusal:
-        if type(refusal) is not ValueError:  # a text that cannot be decoded, say: a bug
+    except (OSError, ValueError, ImportError) as error:
+        if (sentence := refusal(error)) is None:
             raise
-        print(f"mamlkit: {refusal}", file=sys.stderr)
+        print(f"mamlkit: {sentence}", file=sys.stderr)
         return 2
     except KeyboardInterrupt:
         print("mamlkit: interrupted", file=sys.stderr)

@@ -29,8 +29,7 @@ CLOSE = 1e-3  # of a derivative: finite differences in float64 are better, a wro
 def pure(
     build: Callable[[], nn.Module], derivatives: int
 ) -> tuple[nn.Module, Callable[[Params, Tensor], Tensor]]:
-    """(the module, its forward as a pure function of parameters and inputs), see
-    `nets.from_module`."""
+    """(the module, its forward as a pure function of parameters and inputs): `from_module`."""
     if isinstance(build, nn.Module) or not callable(build):
         raise ValueError(
             f"from_module takes a function that makes the module, got {said(build)}: write "
@@ -43,16 +42,19 @@ def pure(
             torch.manual_seed(0)  # what is random in a constant buffer is the same at every call
             return build()
 
-    module = made()
+    module, other = made(), made()
     if not isinstance(module, nn.Module):
         raise ValueError(f"the function makes {said(module)}: it must make a torch.nn.Module")
+    if other is module:  # it is the caller's own, and what is done to it here would show there
+        again = f"the function makes the same {type(module).__name__} at every call"
+        raise ValueError(f"{again}: it must make a new one, e.g. copy.deepcopy(module)")
     name = type(module).__name__
     _refuse_parameters(name, module)
     _refuse_statistics(module)
     unfuse(module)
     frozen = [k for k, p in module.named_parameters() if not p.requires_grad]
     kept, attention = {}, nullcontext
-    on_trial = unfuse(made().double()) if derivatives else None
+    on_trial = unfuse(other.double()) if derivatives else None
 
     def constants(device, dtype):
         if (device, dtype) not in kept:
@@ -264,14 +266,11 @@ def _shapes(module: nn.Module) -> Iterator[tuple[int, ...]]:
         for name in ("in_features", "input_size", "embed_dim", "num_features", "num_channels"):
             size = getattr(child, name, None)
             if isinstance(size, int):
-                yield (EXAMPLES, size)
-                yield (EXAMPLES, 6, size)
-                yield (EXAMPLES, size, 8, 8)
+                yield from ((EXAMPLES, size), (EXAMPLES, 6, size), (EXAMPLES, size, 8, 8))
         if isinstance(child, nn.LayerNorm):
             yield (EXAMPLES, *child.normalized_shape)
         if isinstance(child, nn.Embedding):
-            yield (EXAMPLES, 6)
-            yield (EXAMPLES,)
+            yield from ((EXAMPLES, 6), (EXAMPLES,))
 
 
 def unfuse(module: nn.Module) -> nn.Module:

@@ -182,6 +182,7 @@ def failing(error):
         (OSError(28, "No space left on device"), "No space left on device"),
         (FileNotFoundError("nothing is here: put it there"), "nothing is here: put it there"),
         (ConnectionError("url could not be downloaded"), "url could not be downloaded"),
+        (ImportError("it needs pooch: pip install it"), "it needs pooch: pip install it"),
     ],
     ids=lambda value: type(value).__name__,
 )
@@ -196,6 +197,7 @@ def test_a_refusal_is_one_sentence(monkeypatch, capsys, error, sentence):
     [
         *(TypeError("x"), KeyError("x"), IndexError("x"), UnicodeDecodeError("a", b"", 0, 1, "x")),
         ModuleNotFoundError("No module named 'mamlkit.x'", name="mamlkit.x"),
+        ImportError("cannot import name 'x'", name="mamlkit.x"),
     ],
 )
 def test_a_bug_is_a_traceback(monkeypatch, bug):

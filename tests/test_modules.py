@@ -204,6 +204,9 @@ class Moving(nn.Module):
         return self.out(x - self.mean)
 
 
+ONE = nn.GRU(4, 5)
+
+
 @pytest.mark.parametrize(
     "build, words",
     [
@@ -225,6 +228,7 @@ class Moving(nn.Module):
         (lambda: nn.Linear(4, 3, device="meta"), "on a device that holds numbers"),
         (lambda: nn.GRU(4, 5), "GRU returns a tuple: .* wrap the module"),
         (nn.Linear(4, 3), "takes a function that makes the module, got a module Linear"),
+        (lambda: ONE, "makes the same GRU at every call: it must make a new one"),
         (lambda: "net", 'the function makes "net": it must make a torch.nn.Module'),
         (resnet, "and 18 others: use batch statistics, .*track_running_stats=False.*GroupNorm"),
     ],
@@ -286,6 +290,12 @@ def test_a_frozen_layer_stays_as_it_is():
     for after in (stepped, step.meta):
         for name, p in after.items():
             assert torch.equal(p, params[name]) == name.startswith("0."), name
+
+
+def test_a_module_that_is_refused_as_it_is_not_new_is_left_as_it_was():
+    with pytest.raises(ValueError):
+        from_module(lambda: ONE)
+    assert ONE.weight_hh_l0.dtype == torch.float32 and "forward" not in vars(ONE)
 
 
 def test_a_module_is_tried_once_and_leaves_the_global_generator_alone(monkeypatch):

@@ -13,6 +13,8 @@ import time
 from collections.abc import Callable
 from typing import IO, Any, NamedTuple
 
+from mamlkit.boundary import refusal
+
 PATIENCE = 30.0  # seconds to save and end after an interrupt
 ASKED = 0.5  # seconds between two looks whether it is still wanted
 CHILD = (  # whoever unpickles a function must find its module where we do
@@ -41,8 +43,7 @@ def call(
 
     The process is interrupted, as by Ctrl-C, after `seconds`, on our own Ctrl-C, when `wanted` says
     no, and when this process is gone, whatever ended it. If that does not end it in PATIENCE, it is
-    killed. A ValueError is said in one sentence on its standard error, another error with its
-    traceback.
+    killed. A refusal is said in one sentence on its standard error, a bug with its traceback.
 
     function: of a module, so that another process can be told which. wanted: asked every half a
     second. hear: gets each line that the process prints; None: it prints where this one does.
@@ -116,10 +117,10 @@ def child() -> None:
             pickle.dump(function(*args), file)
     except KeyboardInterrupt:
         os._exit(3)
-    except ValueError as refusal:
-        if type(refusal) is not ValueError:
+    except (OSError, ValueError, ImportError) as error:
+        if (sentence := refusal(error)) is None:
             raise
-        print(f"mamlkit: {refusal}", file=sys.stderr, flush=True)
+        print(f"mamlkit: {sentence}", file=sys.stderr, flush=True)
         os._exit(1)
 
 

@@ -22,15 +22,21 @@ def test_what_it_prints_is_heard():
 
 
 @pytest.mark.parametrize(
-    ("text", "words"),
-    [("x", "mamlkit: could not convert string to float: 'x'"), ([], "TypeError")],
-    ids=["refusal", "error"],
+    ("function", "value", "words"),
+    [
+        (float, "x", "mamlkit: could not convert string to float: 'x'"),
+        (os.mkdir, "/proc/x/y", "mamlkit: /proc/x/y: No such file or directory"),
+        (os.mkdir, "/", "mamlkit: /: File exists"),
+        (float, [], "TypeError: float() argument"),
+        (bytes.decode, b"\xff", "UnicodeDecodeError: "),
+    ],
 )
-def test_an_error_is_said_and_has_failed(text, words):
+def test_an_error_is_said_and_has_failed(function, value, words):
+    """faults.md 18: a refusal in one sentence, a bug with its traceback."""
     heard = []
-    how = call(float, text, hear=heard.append)
-    assert how.status == "failed" and words in heard[-1]
-    assert any("Traceback" in line for line in heard) == (text == [])
+    how = call(function, value, hear=heard.append)
+    assert how.status == "failed" and heard[-1].startswith(words)
+    assert any("Traceback" in line for line in heard) != words.startswith("mamlkit: ")
 
 
 def test_one_that_is_killed_has_failed():
