@@ -11,8 +11,7 @@ from typing import NoReturn
 from mamlkit import files
 from mamlkit.book import notebooks as book
 from mamlkit.book.commands import lacking, pairs, parser, results_folder
-from mamlkit.boundary import refusal
-from mamlkit.files import CLONED, ROOT, needs_clone
+from mamlkit.files import CLONED, ROOT, needs_clone, refusal
 
 RUNS = (ROOT if CLONED else Path.cwd()) / "runs"
 SMOKE = ROOT / "data" / "cache" / "smoke"

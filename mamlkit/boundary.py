@@ -50,22 +50,6 @@ def said(value: Any) -> str:
     return f"a {type(value).__name__}"
 
 
-def refusal(error: Exception) -> str | None:
-    """What to say, in one sentence, of an error that is no bug of ours: a value that is refused, a
-    place that cannot be written, something that is not installed. None for a bug.
-
-    >>> refusal(PermissionError(13, "Permission denied", "data/cache"))
-    'data/cache: Permission denied'
-    >>> refusal(KeyError("x"))
-    """
-    if isinstance(error, OSError):  # a full disk, a missing file
-        place = f"{error.filename}: " if error.filename else ""
-        return f"{place}{error.strerror or error}"
-    if type(error) is ValueError or type(error) is ImportError and error.name is None:
-        return str(error)  # of a subclass, say a text that cannot be decoded, nobody thought
-    return None
-
-
 def whole(name: str, value: Any, least: int = 1, most: int | None = None) -> int:
     """`value` as an int. Raises ValueError unless it is a whole number from `least` to `most`, of
     64 bits where there is no `most`.

@@ -1,4 +1,5 @@
-"""Where things lie; files that are there whole or not at all, and that one run at a time writes."""
+"""Where things lie; files that are there whole or not at all, and that one run at a time writes;
+what is said where that cannot be."""
 
 import json
 import os
@@ -151,3 +152,19 @@ def _ours(file: IO, place: Path, wait: bool = True) -> bool:
         return locked and os.path.samestat(os.fstat(file.fileno()), place.stat())
     except FileNotFoundError:
         return False
+
+
+def refusal(error: Exception) -> str | None:
+    """What to say, in one sentence, of an error that is no bug of ours: a value that is refused, a
+    place that cannot be written, something that is not installed. None for a bug.
+
+    >>> refusal(PermissionError(13, "Permission denied", "data/cache"))
+    'data/cache: Permission denied'
+    >>> refusal(KeyError("x"))
+    """
+    if isinstance(error, OSError):  # a full disk, a missing file
+        place = f"{error.filename}: " if error.filename else ""
+        return f"{place}{error.strerror or error}"
+    if type(error) is ValueError or type(error) is ImportError and error.name is None:
+        return str(error)  # of a subclass, say a text that cannot be decoded, nobody thought
+    return None

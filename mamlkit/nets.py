@@ -279,8 +279,7 @@ def _with_head(body, features, ways):
         if hidden.shape[1:] != weight.shape[1:]:
             raise ValueError(
                 f"images of {x.shape[2]} x {x.shape[3]} give {hidden.shape[1]} features and this "
-                f"net's head takes {weight.shape[1]}: pooled_convnet(ways, size=...) is told their "
-                "size"
+                f"net's head takes {weight.shape[1]}: pooled_convnet(ways, size=...) says the size"
             )
         return F.linear(hidden, weight, params["layer4.bias"])
 
@@ -320,24 +319,21 @@ def with_context(net: Any, size: int, *, shift: str) -> Any:
     """The same net, told which task it is on by a vector: params["context"] (size,), zeros at
     first.
 
-    To adapt the context alone, name it: alpha={"context": a}. net: a Net, or what has a net's init
-    and forward, such as a Policy. shift: the parameter, one number for each unit of a layer, that
-    the context moves, by "context.weight" @ context. Moving the first layer's bias is the same as
-    giving the net the context beside its inputs, as CAVIA's regressors and MAML's context vector
-    (appendix C.2) do. Where batch norm follows, a bias does nothing: move a beta, e.g.
-    "norm2.beta", which is CAVIA's convolutional net without the scale. "context.weight" (units,
-    size) starts normal, its variance 1 / size. Raises ValueError for a size below 1, and `init` for
-    a shift that is none.
+    To adapt the context alone: alpha={"context": a}. net: a Net or a Policy. shift: the parameter,
+    one number for each unit of a layer, that "context.weight" @ context is added to. With the first
+    layer's bias it is as if the context stood beside the inputs, as in CAVIA's regressors and
+    MAML's context vector (appendix C.2). Where batch norm follows, a bias does nothing: move a
+    beta, e.g. "norm2.beta", as CAVIA's convolutional net does, here without the scale.
+    "context.weight" (units, size) starts normal, its variance 1 / size. Raises ValueError for a
+    size below 1, and `init` for a shift that is none.
     """
     whole("size", size)
 
     def init(generator):
         params = net.init(generator)
         if shift not in params or params[shift].ndim != 1:
-            fitting = [name for name, p in params.items() if p.ndim == 1]
-            raise ValueError(
-                f'"{shift}" is nothing that a context can move in this net; these are: {fitting}'
-            )
+            fit = [name for name, p in params.items() if p.ndim == 1]
+            raise ValueError(f'"{shift}" is nothing that a context can move; these are: {fit}')
         weight = normal(size**-0.5)(generator, (len(params[shift]), size))
         context = {"context": weight.new_zeros(size), "context.weight": weight}
         return context | params  # the head stays last

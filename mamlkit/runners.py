@@ -17,7 +17,7 @@ import torch
 from torch import Tensor
 
 from mamlkit import files
-from mamlkit.machine import ROOT
+from mamlkit.files import ROOT
 from mamlkit.memory import out_of_memory
 from mamlkit.trees import tree_map
 

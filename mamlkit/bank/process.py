@@ -13,7 +13,7 @@ import time
 from collections.abc import Callable
 from typing import IO, Any, NamedTuple
 
-from mamlkit.boundary import refusal
+from mamlkit.files import refusal
 
 PATIENCE = 30.0  # seconds to save and end after an interrupt
 ASKED = 0.5  # seconds between two looks whether it is still wanted

@@ -8,7 +8,7 @@ import nbformat
 import pytest
 
 from mamlkit.book import notebooks as book
-from mamlkit.machine import ROOT
+from mamlkit.files import ROOT
 from tests.small_notebooks import OTHER, write
 
 
