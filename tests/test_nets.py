@@ -368,7 +368,7 @@ def test_what_a_context_cannot_move_is_refused():
     for shift in ("layer7.bias", "layer0.weight"):
         with pytest.raises(
             ValueError,
-            match=f'"{shift}" is nothing that a context can move in this net; these are: '
+            match=f'"{shift}" is nothing that a context can move; these are: '
             ".'layer0.bias', 'layer1.bias'.",
         ):
             with_context(mlp(2, 4, 3), 5, shift=shift).init(seeded(0))
