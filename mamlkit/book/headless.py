@@ -12,6 +12,7 @@ from collections import Counter
 from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import NamedTuple
+from uuid import uuid4
 
 from mamlkit import files
 from mamlkit.audit.claims import VERDICTS
@@ -264,6 +265,10 @@ def _register_engine() -> None:
             )
             client.km = client.create_kernel_manager()
             client.km.connection_file = connection  # else in /tmp, where a kill leaves it
+            # Jupyter looks for free ports and takes them later: of two kernels that start at once
+            # on one machine, one may wait for the other's words for ever. A socket has a name.
+            if sys.platform == "linux":
+                client.km.transport, client.km.ip = "ipc", f"@{uuid4().hex}"
             return client.execute(env=env, stdout=log, stderr=log)
 
     papermill_engines.register("mamlkit", Engine)

@@ -19,7 +19,7 @@ from tests.locks import lock
 from tests.small_notebooks import BAD, GOOD, OTHER, SLOW, WIDGET, write
 
 
-def mamlkit(*words, timeout=120):
+def mamlkit(*words, timeout=600):
     """`python -m mamlkit` in a process of its own."""
     words = [sys.executable, "-m", "mamlkit", *map(str, words)]
     return subprocess.run(words, capture_output=True, text=True, timeout=timeout)
@@ -171,6 +171,16 @@ def test_a_dead_kernel_is_one_line_too(tmp_path):
     path = write(tmp_path / "book", _00_dies=dying) / "00_dies.py"
     outcome = headless.execute(path, tmp_path / "out", {}, command="test", prefix="")
     assert outcome.error.startswith("00_dies failed in cell 3: its kernel died")
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="elsewhere kernels listen on ports")
+def test_a_kernel_takes_no_port_that_another_may_take_too(tmp_path):
+    """But one, which carries what child processes print, and is taken as it is found."""
+    count = "sum(c.status == 'LISTEN' for c in psutil.Process().net_connections())"
+    cell = f"\n# %%\nimport psutil\n\nassert {count} <= 1\n"
+    path = write(tmp_path / "book", _00_quiet=OTHER + cell) / "00_quiet.py"
+    outcome = headless.execute(path, tmp_path / "out", {}, command="test", prefix="")
+    assert outcome.error is None
 
 
 def test_nbval_catches_a_knob_whose_callback_raises(tmp_path):
