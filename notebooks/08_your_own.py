@@ -369,8 +369,11 @@ except (ConnectionError, ImportError) as missing:
     print(str(missing).rpartition(": ")[2])  # what to do
 
 # %% [markdown]
-# How well it does is one call of `evaluate`, as above, on a copy of miniImagenet in your own
-# folder. The images may not be passed on, so no number of it stands in this book.
+# Adapted by ten steps to each of 100 of our test tasks, 15 queries a class, that network answers
+# 44.7 ± 2.0 % right (95 % interval over tasks), and 20.1 % before the first step. There the 75
+# queries of a task share a batch norm. The authors' main.py tests with one query a class, so that
+# five share one, and the ± 1.84 % of the paper's 48.70 % is what 600 tasks of five queries give.
+# `python -m mamlkit.studies.released 200` measures both on the same pictures, for whoever has them.
 #
 # ## Keep what you trained
 #
@@ -409,8 +412,10 @@ with ranks("cpu") as here:
 # When a rank dies, all end within seconds, and the same command goes on from the last checkpoint,
 # with as many ranks as you like: the losses do not depend on how many there are. Sums are exact in
 # any order, because Adam makes steps of full size out of gradients that are nothing but rounding,
-# and a training would remember how its tasks were split. On GPUs the same script gives each rank a
-# card and talks by nccl.
+# and a training would remember how its tasks were split. What is left is how a kernel rounds when
+# it has more or fewer tasks at once. With a `chunk`, ranks share whole chunks, each is computed as
+# it would be alone, and the numbers are equal bit for bit. On GPUs the same script gives each rank
+# a card and talks by nccl, which we had no two GPUs to try.
 #
 # **How many ranks pay?** On paper an update costs the largest share of the tasks, plus a ring
 # all-reduce, in which each rank passes on twice what it holds, less one share. The lines below are
@@ -456,7 +461,8 @@ say(in_words())
 #
 # With GPUs add `--gpus-per-node=4` and `--nproc-per-node 4`. A job that is requeued goes on where
 # it was. For experiments, `dask-jobqueue` asks SLURM for workers. Keep this running on the login
-# node, and give the address that it prints to `--scheduler`:
+# node, with `python -i`, and give the address that it prints to `--scheduler`. Its scheduler
+# listens on every network of that node:
 #
 # ```python
 # from dask_jobqueue import SLURMCluster
@@ -469,8 +475,9 @@ say(in_words())
 # print(cluster.scheduler_address)
 # ```
 #
-# Workers whose time is over hand their cells to others. These last two pieces follow the
-# documentation of torchrun and dask-jobqueue; there was no SLURM to try them on.
+# Workers whose time is over hand their cells to others. There was no SLURM to try these two on. The
+# first ran with two launchers on one machine in place of two nodes, to the numbers of one process;
+# of the second, dask-jobqueue 0.9.0 wrote the job that it would hand in.
 
 # %% [markdown]
 # Before: [what is true](07_scoreboard.ipynb) · next: [the fine print](09_fine_print.ipynb)
