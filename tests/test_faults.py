@@ -96,6 +96,7 @@ FAULTS = {
         "families/test_archive_cache": "images_that_cannot_be_kept_are_there_all_the_same",
         "test_main": "an_ascii_locale a_closed_pipe_is_silent_where_there_is_no_home "
         "closed_streams a_refusal_is_one_sentence a_checkout_that_cannot_be_written",
+        "book/test_notebooks": "what_is_no_notebook_is_named_in_one_sentence",
         "bank/test_process": "an_error_is_said_and_has_failed",
         "book/test_sweep": "a_sweep_does_not_go_into_a_folder_of_something_else",
     },

@@ -7,6 +7,7 @@ import subprocess
 import sys
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
+from pathlib import Path
 
 import pytest
 
@@ -116,3 +117,9 @@ def test_an_error_leaves_the_old_file_and_names_it(tmp_path, error):
         files.write(path, fails)
     assert path.read_text() == "old" and names(tmp_path) == ["run.json"]
     assert getattr(raised.value, "filename", str(path)) == str(path)
+
+
+def test_the_home_of_nobody_is_a_path_that_is_not_there(monkeypatch):
+    monkeypatch.setenv("HOME", "/somewhere")
+    assert files.at_home("~/x") == Path("/somewhere/x")
+    assert files.at_home("~nobody-here/x") == Path("~nobody-here/x")

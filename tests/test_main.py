@@ -51,7 +51,19 @@ def test_refusals_before_anything_starts(tmp_path, capsys):
             "--out",
             str(full / "file" / "x"),
         ): f"--out {full / 'file' / 'x'} is refused: Not a directory",
-        ("bank", "--minutes", "0"): "--minutes 0 is refused: it must be above 0",
+        ("bank", "--minutes", "0"): "--minutes 0 is refused: it must be above 0, and a year at "
+        "most",
+        ("bank", "--minutes", "1e12"): "--minutes 1e+12 is refused: it must be above 0, and a year "
+        "at most",
+        (
+            "run",
+            "-p",
+            "seed=3\n4",
+        ): "seed='3\\n4' is refused: seed must be a whole number, 0 or more",
+        (
+            "run",
+            "~nobody-here/x.py",
+        ): 'notebook "~nobody-here/x.py" is unknown; there are 00_a, 01_b',
         ("bank", "--seeds", "11"): "--seeds 11 is refused: it must be from 1 to 10",
     }
     for words, sentence in refused.items():
@@ -278,7 +290,7 @@ def unwritable(tmp_path_factory):
         ("run 00 --folder FOLDER", "runs"),
         ("readme", "data/CLAIMS.md"),
         ("lab", "data/cache"),
-        ("bank --profile smoke --only sinusoid --seeds 1", "data/cache"),
+        ("bank --profile smoke --only sinusoid-settled --seeds 1", "data/cache"),
     ],
 )
 def test_a_checkout_that_cannot_be_written(unwritable, tmp_path, asked, place):
