@@ -16,6 +16,7 @@ from mamlkit.files import CLONED, ROOT, needs_clone, refusal
 RUNS = (ROOT if CLONED else Path.cwd()) / "runs"
 SMOKE = ROOT / "data" / "cache" / "smoke"
 DRAFTS = ROOT / "data" / "cache" / "notebooks"  # as they run, before they are published
+YEAR = 366 * 24 * 60  # minutes
 LAB = ROOT / "lab"  # a reader's copies; beside notebooks/, so that their links lead the same way
 
 
@@ -151,8 +152,10 @@ def _bank(options, rest, command) -> int:
     from mamlkit.scale import workers
     from mamlkit.studies.catalogue import find
 
-    if options.minutes is not None and not 0 < options.minutes < float("inf"):
-        raise ValueError(f"--minutes {options.minutes:g} is refused: it must be above 0")
+    if options.minutes is not None and not 0 < options.minutes <= YEAR:
+        raise ValueError(
+            f"--minutes {options.minutes:g} is refused: it must be above 0, and a year at most"
+        )
     if options.seeds is not None and not 1 <= options.seeds <= 10:
         raise ValueError(f"--seeds {options.seeds} is refused: it must be from 1 to 10")
     chosen = find(options.only)

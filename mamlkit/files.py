@@ -70,6 +70,11 @@ def write(
         raise
 
 
+def at_home(path: Path | str) -> Path:
+    """The path, in which ~ is somebody's home; that of nobody stays as it is, and is not there."""
+    return Path(os.path.expanduser(path))
+
+
 def read_json(path: Path, kind: type = dict):
     """What a JSON file holds, a `kind`. Raises ValueError naming the file if it is damaged, and
     OSError if it is not there."""

@@ -7,6 +7,7 @@ import subprocess
 import sys
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
+from pathlib import Path
 
 import pytest
 
@@ -45,7 +46,7 @@ def names(folder):
 
 
 def test_what_a_killed_process_left_is_tidied_while_it_is_still_a_zombie(tmp_path):
-    """faults.md 16. A process 1 that waits for others only now and then keeps zombies, and so does
+    """A process 1 that waits for others only now and then keeps zombies, and so does
     a container without one; a zombie still answers to its number."""
     path = tmp_path / "run.json"
     with writing(path) as other:
@@ -75,7 +76,7 @@ def test_what_another_process_is_writing_is_left_alone(tmp_path):
 
 
 def test_many_threads_and_a_process_write_one_file(tmp_path):
-    """faults.md 12: all of them survive, and the file is one of theirs."""
+    """All of them survive, and the file is one of theirs."""
     path, texts = tmp_path / "run.json", [f"{n}" * 50_000 for n in range(8)]
     with writing(path) as other, ThreadPoolExecutor(8) as threads:
         for _ in range(3):
@@ -106,7 +107,6 @@ def test_without_locks_a_file_is_written_and_nothing_of_another_is_removed(tmp_p
 
 @pytest.mark.parametrize("error", [OSError(errno.ENOSPC, "No space left"), KeyboardInterrupt()])
 def test_an_error_leaves_the_old_file_and_names_it(tmp_path, error):
-    """faults.md 13."""
     path = files.write(tmp_path / "run.json", "old")
 
     def fails(fresh):
@@ -117,3 +117,9 @@ def test_an_error_leaves_the_old_file_and_names_it(tmp_path, error):
         files.write(path, fails)
     assert path.read_text() == "old" and names(tmp_path) == ["run.json"]
     assert getattr(raised.value, "filename", str(path)) == str(path)
+
+
+def test_the_home_of_nobody_is_a_path_that_is_not_there(monkeypatch):
+    monkeypatch.setenv("HOME", "/somewhere")
+    assert files.at_home("~/x") == Path("/somewhere/x")
+    assert files.at_home("~nobody-here/x") == Path("~nobody-here/x")

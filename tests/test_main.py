@@ -3,6 +3,7 @@ from the sources."""
 
 import errno
 import os
+import shutil
 import subprocess
 import sys
 from pathlib import Path
@@ -50,7 +51,19 @@ def test_refusals_before_anything_starts(tmp_path, capsys):
             "--out",
             str(full / "file" / "x"),
         ): f"--out {full / 'file' / 'x'} is refused: Not a directory",
-        ("bank", "--minutes", "0"): "--minutes 0 is refused: it must be above 0",
+        ("bank", "--minutes", "0"): "--minutes 0 is refused: it must be above 0, and a year at "
+        "most",
+        ("bank", "--minutes", "1e12"): "--minutes 1e+12 is refused: it must be above 0, and a year "
+        "at most",
+        (
+            "run",
+            "-p",
+            "seed=3\n4",
+        ): "seed='3\\n4' is refused: seed must be a whole number, 0 or more",
+        (
+            "run",
+            "~nobody-here/x.py",
+        ): 'notebook "~nobody-here/x.py" is unknown; there are 00_a, 01_b',
         ("bank", "--seeds", "11"): "--seeds 11 is refused: it must be from 1 to 10",
     }
     for words, sentence in refused.items():
@@ -259,6 +272,60 @@ def test_an_ascii_locale(tmp_path):
     readme.write_text(f"\u03b1\n{BEGIN}\n{END}\n", encoding="utf-8")
     assert shell(f"mamlkit readme --file {readme}", **ascii).returncode == 0
     assert readme.read_text(encoding="utf-8").startswith("\u03b1\n")
+
+
+@pytest.fixture(scope="module")
+def unwritable(tmp_path_factory):
+    """(the words that begin a command in a copy of the repository that cannot be written, the
+    copy). Root can write everywhere, and gives that up first."""
+    tree, skip = tmp_path_factory.mktemp("a") / "tree", shutil.ignore_patterns("__pycache__")
+    shutil.copytree(ROOT / "mamlkit", tree / "mamlkit", ignore=skip)
+    for name in ("claims", "splits"):
+        shutil.copytree(ROOT / "data" / name, tree / "data" / name)
+    shutil.copy(ROOT / "data" / "ledger.json", tree / "data")
+    shutil.copytree(ROOT / "notebooks", tree / "notebooks", ignore=skip)
+    shutil.copy(ROOT / "README.md", tree)
+    words = [sys.executable, "-B", "-m", "mamlkit"]
+    if os.geteuid() == 0:
+        if not shutil.which("setpriv"):
+            pytest.skip("root can write everywhere, and setpriv is not here")
+        less = "-dac_override,-dac_read_search"
+        words = ["setpriv", f"--bounding-set={less}", f"--inh-caps={less}", *words]
+    folders = [tree, *(path for path in tree.rglob("*") if path.is_dir())]
+    for folder in folders:
+        folder.chmod(0o555)
+    yield words, tree
+    for folder in folders:
+        folder.chmod(0o755)
+
+
+@pytest.mark.parametrize(
+    "asked, place",
+    [
+        ("run 00 --folder FOLDER", "runs"),
+        ("readme", "data/CLAIMS.md"),
+        ("lab", "data/cache"),
+        ("bank --profile smoke --only sinusoid-settled --seeds 1", "data/cache"),
+    ],
+)
+def test_a_checkout_that_cannot_be_written(unwritable, tmp_path, asked, place):
+    """One sentence names the place; with --out elsewhere a run needs nothing of the checkout."""
+    words, tree = unwritable
+    folder = write(tmp_path / "f", _00_a=OTHER)
+    words = words + asked.replace("FOLDER", str(folder)).split()
+    environment = os.environ | {"PYTHONPATH": str(tree)}
+    said = lambda *more: subprocess.run(
+        [*words, *more], cwd=tree, env=environment, capture_output=True, text=True
+    )
+    ran, sentence = said(), f"mamlkit: {tree}/{place}: Permission denied\n"
+    assert ran.returncode and "Traceback" not in ran.stderr
+    if asked.startswith("bank"):  # for each of its cells
+        assert set(ran.stderr.splitlines(True)) == {sentence}
+    else:
+        assert ran.stderr == sentence
+    if asked.startswith("run"):
+        ran = said("--out", str(tmp_path / "out"))
+        assert ran.returncode == 0 and (tmp_path / "out" / "00_a.html").exists(), ran.stderr
 
 
 def test_readmes_count_stands_between_its_marks(tmp_path, monkeypatch, capsys):

@@ -48,7 +48,7 @@ def find(names: list[str], folder: Path = NOTEBOOKS) -> list[Path]:
 
 def _outside(name: str, folder: Path) -> Path | None:
     """The notebook at this path, if it is a file and does not lie in `folder`."""
-    path = Path(name).expanduser()
+    path = files.at_home(name)
     if path.suffix not in (".py", ".ipynb") or not path.is_file():
         return None
     return None if path.resolve().parent == folder.resolve() else path.resolve()
@@ -77,11 +77,17 @@ def read(path: Path):
     every time.
 
     The code of cells with a tag of `FOLDED` is folded away, so that a page reads as text, results
-    and the code that matters.
+    and the code that matters. Raises ValueError naming a file that holds no notebook.
     """
     import jupytext
 
-    notebook = jupytext.read(path)
+    try:
+        notebook = jupytext.read(path)
+    except OSError:
+        raise
+    except Exception as error:  # whatever a damaged file makes of its readers
+        reason = next(iter(str(error).splitlines()), type(error).__name__)
+        raise ValueError(f"{path} holds no notebook ({reason[:200]})") from None
     notebook.metadata = {
         "kernelspec": {
             "name": "python3",

@@ -63,7 +63,8 @@ def check(
 def value_of(parameter: Parameter, text: str):
     """The value that `text` stands for. Raises ValueError in one sentence if its type or range is
     wrong."""
-    wrong = ValueError(f"{parameter.name}={text} is refused: {_wanted(parameter)}")
+    shown = text if text.isprintable() else ascii(text)
+    wrong = ValueError(f"{parameter.name}={shown} is refused: {_wanted(parameter)}")
     try:
         value = _convert(parameter.type, text)
     except (ValueError, KeyError):

@@ -75,7 +75,7 @@ def load(
     device = choose_device(str(device))
     classes = split_classes(name, split)
     if root is not None:
-        root = Path(root).expanduser()
+        root = files.at_home(root)
         if not root.exists():
             raise FileNotFoundError(
                 f"{root} is not here: root must be a folder or a zip with the images of {name}"
@@ -104,10 +104,7 @@ def _find(name):
 def _data(given):
     """MAMLKIT_DATA as a folder. Raises ValueError if it is none, or holds no data set."""
     known = " or ".join(f"{path.stem}/" for path in sorted(SPLITS.glob("*.json")))
-    try:
-        folder = Path(given).expanduser()
-    except RuntimeError:  # the home of nobody
-        folder = Path(given)
+    folder = files.at_home(given)
     if not folder.is_dir():
         raise ValueError(f"MAMLKIT_DATA is {given}, which is no folder: it must hold {known}")
     if not any((folder / path.stem).exists() for path in SPLITS.glob("*.json")):

@@ -13,6 +13,7 @@ from torch import Tensor
 from mamlkit.boundary import finite, whole
 from mamlkit.families import archive, pictures
 from mamlkit.families.few_shot import few_shot
+from mamlkit.files import at_home
 from mamlkit.machine import choose_device, seeded
 from mamlkit.task import Family
 
@@ -71,7 +72,7 @@ def load(
     whole("size", size)
     if channels not in (1, 3):
         raise ValueError(f"channels is {channels!r}: it must be 1, grey, or 3, red, green and blue")
-    place = Path(root).expanduser()
+    place = at_home(root)
     if not place.exists():
         raise FileNotFoundError(f"{place} is not here: root must be a folder or a zip with images")
     if fractions is not None and split not in fractions:

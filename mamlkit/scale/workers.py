@@ -14,6 +14,7 @@ from mamlkit.bank.process import Ended
 from mamlkit.boundary import whole
 
 LOOPBACK = "127.0.0.1"
+MOST = 1_000  # workers on one machine: each is a process of its own
 
 
 @contextmanager
@@ -26,7 +27,8 @@ def workers(
     with this process. Scheduler and dashboard listen on this machine alone. scheduler: the address
     of one that runs already, e.g. "tcp://10.0.0.7:8786"; its workers must see this folder.
     patience: seconds to wait for its answer.
-    Raises ValueError if both are given, and if the scheduler does not answer.
+    Raises ValueError if both are given, for another number than 1 to MOST, and if the scheduler
+    does not answer.
     """
     from distributed import Client, LocalCluster
 
@@ -42,7 +44,7 @@ def workers(
         return
     with (
         LocalCluster(
-            n_workers=whole("workers", number),
+            n_workers=whole("workers", number, 1, MOST),
             threads_per_worker=1,
             host=LOOPBACK,
             dashboard_address=f"{LOOPBACK}:0",

@@ -14,6 +14,7 @@ import torch
 from torch import Tensor
 from torch.func import vmap
 
+from mamlkit import files
 from mamlkit.bank.tensorflow import read
 from mamlkit.baselines.protocols import together, under
 from mamlkit.families import archive
@@ -79,7 +80,7 @@ def load(root: Path | str | None = None, *, progress=archive.quiet) -> Params:
     """
     if root is None:
         given = os.environ.get("MAMLKIT_DATA")
-        places = [Path(given).expanduser() / "released"] if given else []
+        places = [files.at_home(given) / "released"] if given else []
         own = archive.CACHE / "released"
         root = next((p for p in places if (p / f"{NAME}.index").exists()), own)
         for name, digest in KNOWN.items() if root == own else ():

@@ -499,6 +499,15 @@ def test_a_checkpoint_of_another_run_is_refused_naming_both(tmp_path, lost):
     assert load(path, ABOUT).iteration in (5, 9), "it is still there"
 
 
+def test_a_second_run_on_one_checkpoint_is_refused_and_harms_nothing(tmp_path, unbroken):
+    path = tmp_path / "run.safetensors"
+    first = saved_training(path)
+    next(first), next(first)
+    with pytest.raises(ValueError, match="run.safetensors is being written by another run; wait"):
+        next(saved_training(path))
+    assert identical([*first][-1], unbroken) and identical(load(path, ABOUT), unbroken)
+
+
 # Resuming, in one process
 # ---------------------------------------------------------------------------------------------
 

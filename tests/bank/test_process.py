@@ -32,7 +32,7 @@ def test_what_it_prints_is_heard():
     ],
 )
 def test_an_error_is_said_and_has_failed(function, value, words):
-    """faults.md 18: a refusal in one sentence, a bug with its traceback."""
+    """A refusal in one sentence, a bug with its traceback."""
     heard = []
     how = call(function, value, hear=heard.append)
     assert how.status == "failed" and heard[-1].startswith(words)

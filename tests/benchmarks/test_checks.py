@@ -41,7 +41,6 @@ def test_a_step_asks_only_what_the_benchmark_leaves_out():
 
 
 def test_the_checks_of_a_step_take_less_than_a_hundredth_of_it():
-    """faults.md: no check costs more than 1 % of a training step."""
     steps = checks.training(mse(S.NET.forward), False, 1)
     fastest = min(checks.seconds(steps) for _ in range(30))
     assert 0 < checks.alone(2_000) < 0.01 * fastest

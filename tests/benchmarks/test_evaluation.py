@@ -1,4 +1,4 @@
-"""faults.md 23: the memory of an evaluation does not grow with the number of its tasks."""
+"""The memory of an evaluation does not grow with the number of its tasks."""
 
 from tests.benchmarks.evaluation import peak
 

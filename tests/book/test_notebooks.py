@@ -161,3 +161,26 @@ def test_the_readme_asks_what_the_chapters_ask():
     rows = re.findall(r"\((\w+\.ipynb)\) (\|.*\|)$", book.contents(), re.MULTILINE)
     assert len(rows) == len(book.notebooks())
     assert not [name for name, question in rows if f"notebooks/{name}) {question}" not in readme]
+
+
+@pytest.mark.parametrize(
+    "name, content",
+    [
+        ("00_x.py", b"\xff\xfe\x00"),
+        ("00_x.ipynb", b"\x00\x01"),
+        ("00_x.ipynb", b"{}"),
+        ("00_x.ipynb", b"[]"),
+        ("00_x.ipynb", b"3"),
+        ("00_x.ipynb", b""),
+        ("00_x.ipynb", b'{"nbformat": 4}'),
+        ("00_x.ipynb", b'{"nbformat": 4, "nbformat_minor": 5, "metadata": {}, "cells": [1]}'),
+        ("00_x.ipynb", b'{"nbformat": 4, "nbformat_minor": 5, "metadata": 1, "cells": []}'),
+        ("00_x.ipynb", b'{"nbformat": 99, "nbformat_minor": 5, "metadata": {}, "cells": []}'),
+    ],
+)
+def test_what_is_no_notebook_is_named_in_one_sentence(tmp_path, name, content):
+    (tmp_path / name).write_bytes(content)
+    with pytest.raises(ValueError) as refusal:
+        book.read(tmp_path / name)
+    assert type(refusal.value) is ValueError and "\n" not in str(refusal.value)
+    assert str(refusal.value).startswith(f"{tmp_path / name} holds no notebook (")
