@@ -9,10 +9,10 @@ import re
 
 import nbformat
 import pytest
-from nbclient import NotebookClient
 
 from mamlkit.audit.claims import claim
 from mamlkit.book import notebooks as book
+from tests.kernels import client
 
 REMEDY = "run `make notebooks`"
 CHAPTERS = [p for p in book.notebooks() if "01" <= p.stem[:2] <= "07"]
@@ -67,19 +67,18 @@ def _near(a: str, b: str) -> bool:
 def rerun():
     """Runs cells from top to bottom; one kernel for all chapters, which forgets all names between
     two."""
-    client = NotebookClient(
-        nbformat.v4.new_notebook(), timeout=600, resources={"metadata": {"path": book.NOTEBOOKS}}
-    )
-    client.reset_execution_trackers()
+    where = {"metadata": {"path": book.NOTEBOOKS}}
+    runner = client(nbformat.v4.new_notebook(), resources=where)
+    runner.reset_execution_trackers()
 
     def run(cells):
         again = [nbformat.v4.new_code_cell(s) for s in ("%reset -f", *(c.source for c in cells))]
-        client.nb.cells = again
+        runner.nb.cells = again
         for i, cell in enumerate(again):
-            client.execute_cell(cell, i)
+            runner.execute_cell(cell, i)
         return again[1:]
 
-    with client.setup_kernel(env=os.environ | {"MAMLKIT_HEADLESS": "1", "OMP_NUM_THREADS": "1"}):
+    with runner.setup_kernel(env=os.environ | {"MAMLKIT_HEADLESS": "1", "OMP_NUM_THREADS": "1"}):
         yield run
 
 

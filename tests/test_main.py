@@ -149,6 +149,17 @@ def test_readme_on_a_full_disk_is_as_it_was(tmp_path, monkeypatch, capsys):
     assert "README.md is not UTF-8" in capsys.readouterr().err
 
 
+def test_a_record_is_written_from_a_clean_commit_only(monkeypatch, capsys):
+    judged = []
+    monkeypatch.setattr("mamlkit.audit.judging.judge", lambda modules: judged.append(1) or [])
+    monkeypatch.setattr("mamlkit.bank.provenance.commit", lambda: "0123456789+")
+    assert main(["judge"]) == 2 and not judged
+    assert "package or notebooks differ from the last commit" in capsys.readouterr().err
+    assert main(["judge", "--draft"]) == 0 and judged == [1]
+    monkeypatch.setattr("mamlkit.bank.provenance.commit", lambda: "0123456789")
+    assert main(["judge"]) == 0 and judged == [1, 1]
+
+
 def test_lab_opens_copies(tmp_path, monkeypatch, capsys):
     began = []
     monkeypatch.setattr(command, "LAB", tmp_path / "lab")

@@ -2,10 +2,10 @@
 
 import nbformat
 import pytest
-from nbclient import NotebookClient
 
 from mamlkit.book import notebooks as book
 from mamlkit.book.html import VIEW
+from tests.kernels import client
 
 CHAPTERS = [p for p in book.notebooks() if p.stem[:2] <= "06"]
 
@@ -23,7 +23,7 @@ def outputs():
     for path in CHAPTERS:
         cells += [nbformat.v4.new_code_cell(source) for source in ("%reset -f", second(path))]
     alone = nbformat.v4.new_notebook(cells=cells)
-    NotebookClient(alone, timeout=600, kernel_name="python3").execute()
+    client(alone).execute()
     return {path.stem: cell.outputs for path, cell in zip(CHAPTERS, cells[1::2], strict=True)}
 
 
