@@ -223,9 +223,11 @@ def parameters(params: Any) -> Params:
             "net.init(generator)"
         )
     for name, p in params.items():
-        if not (isinstance(p, Tensor) and p.is_floating_point()):
+        if not isinstance(name, str):
+            raise ValueError(f"a parameter is called {said(name)}: its name must be a word")
+        if not (isinstance(p, Tensor) and p.is_floating_point() and p.layout == torch.strided):
             raise ValueError(
-                f'the parameter "{name}" is {said(p)}: parameters are tensors of real numbers'
+                f'the parameter "{name}" is {said(p)}: parameters are dense tensors of real numbers'
             )
     for what in ("dtype", "device"):
         if len(found := {str(getattr(p, what)): name for name, p in params.items()}) > 1:

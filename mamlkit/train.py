@@ -1,6 +1,7 @@
 """The outer loop of Algorithm 1, as a generator: the caller owns logging, plotting and stopping."""
 
 from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from functools import lru_cache
 from typing import Any, NamedTuple
 
@@ -121,12 +122,14 @@ def train(
         raise ValueError(f"compiled is {said(compiled)}: it must be True, False or None")
     made_of("learner", learner, ("init", "meta_grad"), "maml(loss, alpha=0.01, steps=1) is one")
     made_of("family", family, ("noise", "make"), "sinusoid() is one")
+    made_of("spread", spread, ("share", "mean"), "ALONE is one, ranks().spread another")
     made_of("optimizer", optimizer, ("init", "update"), "mamlkit.optimizer's adam(0.001) is one")
     random_numbers(generator)
     meta, start = parameters(meta), generator.get_state()
-    task = validate(family.make(tree_map(lambda n: n[0], family.noise(generator, 1))))
+    task = validate(family.make(tree_map(lambda n: n[0], _full(family.noise(generator, 1), 1))))
     generator.set_state(start)
-    meta = begun(learner, meta, task.support)
+    with _one_number():
+        meta = begun(learner, meta, task.support)
     if not meta:
         raise ValueError("the parameters are empty: there is nothing to train")
     vector, unravel = ravel(meta)
@@ -147,7 +150,7 @@ def train(
         return _meta_batch(learner, family, unravel, None if chunk == tasks else chunk, spread)
 
     if compiled:  # what is wrong with model or data is said in their words, not the compiler's
-        with torch.no_grad():
+        with torch.no_grad(), _one_number():
             learner.meta_grad(unravel(vector), task)
 
     @lru_cache(maxsize=1)  # of another chunk nothing is kept: it may hold the memory that ran out
@@ -168,7 +171,7 @@ def train(
         )
         n = min(block - first, iterations - done)
         place = _start(vector, state, block, first)
-        with torch.no_grad():
+        with torch.no_grad(), _one_number():
             (_, made, vector, state, losses), chunk = fitting(
                 lambda chunk: runner(chunk)(place, noise, n),
                 chunk,
@@ -189,13 +192,29 @@ def train(
         )
 
 
+@contextmanager
+def _one_number():
+    """Says what a loss must be of one that is something else: torch speaks of its own `f`."""
+    try:
+        yield
+    except RuntimeError as error:
+        if "Expected f(*args) to return" in str(error) or "real scalar outputs" in str(error):
+            got = str(error).rpartition("got ")[2].split(". ")[0]
+            raise ValueError(
+                f"the learner's loss gives {got}: it must give one real number, as a tensor"
+            ) from None
+        raise
+
+
 def _full(noise, tasks):
     """The noise itself. Raises ValueError unless it is the noise of so many tasks."""
     for leaf in tree_flatten(noise)[0]:
+        if not isinstance(leaf, Tensor):
+            raise ValueError(f"the family's noise holds {said(leaf)}: it must hold tensors")
         if leaf.shape[:1] != (tasks,):
             raise ValueError(
-                f"the family's noise of {tasks} tasks has shape {tuple(leaf.shape)}: every tensor "
-                "must have a leading tasks axis"
+                f"the family's noise of {tasks} task{'s' * (tasks != 1)} has shape "
+                f"{tuple(leaf.shape)}: every tensor must have a leading tasks axis"
             )
     return noise
 
@@ -205,6 +224,9 @@ def _resumed(resume: Step, meta: Params, state) -> tuple[Tensor, Any]:
     are another model's or another optimizer's."""
     if not isinstance(resume, Step):
         raise ValueError(f"resume is {said(resume)}: it must be a Step")
+    whole("the iteration of the Step to resume from", resume.iteration, 0)
+    if not isinstance(resume.losses, Tensor):
+        raise ValueError(f"the losses of the Step to resume from are {said(resume.losses)}")
     described = lambda tree: {path: (t.shape, t.dtype) for path, t in _named(tree)}
     for what, kept, fresh in (
         ("the parameters of another model", resume.meta, meta),

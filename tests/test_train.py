@@ -621,9 +621,16 @@ def test_a_step_of_another_net_or_optimizer_is_refused_naming_both():
         run(resume=run(iterations=4)[-1], optimizer=sgd(0.1))
 
 
-def test_noise_of_another_number_of_tasks_is_refused():
-    family = Family(lambda generator, n: FAMILY.noise(generator, 3), FAMILY.make)
-    with pytest.raises(ValueError, match=r"noise of 12 tasks has shape \(3,.*leading tasks axis"):
+@pytest.mark.parametrize(
+    "number, words",
+    [
+        (lambda n: 3, r"noise of 1 task has shape \(3,.*leading tasks axis"),
+        (lambda n: min(n, 3), r"noise of 12 tasks has shape \(3,.*leading tasks axis"),
+    ],
+)
+def test_noise_of_another_number_of_tasks_is_refused(number, words):
+    family = Family(lambda generator, n: FAMILY.noise(generator, number(n)), FAMILY.make)
+    with pytest.raises(ValueError, match=words):
         run(family=family)
 
 
@@ -642,3 +649,38 @@ def test_a_task_that_the_model_cannot_take_is_refused_in_one_sentence(task, word
     with pytest.raises(ValueError, match=words) as refusal:
         run(family=family, compiled=False)
     assert "\n" not in str(refusal.value)
+
+
+@pytest.mark.parametrize(
+    "loss, got",
+    [
+        (lambda params, data: (NET.forward(params, data.x) - data.y) ** 2, "tensor with 2 dims"),
+        (lambda params, data: 3, "<class 'int'>"),
+        (lambda params, data: None, "<class 'NoneType'>"),
+        (lambda params, data: mse(NET.forward)(params, data) * 1j, "torch.complex"),
+    ],
+)
+def test_a_loss_that_is_no_number_is_refused_in_one_sentence(loss, got):
+    settings = dict(generator=seeded(1), tasks=2, iterations=2, block=1, compiled=False)
+    run = train(maml(loss, alpha=0.1, steps=1), NET.init(seeded(0)), FAMILY, adam(0.1), **settings)
+    with pytest.raises(ValueError, match=f"^the learner's loss gives {got}.*: it must give one"):
+        next(run)
+
+
+@pytest.mark.parametrize(
+    "change, words",
+    [
+        (dict(iteration=-1), "the iteration of the Step to resume from is -1: it must be 0 or"),
+        (
+            dict(iteration=1.5),
+            "the iteration of the Step to resume from is 1.5: it must be a whole",
+        ),
+        (dict(losses=None), "the losses of the Step to resume from are None"),
+    ],
+)
+def test_a_step_that_cannot_be_is_refused(change, words):
+    settings = dict(generator=seeded(1), tasks=2, iterations=4, block=2, compiled=False)
+    parts = maml(mse(NET.forward), alpha=0.1, steps=1), NET.init(seeded(0)), FAMILY, adam(0.1)
+    step = next(train(*parts, **settings))
+    with pytest.raises(ValueError, match=f"^{words}"):
+        next(train(*parts, **settings, resume=step._replace(**change)))
