@@ -179,11 +179,11 @@ def _takes(function, number):
 
 
 def scalar(loss: Any) -> Tensor:
-    """The value of a loss. Raises ValueError unless it is one number, as a tensor."""
-    if not isinstance(loss, Tensor) or loss.ndim:
+    """The value of a loss. Raises ValueError unless it is one real number, as a tensor."""
+    if not isinstance(loss, Tensor) or loss.ndim or not loss.is_floating_point():
         raise ValueError(
-            f"the value of the loss is {said(loss)}: it must be a tensor of one number, without "
-            "axes, e.g. a mean()"
+            f"the value of the loss is {said(loss)}: it must be a tensor of one real number, "
+            "without axes, e.g. a mean()"
         )
     return loss
 
@@ -231,9 +231,11 @@ def parameters(params: Any) -> Params:
             "net.init(generator)"
         )
     for name, p in params.items():
-        if not (isinstance(p, Tensor) and p.is_floating_point()):
+        if not isinstance(name, str):
+            raise ValueError(f"a parameter is called {said(name)}: its name must be a word")
+        if not (isinstance(p, Tensor) and p.is_floating_point() and p.layout == torch.strided):
             raise ValueError(
-                f'the parameter "{name}" is {said(p)}: parameters are tensors of real numbers'
+                f'the parameter "{name}" is {said(p)}: parameters are dense tensors of real numbers'
             )
     for what in ("dtype", "device"):
         if len(found := {str(getattr(p, what)): name for name, p in params.items()}) > 1:

@@ -62,7 +62,7 @@ def evaluate(
             "on_query(loss)"
         )
     drawn, make = _drawn(tasks, number, generator)
-    count = len(tree_flatten(drawn)[0][0])
+    count = _count(drawn)
     first = make(nth(drawn, 0))
     meta = begun(learner, parameters(meta), first.support, exact=False)
     device = tree_flatten(drawn)[0][0].device
@@ -70,7 +70,13 @@ def evaluate(
 
     def one(drawn):
         task = make(drawn)
-        return torch.stack([metric(params, task) for params in learner.adapt(meta, task.support)])
+        found = [metric(params, task) for params in learner.adapt(meta, task.support)]
+        for value in found:
+            if not isinstance(value, Tensor) or value.ndim:
+                raise ValueError(
+                    f"the metric gives {said(value)}: it must give one number, as a tensor"
+                )
+        return torch.stack(found)
 
     if chunk is None:
         size = sum(t.numel() * t.element_size() for t in tree_flatten(first)[0])
@@ -84,6 +90,19 @@ def evaluate(
             return vmap(one, chunk_size=chunk)(drawn)
 
     return fitting(every, min(whole("chunk", chunk), count))[0]
+
+
+def _count(drawn: Any) -> int:
+    """How many tasks there are. Raises ValueError unless every tensor says so many, 1 or more."""
+    leaves = tree_flatten(drawn)[0]
+    shapes = [tuple(t.shape) if isinstance(t, Tensor) else said(t) for t in leaves]
+    counts = {t.shape[:1] for t in leaves if isinstance(t, Tensor)}
+    if len(counts) != 1 or counts & {torch.Size(), torch.Size([0])}:
+        raise ValueError(
+            f"the tasks have shapes {', '.join(map(str, shapes)) or 'of nothing'}: every tensor "
+            "must have a leading axis of as many tasks, 1 or more"
+        )
+    return len(leaves[0])
 
 
 def _drawn(tasks, number, generator) -> tuple[Any, Callable[[Any], Task]]:

@@ -125,6 +125,7 @@ def train(
         raise ValueError(f"compiled is {said(compiled)}: it must be True, False or None")
     made_of("learner", learner, ("init", "meta_grad"), "maml(loss, alpha=0.01, steps=1) is one")
     made_of("family", family, ("noise", "make"), "sinusoid() is one")
+    made_of("spread", spread, ("share", "mean"), "ALONE is one, ranks().spread another")
     made_of("optimizer", optimizer, ("init", "update"), "mamlkit.optimizer's adam(0.001) is one")
     random_numbers(generator)
     meta, task = parameters(meta), first_task(family, generator)
@@ -203,6 +204,9 @@ def _resumed(resume: Step, meta: Params, state) -> tuple[Tensor, Any]:
     are another model's or another optimizer's."""
     if not isinstance(resume, Step):
         raise ValueError(f"resume is {said(resume)}: it must be a Step")
+    whole("the iteration of the Step to resume from", resume.iteration, 0)
+    if not isinstance(resume.losses, Tensor):
+        raise ValueError(f"the losses of the Step to resume from are {said(resume.losses)}")
     described = lambda tree: {path: (t.shape, t.dtype) for path, t in _named(tree)}
     for what, kept, fresh in (
         ("the parameters of another model", resume.meta, meta),

@@ -74,7 +74,12 @@ def test_values_are_looked_at_only_where_they_can_be():
         (nn.Linear(2, 1), "the parameters are a module Linear: they must be a dict"),
         ({"w": [1.0]}, 'the parameter "w" is \\[1.0\\]'),
         ({"w": torch.ones(2, dtype=torch.int64)}, 'the parameter "w" is a tensor of torch.int64'),
-        ({"w": torch.ones(2, dtype=torch.complex64)}, "parameters are tensors of real numbers"),
+        ({"w": torch.ones(2).to_sparse()}, "parameters are dense tensors of real numbers"),
+        ({0: torch.ones(2)}, "a parameter is called 0: its name must be a word"),
+        (
+            {"w": torch.ones(2, dtype=torch.complex64)},
+            "parameters are dense tensors of real numbers",
+        ),
         ({"w": torch.ones(1), "b": torch.ones(1).double()}, "of several dtypes, torch.float32, to"),
         ({"w": torch.tensor([1.0, NAN])}, 'the parameter "w" holds a value that is not finite'),
     ],

@@ -284,3 +284,28 @@ def test_meta_parameters_are_made_where_they_are_missing_and_no_graph_is_kept():
     more = mamlpp(loss, alpha=0.1, steps=5)
     meta = mamlpp(loss, alpha=0.1, steps=2).init(theta)
     assert evaluate(more, meta, tasks, on_query(loss)).shape == (3, 6), "more steps than trained"
+
+
+@pytest.mark.parametrize(
+    "metric, said",
+    [
+        (lambda params, task: None, "None"),
+        (lambda params, task: 0.5, "0.5"),
+        (lambda params, task: task.query.x, r"a tensor of torch.float64 and shape \(7, 1\)"),
+    ],
+)
+def test_a_metric_that_is_no_number_is_refused(metric, said):
+    net = mlp(1, 4, 1)
+    given = (maml(mse(net.forward), alpha=0.1, steps=1), net.init(seeded(0)))
+    tasks = sample(sinusoid(shots=6, queries=7), seeded(1), 3)
+    with pytest.raises(ValueError, match=f"^the metric gives {said}: it must give one number"):
+        evaluate(*given, tasks, metric)
+
+
+@pytest.mark.parametrize("cut", [lambda t: t[:0], lambda t: t[: len(t) - (t.shape[1] == 6)]])
+def test_tasks_that_are_none_or_not_as_many_are_refused(cut):
+    net = mlp(1, 4, 1)
+    given = (maml(mse(net.forward), alpha=0.1, steps=1), net.init(seeded(0)))
+    tasks = tree_map(cut, sample(sinusoid(shots=6, queries=7), seeded(1), 3))
+    with pytest.raises(ValueError, match="^the tasks have shapes .* as many tasks, 1 or more$"):
+        evaluate(*given, tasks, on_query(mse(net.forward)))

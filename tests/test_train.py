@@ -696,3 +696,41 @@ def test_a_task_that_the_model_cannot_take_is_refused_in_one_sentence(task, word
     with pytest.raises(ValueError, match=words) as refusal:
         run(family=family, compiled=False)
     assert "\n" not in str(refusal.value)
+
+
+@pytest.mark.parametrize(
+    "loss, got",
+    [
+        (
+            lambda params, data: (NET.forward(params, data.x) - data.y) ** 2,
+            r"a tensor of .* shape \(6, 1\)",
+        ),
+        (lambda params, data: 3, "3"),
+        (lambda params, data: None, "None"),
+        (lambda params, data: mse(NET.forward)(params, data) * 1j, "a tensor of torch.complex"),
+    ],
+)
+def test_a_loss_that_is_no_number_is_refused_in_one_sentence(loss, got):
+    settings = dict(generator=seeded(1), tasks=2, iterations=2, block=1, compiled=False)
+    run = train(maml(loss, alpha=0.1, steps=1), NET.init(seeded(0)), FAMILY, adam(0.1), **settings)
+    with pytest.raises(ValueError, match=f"^the value of the loss is {got}.*: it must be a"):
+        next(run)
+
+
+@pytest.mark.parametrize(
+    "change, words",
+    [
+        (dict(iteration=-1), "the iteration of the Step to resume from is -1: it must be 0 or"),
+        (
+            dict(iteration=1.5),
+            "the iteration of the Step to resume from is 1.5: it must be a whole",
+        ),
+        (dict(losses=None), "the losses of the Step to resume from are None"),
+    ],
+)
+def test_a_step_that_cannot_be_is_refused(change, words):
+    settings = dict(generator=seeded(1), tasks=2, iterations=4, block=2, compiled=False)
+    parts = maml(mse(NET.forward), alpha=0.1, steps=1), NET.init(seeded(0)), FAMILY, adam(0.1)
+    step = next(train(*parts, **settings))
+    with pytest.raises(ValueError, match=f"^{words}"):
+        next(train(*parts, **settings, resume=step._replace(**change)))

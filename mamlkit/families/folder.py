@@ -49,9 +49,9 @@ def load(
     list SPLIT.csv, whose first line is filename,label; or by `fractions`, e.g. {"train": 0.6,
     "test": 0.4}, of the classes in an order that `seed` decides. Without a split all classes are
     loaded. The usual pickle caches of miniImagenet, *SPLIT.pkl, are read as well, by an unpickler
-    that makes arrays and refuses all else. size: pixels, width and height; of another image the
-    middle square is taken and resized. channels: 1 grey, 3 red, green, blue. progress: shows how
-    far it is (`mamlkit.show.literate.progress`).
+    that makes arrays and refuses all else. size: pixels, width and height, 4096 at most; of another
+    image the middle square is taken and resized. channels: 1 grey, 3 red, green, blue. progress:
+    shows how far it is (`mamlkit.show.literate.progress`).
 
     Raises FileNotFoundError for a `root` that is not here, and ValueError naming what is wrong: a
     split that is not there, a file that is no image, a list that names another file, a pickle
@@ -69,8 +69,8 @@ def load(
     (torch.Size([2, 3, 3, 32, 32]), [3, 2], ('cat', 'dog'))
     >>> family = folder(images, way=2, shots=1, queries=1)
     """
-    whole("size", size)
-    if channels not in (1, 3):
+    whole("size", size, 1, 4096)
+    if isinstance(channels, bool) or channels not in (1, 3):
         raise ValueError(f"channels is {channels!r}: it must be 1, grey, or 3, red, green and blue")
     place = at_home(root)
     if not place.exists():

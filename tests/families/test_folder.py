@@ -129,7 +129,7 @@ def test_refusals(tmp_path):
         load(tmp_path / "nowhere")
     with pytest.raises(ValueError, match="channels is 2: it must be 1, grey, or 3"):
         load(place, channels=2)
-    with pytest.raises(ValueError, match="size is 0: it must be 1 or more"):
+    with pytest.raises(ValueError, match="size is 0: it must be from 1 to 4096"):
         load(place, size=0)
     images = load(place, size=8)
     with pytest.raises(ValueError, match="the class ant has 4 images, and 2 shots and 3 queries"):
@@ -211,3 +211,18 @@ def test_data_and_labels_are_read_as_well(tmp_path):
     told = {"data": cache()["image_data"], "labels": [3, 3, 8, 8, 8, 3, 3]}
     (tmp_path / "train.pickle").write_bytes(pickle.dumps(told))
     assert load(tmp_path, "train", size=9).counts.tolist() == [4, 3]
+
+
+@pytest.mark.parametrize(
+    "root, settings, words",
+    [
+        (None, {}, "None is no path: a folder or a file is needed"),
+        (3, {}, "3 is no path"),
+        ("", {}, "'' is no path"),
+        (".", {"size": 10**9}, "size is 1000000000: it must be from 1 to 4096"),
+        (".", {"channels": True}, "channels is True: it must be 1"),
+    ],
+)
+def test_what_is_no_place_and_no_picture_is_refused_in_one_sentence(root, settings, words):
+    with pytest.raises(ValueError, match=f"^{words}"):
+        load(root, **settings)
