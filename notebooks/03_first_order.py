@@ -523,7 +523,7 @@ figure(
     f"The omitted term over the kept one in your run (pale) over the banked run: {today[0]:.2f} to "
     f"{today[-1]:.2f}; banked {sizes[name][0]:.2f} to {sizes[name][-1]:.2f}.",
 )  # fmt: skip
-say(follows(step.losses, kept, setting))
+say(follows(step.losses, kept, setting, exact=1, experiment=omitted.OMITTED))
 
 # %% [markdown]
 # ### Three things to try

@@ -145,6 +145,20 @@ def test_a_run_follows_the_kept_losses_or_the_eager_ones():
     assert follows(eager, five, ASKED, exact=7).startswith("Agrees")
 
 
+def test_where_rounding_counts_a_run_follows_by_its_fingerprint(kept, monkeypatch):
+    """Its second loss may be another; the code must be the same."""
+    setting, result = TINY.cells("smoke", 1)["maml-0"], load(TINY, "smoke")["maml-0"]
+    rounded = result.measured["losses"] * torch.tensor([1, 1.01, 1.02, 1, 1, 1])
+    with pytest.raises(ValueError, match="it differs at update 2"):
+        follows(rounded, result, setting)
+    same = dict(exact=1, experiment=TINY)
+    assert follows(rounded, result, setting, **same) == "Agrees with the bank up to iteration 1."
+    right = tiny.learner
+    monkeypatch.setattr(tiny, "learner", lambda s: right({**s, "method": "fomaml"}))
+    with pytest.raises(ValueError, match="it differs in how far 5 updates move"):
+        follows(rounded, result, setting, **same)
+
+
 def test_later_losses_agree_in_their_means():
     """Every hundred of them has its own mean."""
     kept, high = banked(falling(250)), falling(230)
