@@ -54,7 +54,8 @@ def x031(e) -> Finding:
     return finding(
         checks=checks,
         here=here,
-        why=f"what it writes has a median error of {words}, after ten steps.",
+        why=f"what it writes, without a step, has a median error of {words}; MAML's is after ten "
+        "steps.",
         seeds=rival.seeds,
     )
 
