@@ -4,7 +4,7 @@ import ast
 
 import pytest
 
-from mamlkit.machine import ROOT
+from mamlkit.files import ROOT
 
 FAULTS = {
     "1 a second derivative that torch has wrong is used": {

@@ -156,7 +156,7 @@ SLURM = {  # what a job calls, on one machine in place of two nodes
 
 def test_the_job_of_chapter_8_runs_over_two_nodes(tmp_path):
     page = (ROOT / "notebooks" / "08_your_own.py").read_text(encoding="utf-8")
-    job = re.search(r"# ```bash\n(# #!.*?)# ```", page, re.DOTALL)[1].replace("\n# ", "\n")[2:]
+    job = re.search(r"# ```bash\n(# #SBATCH.*?)# ```", page, re.DOTALL)[1].replace("\n# ", "\n")[2:]
     for plain, small in {"-per-node 16": "-per-node 1", ":29500": f":{free_port()}"}.items():
         assert plain in job
         job = job.replace(plain, small)
