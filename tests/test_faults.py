@@ -59,8 +59,7 @@ FAULTS = {
         "test_files": "many_threads_and_a_process_write_one_file "
         "what_another_process_is_writing_is_left_alone",
         "bank/test_checkpoint": "a_second_run_on_one_checkpoint_is_refused_and_harms_nothing",
-        "bank/test_work": "two_processes_never_make_one_cell_and_time_that_is_up_is_"
-        "kept_by_the_cell",
+        "bank/test_work": "two_processes_never_make_one_cell",
         "book/test_headless": "two_runs_do_not_write_one_folder",
         "book/test_sweep": "two_sweeps_do_not_write_one_folder",
     },
