@@ -184,7 +184,7 @@ QUANTITIES: dict[str, dict[str, list[str]]] = {
             rf"C073: .*, \d+ to {N} over Table 1",
         ],
         "half to twice the step": [
-            rf"cost about a point \({N} at most",
+            rf"twice that step cost {N} points at most",
             rf"S218: .* ranges over {N} points",
             rf"S218 range over 1/2 to 2, points: {N}",
         ],
