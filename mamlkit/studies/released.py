@@ -120,9 +120,9 @@ def tested(params: Params, tasks: int) -> Tensor:
     how = method(SETTING)
     last = adapting(lambda m, s: how.adapts[0].adapt(m, s)[: SETTING["test"] + 1][-1:])
     measures = [under(protocol, accuracy, how.net.forward) for protocol in (together, in_fives)]
-    both = lambda params, task: torch.stack([measure(params, task) for measure in measures])
     drawn = family(SETTING, "test", QUERIES)
-    return in_parts(last, params, drawn, both, TEST, tasks)[:, 0]
+    found = [in_parts(last, params, drawn, measure, TEST, tasks)[:, 0] for measure in measures]
+    return torch.stack(found, 1)
 
 
 def main(tasks: int) -> None:
