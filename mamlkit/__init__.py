@@ -17,6 +17,9 @@ An algorithm is a value made of pure functions. It is written for one task, and 
 ...     print(step.iteration)
 2
 
+A function stands in the file of its name, `from mamlkit.variants.maml import maml`; `from_module`
+is in `nets`, `accuracy` in `losses`, `Data`, `Task`, `Family` in `task`, `on_query` in `evaluate`.
+
 The paper, at the top of the package:
 
 - `task`, `learner`, `inner`: what a task, a learner and an inner step are

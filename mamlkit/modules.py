@@ -146,8 +146,9 @@ def _refuse_statistics(module):
         others = f" and {len(found) - 3} others" if len(found) > 3 else ""
         raise ValueError(
             f"{type(module).__name__} keeps state in the buffers {found[:3]}{others}: use "
-            "batch statistics, BatchNorm2d(..., track_running_stats=False), or GroupNorm; "
-            "torchvision's nets take either as norm_layer"
+            "batch statistics, BatchNorm2d(..., track_running_stats=False), or GroupNorm, where no "
+            "example depends on another; in a net that you cannot edit, "
+            "torch.func.replace_all_batch_norm_modules_(net) does the former"
         )
 
 

@@ -37,7 +37,18 @@ class Family(NamedTuple):
 
     `noise(generator, tasks)` draws all that is random in `tasks` tasks, a pytree with a leading
     tasks axis, on the generator's device; `make(noise)` is pure and turns the noise of ONE task
-    into that `Task`.
+    into that `Task`, x and y (examples, ...). `vmap` batches `make`: no `.item()`, no numpy and no
+    `if` on a tensor in it, but `torch.where`.
+
+    >>> from mamlkit.machine import seeded
+    >>> def noise(generator, tasks):
+    ...     return torch.randn(tasks, 3 + 10, generator=generator)
+    >>> def make(drawn):  # parabolas, five points in the support and five in the query
+    ...     (a, b, c), x = drawn[:3], drawn[3:, None]
+    ...     y = a * x**2 + b * x + c
+    ...     return Task(Data(x[:5], y[:5]), Data(x[5:], y[5:]))
+    >>> sample(Family(noise, make), seeded(0), tasks=4).query.y.shape
+    torch.Size([4, 5, 1])
     """
 
     noise: Callable[[Generator, int], Any]
