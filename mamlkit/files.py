@@ -74,7 +74,8 @@ def at_home(path: Path | str) -> Path:
     """The path, in which ~ is somebody's home; that of nobody stays as it is, and is not there.
     Raises ValueError for what is no path, an empty word among it: that would be any folder."""
     if not isinstance(path, str | os.PathLike) or path == "":
-        raise ValueError(f"{path!r} is no path: a folder or a file is needed")
+        said = '""' if path == "" else repr(path)
+        raise ValueError(f"{said} is no path: a folder or a file is needed")
     return Path(os.path.expanduser(path))
 
 

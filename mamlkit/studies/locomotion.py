@@ -11,8 +11,8 @@ from mamlkit.bank.experiment import (
     Device,
     Experiment,
     Setting,
+    beginning,
     compare,
-    fingerprint,
     follows,
     last,
     load,
@@ -199,7 +199,7 @@ def repeats(experiment: Experiment, losses: Tensor, setting: Setting) -> str:
 
     losses: minus the returns after the step, one an update. On the machine that made the bank they
     agree to the last digit. On another one rounding makes them another training, so that the
-    fingerprint must be the same (see `begin`), and the mean return within BAND.
+    beginning must be the same (see `begin`), and the mean return within BAND.
     Raises ValueError naming the update that differs.
     """
     kept, n = load(experiment), len(losses)
@@ -213,7 +213,7 @@ def repeats(experiment: Experiment, losses: Tensor, setting: Setting) -> str:
     if (said := follows(losses[:0], kept[cell], setting)).startswith("Not compared"):
         return said
     first = torch.tensor(kept[cell].about["beginning"]).double()
-    found = fingerprint(experiment, setting)
+    found = beginning(experiment, setting)
     for what, now, then in zip(FOUND, found.tolist(), first.tolist(), strict=False):
         if compare(torch.tensor([now]), torch.tensor([then])) != "same":
             raise ValueError(

@@ -10,12 +10,12 @@ update take by themselves is known better.
 import statistics
 import sys
 import time
-from contextlib import contextmanager, nullcontext
+from contextlib import ExitStack, contextmanager, nullcontext
 from unittest import mock
 
 import torch
 
-from mamlkit import boundary, inner
+from mamlkit import boundary, inner, learner
 from mamlkit.losses import mse
 from mamlkit.machine import seeded
 from mamlkit.optimizer import adam
@@ -23,14 +23,25 @@ from mamlkit.train import train
 from mamlkit.variants.maml import maml
 from tests.benchmarks import S
 
-CHECKS = ("inner_steps", "step_size")  # what `inner`, which every step calls, asks of `boundary`
+# What every step asks of `boundary`, by the module that asks.
+CHECKS = ((inner, ("inner_steps", "scalar", "step_size")), (learner, ("scalar",)))
 UPDATES = {"uncompiled": 8, "compiled": 60}  # a turn
 
 
 @contextmanager
 def unchecked():
-    """While this lasts an inner step takes whatever it is given."""
-    with mock.patch.multiple(inner, **dict.fromkeys(CHECKS, lambda *values: None)):
+    """While this lasts a step takes whatever it is given."""
+    with instead(lambda check: lambda value, *more: value):
+        yield
+
+
+@contextmanager
+def instead(make):
+    """While this lasts make(check) is called in place of every check."""
+    with ExitStack() as stack:
+        for module, names in CHECKS:
+            others = {name: make(getattr(boundary, name)) for name in names}
+            stack.enter_context(mock.patch.multiple(module, **others))
         yield
 
 
@@ -74,10 +85,10 @@ def alone(repeats: int = 20_000) -> float:
     """Seconds that the checks of one uncompiled update take by themselves: they are noted while it
     is made, and made again and again."""
     asked = []
-    noting = lambda check: lambda *values: asked.append((check, values))
+    noting = lambda check: lambda *values: asked.append((check, values)) or values[0]
     steps = training(mse(S.NET.forward), False, 1)
     next(steps)
-    with mock.patch.multiple(inner, **{n: noting(getattr(boundary, n)) for n in CHECKS}):
+    with instead(noting):
         next(steps)
     begin = time.process_time()
     for _ in range(repeats):
@@ -100,7 +111,8 @@ def said(checked: list[float], bare: list[float]) -> str:
 
 def main(rounds: int = 300) -> None:
     torch.set_num_threads(1)
-    assert all(getattr(inner, name) is getattr(boundary, name) for name in CHECKS)
+    for module, names in CHECKS:
+        assert all(getattr(module, name) is getattr(boundary, name) for name in names)
     for way in UPDATES:
         checked, bare = compare(way == "compiled", rounds)
         print(f"{way:10} {said(checked, bare)}", flush=True)

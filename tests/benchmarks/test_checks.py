@@ -34,7 +34,7 @@ def test_a_step_asks_only_what_the_benchmark_leaves_out():
     first, then = asked(steps), asked(steps)
     parameters = len(S.THETA)
     assert then["step_size"] == 3 * parameters and then["inner_steps"] == 3
-    assert then.keys() <= {*checks.CHECKS, "finite", "not_negative"}
+    assert then.keys() <= {"inner_steps", "scalar", "step_size", "finite", "not_negative"}
     assert first.keys() > then.keys() and first["whole"] and first["parameters"]
     with checks.unchecked():
         assert not asked(steps)

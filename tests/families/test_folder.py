@@ -218,7 +218,7 @@ def test_data_and_labels_are_read_as_well(tmp_path):
     [
         (None, {}, "None is no path: a folder or a file is needed"),
         (3, {}, "3 is no path"),
-        ("", {}, "'' is no path"),
+        ("", {}, '"" is no path'),
         (".", {"size": 10**9}, "size is 1000000000: it must be from 1 to 4096"),
         (".", {"channels": True}, "channels is True: it must be 1"),
     ],
