@@ -369,11 +369,12 @@ except (ConnectionError, ImportError) as missing:
     print(str(missing).rpartition(": ")[2])  # what to do
 
 # %% [markdown]
-# `python -m mamlkit.studies.released 200` adapts that network by ten steps to each of 200 of our test
-# tasks, 15 queries a class, and needs miniImagenet in a folder of your own. Where the 75 queries of
-# a task share a batch norm, 44.8 ± 1.4 % of them are right. The authors' main.py tests with one
-# query a class, so that five share one: then it is 46.0 ± 1.5 %, on the same pictures 1.2 ± 0.6
-# more. The paper's 48.70 ± 1.84 % is of other tasks: its ± is what 600 tasks of five queries give.
+# `python -m mamlkit.studies.released 200` adapts that network by ten steps to each of 200 of our
+# test tasks, 15 queries a class, and needs miniImagenet in a folder of your own. Where the 75
+# queries of a task share a batch norm, 44.8 ± 1.4 % of them are right. The authors' main.py tests
+# with one query a class, so that five share one: then it is 46.0 ± 1.5 %, on the same pictures 1.2
+# ± 0.6 more. The paper's 48.70 ± 1.84 % is of other tasks: its ± is what 600 tasks of five queries
+# give.
 #
 # ## Keep what you trained
 #
