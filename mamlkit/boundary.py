@@ -158,15 +158,15 @@ def inner_loop(loss: Any, alpha: Any, steps: Any, *, least: int = 0) -> None:
     for value in alpha.values() if isinstance(alpha, dict) else [alpha]:
         step_size(value)
     inner_steps(steps, least)
-    if isinstance(loss, nn.Module) or not _takes(loss, 2):
+    if isinstance(loss, nn.Module) or not takes(loss, 2):
         raise ValueError(
             f"loss is {said(loss)}: it must be a function (params, data) -> scalar, "
             "e.g. mse(net.forward)"
         )
 
 
-def _takes(function, number):
-    """Can it be called with so many arguments? Yes, where Python cannot tell."""
+def takes(function: Any, number: int) -> bool:
+    """Is it something that can be called with so many arguments? Yes, where Python cannot tell."""
     if not callable(function):
         return False
     try:

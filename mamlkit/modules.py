@@ -19,7 +19,7 @@ from torch.nn.attention import SDPBackend, sdpa_kernel
 from torch.nn.modules.batchnorm import _NormBase
 from torch.nn.parameter import UninitializedParameter
 
-from mamlkit.boundary import said, whole
+from mamlkit.boundary import said, takes, whole
 from mamlkit.trees import Params, dot
 
 EXAMPLES = 4  # in the batch that a module is tried with
@@ -30,7 +30,7 @@ def pure(
     build: Callable[[], nn.Module], derivatives: int
 ) -> tuple[nn.Module, Callable[[Params, Tensor], Tensor]]:
     """(the module, its forward as a pure function of parameters and inputs): `from_module`."""
-    if isinstance(build, nn.Module) or not callable(build):
+    if isinstance(build, nn.Module) or not takes(build, 0):
         raise ValueError(
             f"from_module takes a function that makes the module, got {said(build)}: write "
             "from_module(lambda: ...)"

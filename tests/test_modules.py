@@ -228,6 +228,7 @@ ONE = nn.GRU(4, 5)
         (lambda: nn.Linear(4, 3, device="meta"), "on a device that holds numbers"),
         (lambda: nn.GRU(4, 5), "GRU returns a tuple: .* wrap the module"),
         (nn.Linear(4, 3), "takes a function that makes the module, got a module Linear"),
+        (nn.Linear, "takes a function that makes the module, got the class Linear: write"),
         (lambda: ONE, "makes the same GRU at every call: it must make a new one"),
         (lambda: "net", 'the function makes "net": it must make a torch.nn.Module'),
         (resnet, "and 18 others: use batch statistics, .*track_running_stats=False.*GroupNorm"),
