@@ -208,7 +208,8 @@ def _papermill(notebook, path: Path, out: Path, values, env, enter) -> str | Non
                 env=env,
                 log=stream,
                 begin=begin,
-                connection=str(Path(env["MAMLKIT_PROGRESS"]).with_name("kernel.json")),
+                # a hidden name: Jupyter writes it in place, and a kill may cut it
+                connection=str(Path(env["MAMLKIT_PROGRESS"]).with_name(".kernel.json")),
             )
         except PapermillExecutionError as failure:
             cell = _short(failure.source.strip().partition("\n")[0], 60)
