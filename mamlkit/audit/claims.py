@@ -224,8 +224,8 @@ def card(c: Mapping[str, Any]) -> str:
         f"{k} {_origin(v)}" for k, v in c.get("provenance", {}).items() if k != "trained"
     )
     trained = "".join(
-        f"<p><small>trained: {escape(t['command'])} · commits {escape(', '.join(t['commits']))} · "
-        f"{t['seconds']:,} s</small></p>"
+        f"<p><small>trained: {escape(t['command'])} · "
+        f"commits {escape(', '.join(t['commits']))} · {t['seconds']:,} s</small></p>"
         for t in c.get("provenance", {}).get("trained", {}).values()
     )
     return (

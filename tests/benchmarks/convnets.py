@@ -203,13 +203,7 @@ class Workload:
     def higher_gradient(self, theta, tasks, order):
         import higher
 
-        module = Module(self.setting)
-        with torch.no_grad():
-            for mine, p in zip(module.parameters(), theta.values(), strict=True):
-                mine.copy_(p)
-        shifts = [p for name, p in module.named_parameters() if name.endswith("beta")]
-        others = [p for name, p in module.named_parameters() if not name.endswith("beta")]
-        groups = [{"params": others, "lr": self.setting.alpha}, {"params": shifts, "lr": 0.0}]
+        module, groups = adapting(self.setting, theta)
         sums = {name: torch.zeros_like(p) for name, p in theta.items()}
         for task in one_by_one(tasks):
             inner = torch.optim.SGD(groups)
@@ -433,6 +427,18 @@ class Module(nn.Module):
             x = F.relu(getattr(self, f"norm{i}")(getattr(self, f"layer{i}")(x)))
             x = F.max_pool2d(x, 2) if self.stride == 1 else x
         return self.layer4(x.mean((2, 3)) if self.stride == 2 else x.flatten(1))
+
+
+def adapting(setting, theta):
+    """A module that holds theta, as torch's optimizers and `higher` take it: (module, groups of its
+    parameters, of which the norms' shifts do not adapt)."""
+    module = Module(setting)
+    with torch.no_grad():
+        for mine, p in zip(module.parameters(), theta.values(), strict=True):
+            mine.copy_(p)
+    shifts = [p for name, p in module.named_parameters() if name.endswith("beta")]
+    others = [p for name, p in module.named_parameters() if not name.endswith("beta")]
+    return module, [{"params": others, "lr": setting.alpha}, {"params": shifts, "lr": 0.0}]
 
 
 class Shift(nn.Module):

@@ -10,7 +10,7 @@ from torch.nn import functional as F
 from mamlkit.evaluate import evaluate, on_query
 from mamlkit.trees import tree_map
 from mamlkit.variants.maml import maml
-from tests.benchmarks.convnets import Module, Setting, Workload, one_by_one
+from tests.benchmarks.convnets import Setting, Workload, adapting, one_by_one
 from tests.benchmarks.speed import Contestant
 
 
@@ -78,13 +78,7 @@ class Evaluation:
     def in_higher(self, theta, tasks):
         import higher
 
-        module, losses = Module(self.setting), []
-        with torch.no_grad():
-            for mine, p in zip(module.parameters(), theta.values(), strict=True):
-                mine.copy_(p)
-        shifts = [p for name, p in module.named_parameters() if name.endswith("beta")]
-        others = [p for name, p in module.named_parameters() if not name.endswith("beta")]
-        groups = [{"params": others, "lr": self.setting.alpha}, {"params": shifts, "lr": 0.0}]
+        (module, groups), losses = adapting(self.setting, theta), []
         for task in one_by_one(tasks):
             inner = torch.optim.SGD(groups)
             with higher.innerloop_ctx(module, inner, track_higher_grads=False) as (fast, descend):
