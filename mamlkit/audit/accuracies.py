@@ -10,6 +10,7 @@ from mamlkit.audit.intervals import Interval, over_seeds
 from mamlkit.bank.experiment import Result, load
 from mamlkit.studies.image_measures import SAID, queries
 from mamlkit.studies.images import COLUMNS, EXPERIMENTS, share
+from mamlkit.studies.released import RELEASED
 
 Bank = Mapping[str, Mapping[str, Result]]  # experiment -> cell -> what is kept
 
@@ -29,13 +30,12 @@ class Row(NamedTuple):
     @property
     def share(self) -> float:
         """The part of the paper's budget that it was trained with."""
-        columns = [c for c, names in COLUMNS.items() if self.experiment in names]
-        return share(self.setting, columns[0] if columns else self.experiment.partition("-cpu")[0])
+        return share(self.setting, next(c for c in COLUMNS if self.experiment.startswith(c)))
 
 
 def banked() -> Bank:
     """All kept results of section 5.2."""
-    return {experiment.name: load(experiment) for experiment in EXPERIMENTS}
+    return {experiment.name: load(experiment) for experiment in (*EXPERIMENTS, RELEASED)}
 
 
 def row(bank: Bank, experiment: str, method: str) -> Row | None:

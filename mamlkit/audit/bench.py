@@ -13,6 +13,7 @@ FILES = (
     "navigation",
     "locomotion",
     "variants",
+    "derived",  # last: it reads what the others have written
 )
 
 

@@ -3,12 +3,19 @@
 import torch
 
 from mamlkit.audit import variants_secondary as secondary
-from mamlkit.audit.intervals import over_seeds
+from mamlkit.audit.intervals import holm, over_seeds, paired
 from mamlkit.audit.judging import Finding, Judge
-from mamlkit.audit.variants_evidence import Evidence, evidence, failed, of, seeds_of
+from mamlkit.audit.variants_evidence import (
+    Evidence,
+    evidence,
+    failed,
+    of,
+    searched_errors,
+    seeds_of,
+)
 from mamlkit.bank.experiment import Result
 from mamlkit.studies import variants_waves as waves
-from mamlkit.studies.variant_methods import NAMES
+from mamlkit.studies.variant_methods import NAMES, VARIANTS
 
 __all__ = ["JUDGES", "Evidence", "evidence"]
 LEARNED = 10_000  # iterations after which a network on waves has learned
@@ -54,6 +61,32 @@ def step_for_every_number(e: Evidence) -> Finding | None:
         f"{s['beta']:g} annealed to 0, {s['tests']:,} test waves",
         seeds_of(runs["maml"]),
         ("variants-sinusoid",),
+    )
+
+
+def best_when_searched(e: Evidence) -> Finding | None:
+    """X063: the other seven against MAML, each at the settings that were searched for it."""
+    errors = {m: searched_errors(e, m) for m in VARIANTS}
+    if not all(errors.values()) or len({tuple(v) for v in errors.values()}) > 1:
+        return None
+    seeds, base = [*errors["maml"]], torch.tensor([*errors["maml"].values()]).log()
+    gaps = {m: torch.tensor([*v.values()]).log() - base for m, v in errors.items() if m != "maml"}
+    tests = {m: paired(gap) for m, gap in gaps.items()}
+    sure = dict(zip(tests, holm([p for _, p in tests.values()]), strict=True))
+    better = [m for m, (gap, _) in tests.items() if gap < 0 and sure[m] < 0.05]
+    s = e.searched["maml-0"].setting
+    said = f"lower with {' and '.join(NAMES[m] for m in better)}" if better else "lower with none"
+    return Finding(
+        {"another is better": bool(better)},
+        {f"median error, {NAMES[m]}": middle([*v.values()]) for m, v in errors.items()}
+        | {f"over MAML's, {NAMES[m]}": gap.mean().exp().item() for m, gap in gaps.items()}
+        | {f"p after Holm's correction, {NAMES[m]}": p for m, p in sure.items()},
+        f"{'yes' if better else 'no'}: each at its own searched settings, the error is {said}; "
+        f"MAML's is {middle([*errors['maml'].values()]):.2g}.",
+        f"{s['iterations']:,} iterations of {s['tasks']} tasks at searched settings, K = "
+        f"{s['shots']}, Adam {s['beta']:g} annealed to 0, {s['tests']:,} test waves",
+        seeds,
+        ("variants-searched",),
     )
 
 
@@ -115,4 +148,5 @@ JUDGES: dict[str, Judge] = {
     "S219": secondary.many_classes,
     "X061": step_for_every_number,
     "X062": free_of_alpha,
+    "X063": best_when_searched,
 }

@@ -17,6 +17,7 @@ from mamlkit.probes.quadratic import loss as quadratic_loss
 from mamlkit.probes.quadratic import three_tasks
 from mamlkit.studies import variants_classes as classes
 from mamlkit.studies import variants_images as images
+from mamlkit.studies import variants_search as search
 from mamlkit.studies import variants_waves as waves
 from mamlkit.studies.variants_costs import COSTS, of_image
 from mamlkit.task import Task
@@ -29,11 +30,12 @@ Results = Mapping[str, Result]
 
 
 class Evidence(NamedTuple):
-    """What the judges read. The first six are banked results by cell, each of the paper's budget
+    """What the judges read. The first seven are banked results by cell, each of the paper's budget
     where that is banked, else of two cores'. identities: what holds of the algorithms themselves,
     see `identities`."""
 
     waves: Results
+    searched: Results
     costs: Results
     alpha: Results
     parts: Results
@@ -46,6 +48,7 @@ def evidence(budget: str = "paper") -> Evidence:
     """What is banked of chapter 6, and a few identities, computed in a second."""
     return Evidence(
         load(waves.WAVES, budget),
+        load(search.SEARCHED, budget),
         load(COSTS, budget),
         largest(budget, waves.ALPHA, waves.ALPHA_CPU),
         largest(budget, images.PARTS_PAPER, images.PARTS_CPU),
@@ -124,6 +127,13 @@ def of(results: Results, **wanted) -> list[Result]:
     """The results whose settings say so, in the order of their seeds."""
     found = [r for r in results.values() if wanted.items() <= r.setting.items()]
     return sorted(found, key=lambda r: r.setting["seed"])
+
+
+def searched_errors(e: Evidence, method: str) -> dict[int, float]:
+    """By seed, at searched settings: the median test wave's error at K = 10 after the searched
+    steps."""
+    found = of(e.searched, method=method)
+    return {r.setting["seed"]: r.measured["K=10"][0, r.setting["test"]].item() for r in found}
 
 
 def seeds_of(results: list[Result]) -> list[int]:

@@ -1,6 +1,6 @@
 """What chapter 6's figures and sentences show of the banked results, by variant."""
 
-from mamlkit.audit.variants_evidence import Evidence, Results, failed, of
+from mamlkit.audit.variants_evidence import Evidence, Results, failed, of, searched_errors
 from mamlkit.audit.variants_secondary import accuracy, gains
 from mamlkit.studies import variants_classes as classes
 from mamlkit.studies import variants_images as images
@@ -21,6 +21,11 @@ def errors(e: Evidence, shots: int = 10, step: int = 1) -> dict[str, list[float]
         m: [r.measured[f"K={shots}"][0, step].item() for r in of(e.waves, method=m)]
         for m in VARIANTS
     }
+
+
+def searched(e: Evidence) -> dict[str, list[float]]:
+    """The same at the settings that were searched, K = 10, after the steps that were searched."""
+    return {m: [*searched_errors(e, m).values()] for m in VARIANTS}
 
 
 def clipped(found: dict[str, list[float]]) -> dict[str, list[float]]:
@@ -65,6 +70,25 @@ def wave_table(e: Evidence) -> str:
         rows.append(
             f"| {NAMES[m]} | {s['steps']} × {s['alpha']:g} | {shown(middle(one[m]))} "
             f"| {shown(middle(ten[m]))} | {failed(runs)} of {len(runs)} | {lost:.1%} |"
+        )
+    return "\n".join(rows)
+
+
+def searched_table(e: Evidence) -> str:
+    """What was chosen for each variant, and its error so set, as a Markdown table."""
+    usual, error = errors(e), searched(e)
+    rows = [
+        "| variant | chosen: steps × step size | steps at test | median error | as usual, one step "
+        "| failed trainings |",
+        "|---|---|---|---|---|---|",
+    ]
+    for m in VARIANTS:
+        runs = of(e.searched, method=m)
+        s = runs[0].setting
+        pull = f", pull {s['strength']:g}" if "strength" in s else ""
+        rows.append(
+            f"| {NAMES[m]} | {s['steps']} × {s['alpha']:g}{pull} | {s['test']} "
+            f"| {middle(error[m]):.3f} | {middle(usual[m]):.2f} | {failed(runs)} of {len(runs)} |"
         )
     return "\n".join(rows)
 

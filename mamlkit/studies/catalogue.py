@@ -4,7 +4,8 @@ from importlib import import_module
 
 from mamlkit.bank.experiment import Experiment
 
-STUDIES = ("sinusoids", "images", "first_order", "navigation", "locomotion", "variants", "edge")
+STUDIES = ("sinusoids", "images", "released", "first_order", "navigation", "locomotion")
+STUDIES += ("variants", "edge")
 
 
 def experiments() -> dict[str, Experiment]:

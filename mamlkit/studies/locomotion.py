@@ -217,7 +217,8 @@ def repeats(experiment: Experiment, losses: Tensor, setting: Setting) -> str:
     for what, now, then in zip(FOUND, found.tolist(), first.tolist(), strict=False):
         if compare(torch.tensor([now]), torch.tensor([then])) != "same":
             raise ValueError(
-                f"chapter 05, update 1 on short episodes: {what} is {now:.7g}, banked is {then:.7g}"
+                "this run is not the beginning of the banked one: it differs at update 1, on short "
+                f"episodes, where {what} is {now:.7g}, banked is {then:.7g}"
             )
     if abs(mine - means[cell]) > BAND:
         raise ValueError(

@@ -7,6 +7,7 @@ many queries share a batch norm.
 
 import os
 import sys
+from collections.abc import Iterator
 from functools import partial
 from pathlib import Path
 
@@ -15,13 +16,16 @@ from torch import Tensor
 from torch.func import vmap
 
 from mamlkit import files
+from mamlkit.bank.experiment import Experiment
 from mamlkit.bank.tensorflow import read
 from mamlkit.baselines.protocols import together, under
 from mamlkit.families import archive
 from mamlkit.losses import Forward, accuracy
-from mamlkit.studies.image_measures import QUERIES, TEST, Setting, in_parts
+from mamlkit.machine import seeded
+from mamlkit.studies.image_measures import QUERIES, TEST, Setting, in_parts, right
 from mamlkit.studies.image_methods import adapting, family, method
 from mamlkit.studies.images import SETTINGS
+from mamlkit.train import Step
 from mamlkit.trees import Params
 
 URL = (
@@ -123,6 +127,38 @@ def tested(params: Params, tasks: int) -> Tensor:
     drawn = family(SETTING, "test", QUERIES)
     found = [in_parts(last, params, drawn, measure, TEST, tasks)[:, 0] for measure in measures]
     return torch.stack(found, 1)
+
+
+def cells(budget: str, seeds: int | None = None) -> dict[str, Setting]:
+    """The released network by itself: it has no smaller budget, and no other seed."""
+    return {"maml-0": SETTING | dict(seed=0, tests=600)} if budget == "paper" else {}
+
+
+def steps(setting: Setting, resume=None, until=None, device="cpu") -> Iterator[Step]:
+    """No training: the authors did it."""
+    state = seeded(setting["seed"], device).get_state()
+    yield Step(setting["iterations"], load(), {}, state, torch.empty(0))
+
+
+def measure(setting: Setting, step: Step, device="cpu") -> tuple[Params, dict[str, Tensor]]:
+    """The parameters, and how many test queries are right after each step, as `images.measure`
+    names them."""
+    meta = {k: p.to(device) for k, p in step.meta.items()}
+    found = {
+        f"right.{protocol}": right(setting, method(setting), meta, protocol, device=device)
+        for protocol in ("paper", "together")
+    }
+    return step.meta, found
+
+
+def begin(setting: Setting) -> Tensor:
+    """Right answers on ten test tasks after each step."""
+    return right(setting, method(setting), load(), "paper", tasks=10).double().mean(0)
+
+
+# An hour of a core tests two protocols, with 5 and with 75 queries a task.
+RELEASED = Experiment("mini-5w1s-released", cells, steps, measure, begin, lambda _: 3_600.0)
+EXPERIMENTS = (RELEASED,)
 
 
 def main(tasks: int) -> None:

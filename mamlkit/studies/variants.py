@@ -13,6 +13,7 @@ EXPERIMENTS: tuple[Experiment, ...] = (
     waves.ALPHA_CPU,
     waves.ALPHA,
     search.SEARCH,
+    search.SEARCHED,  # at what `SEARCH` chose
     images.OMNIGLOT_CPU,
     images.PARTS_CPU,
     images.REPTILE_CPU,

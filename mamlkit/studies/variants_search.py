@@ -10,9 +10,11 @@ from mamlkit.bank.experiment import Experiment, Result
 from mamlkit.studies.variant_methods import VARIANTS, Setting
 from mamlkit.studies.variants_waves import (
     COMMON,
+    SIZES,
     begin,
     cost,
     errors,
+    measure,
     steps,
     summed,
 )
@@ -20,7 +22,7 @@ from mamlkit.train import Step
 from mamlkit.trees import Params
 
 VALIDATION = 20_000  # the seed that draws the waves by which a candidate is chosen
-SEARCHED = 1_000  # the seed of a candidate's training, which no result has
+TRIED = 1_000  # the seed of a candidate's training, which no result has
 SHORTER = {  # a candidate's training
     "smoke": dict(iterations=4, tests=20),
     "quick": dict(iterations=150, tests=100),
@@ -43,11 +45,23 @@ CANDIDATES: dict[str, tuple[dict, ...]] = dict.fromkeys(
     "cavia": grid((0.1, 0.3, 1.0, 3.0), (1, 5)),
 }
 
+# The `best` of the search's banked results. test: the steps that were best after the training.
+CHOSEN: dict[str, dict] = {
+    "maml": dict(alpha=0.03, steps=1, test=10),
+    "fomaml": dict(alpha=0.03, steps=5, test=10),
+    "reptile": dict(alpha=0.01, steps=10, test=10),
+    "meta_sgd": dict(alpha=0.003, steps=1, test=3),
+    "mamlpp": dict(alpha=0.1, steps=5, test=10),
+    "imaml": dict(alpha=0.01, steps=16, strength=8.0, test=9),
+    "anil": dict(alpha=0.1, steps=5, test=10),
+    "cavia": dict(alpha=0.1, steps=1, test=10),
+}
+
 
 def candidates(budget: str, seeds: int | None = None) -> dict[str, Setting]:
     """Every candidate of every variant, each trained once, whatever `seeds` says."""
     return {
-        f"{method}-{number}": dict(method=method, seed=SEARCHED, **candidate, **COMMON)
+        f"{method}-{number}": dict(method=method, seed=TRIED, **candidate, **COMMON)
         | SHORTER[budget]
         for method, tried in CANDIDATES.items()
         for number, candidate in enumerate(tried[: 1 if budget == "smoke" else None])
@@ -79,4 +93,15 @@ def best(results: Mapping[str, Result]) -> dict[str, dict]:
     return {method: own for method, (_, own) in found.items()}
 
 
+def cells(budget: str, seeds: int | None = None) -> dict[str, Setting]:
+    """All eight variants, each with what was chosen for it."""
+    return {
+        f"{method}-{seed}": dict(method=method, seed=seed, **CHOSEN[method], **COMMON)
+        | SIZES[budget]
+        for seed in range(seeds or {"smoke": 1, "quick": 1, "paper": 5}[budget])
+        for method in VARIANTS
+    }
+
+
 SEARCH = Experiment("variants-search", candidates, steps, on_validation, begin, cost)
+SEARCHED = Experiment("variants-searched", cells, steps, measure, begin, cost)

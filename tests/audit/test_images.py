@@ -8,6 +8,7 @@ from mamlkit.audit.accuracies import cell, interval, made, margin, of_seeds, row
 from mamlkit.audit.claims import ledger, verdict
 from mamlkit.bank.experiment import Result
 from mamlkit.studies.images import SETTINGS
+from mamlkit.studies.released import RELEASED, SETTING
 
 JUDGES = images.JUDGES | images_inside.JUDGES
 TASKS, STEPS = 100, 11
@@ -18,7 +19,7 @@ def result(
 ):
     """A made-up result: `percent` of the queries of every task are right after every step but
     the first, where other numbers are not given."""
-    s = SETTINGS[name] | dict(method=method, seed=seed)
+    s = (SETTINGS | {RELEASED.name: SETTING})[name] | dict(method=method, seed=seed)
 
     def right(share, queries):
         n = s["way"] * queries
@@ -189,6 +190,15 @@ def test_a_later_prior_method_counts_where_it_is_trained(later):
     assert [name for name, passed in found.checks.items() if not passed] == ["20-way 1-shot"]
     assert found.here["the best, 20-way 1-shot"] == images.NAMES[later]
     assert found.share < 0.1, "the smaller training is the weakest of what stands behind it"
+
+
+def test_the_authors_network_counts_where_none_of_ours_has_the_papers_budget():
+    theirs = of((RELEASED.name, "maml", 48), by_ten=50)
+    found = JUDGES["C132"](theirs | of(("mini-5w1s-cpu", "maml", 50), by_ten=48))
+    assert all(found.checks.values()) and found.experiments == (RELEASED.name,)
+    assert found.share == 1 and JUDGES["C062"](theirs) is None
+    ours = of(("mini-5w1s", "maml", 50), by_ten=48)
+    assert JUDGES["C132"](theirs | ours).experiments == ("mini-5w1s",)
 
 
 def test_first_order_stands_for_maml_against_the_lstm_where_it_is_what_is_trained():

@@ -12,6 +12,7 @@ from tests.audit.made_up_variants import (
     evidence,
     parts,
     reptile,
+    searched,
     waves,
 )
 
@@ -23,6 +24,7 @@ PASSES = {
     "S219": evidence(classes=classes(-1.0)),
     "X061": evidence(waves=waves(-0.4)),
     "X062": evidence(alpha=alpha(1.0, 1.5)),
+    "X063": evidence(searched=searched(-0.4)),
 }
 FAILS = {
     ("S206", "no query split"): evidence(identities=GOOD | {"another query": 0.1}),
@@ -43,6 +45,7 @@ FAILS = {
     ("X061", "K=5"): evidence(waves=waves(0.4)),
     ("X061", "K=10"): evidence(waves=waves(0.4)),
     ("X062", "less than half"): evidence(alpha=alpha(1.0, 3.0)),
+    ("X063", "another is better"): evidence(searched=searched(0.4)),
 }  # fmt: skip
 
 
@@ -64,7 +67,7 @@ def test_the_list_of_tricks_is_a_document():
     assert found.checks["per-step learning rates"] and not found.checks["gradient clipping"]
 
 
-@pytest.mark.parametrize("claim", ["S207", "S209", "S210", "S219", "X061", "X062"])
+@pytest.mark.parametrize("claim", ["S207", "S209", "S210", "S219", "X061", "X062", "X063"])
 def test_what_is_not_banked_is_not_judged(claim):
     assert JUDGES[claim](evidence()) is None
 
@@ -94,9 +97,12 @@ def test_a_smaller_budget_refutes_nothing(claim, given, check):
     assert verdict(entry, found.checks, seeds=3) == "not tested"
 
 
-@pytest.mark.parametrize(("claim", "good"), [("X061", waves(-0.4)), ("X062", alpha(1.0, 1.5))])
+@pytest.mark.parametrize(
+    ("claim", "good"),
+    [("X061", waves(-0.4)), ("X062", alpha(1.0, 1.5)), ("X063", searched(-0.4))],
+)
 def test_a_question_of_ours_has_an_answer(claim, good):
-    bad = {"X061": waves(0.4), "X062": alpha(1.0, 3.0)}[claim]
-    name = {"X061": "waves", "X062": "alpha"}[claim]
+    bad = {"X061": waves(0.4), "X062": alpha(1.0, 3.0), "X063": searched(0.4)}[claim]
+    name = {"X061": "waves", "X062": "alpha", "X063": "searched"}[claim]
     assert JUDGES[claim](evidence(**{name: good})).why.startswith("yes: ")
     assert JUDGES[claim](evidence(**{name: bad})).why.startswith("no: ")

@@ -55,7 +55,8 @@ def says(result, chapter):
     """The sentence of the chapter that failed; it names the iteration."""
     (line,) = (x for x in result.stdout.splitlines() if x.startswith(f"{chapter} failed"))
     assert result.returncode == 1 and "this run is not the beginning of the banked one" in line
-    return int(re.search(r"it differs at update (\d+)|in iterations (\d+)", line)[1])
+    found = re.search(r"it differs at update (\d+)|(?:in iterations|over updates) (\d+)", line)
+    return int(found[1] or found[2])
 
 
 @pytest.mark.parametrize("change", CHANGES)

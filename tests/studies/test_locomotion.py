@@ -126,7 +126,8 @@ def test_a_run_that_differs_is_refused_with_its_updates(setting, monkeypatch):
     with pytest.raises(ValueError, match="chapter 05, updates 1 to 7: the mean return .* 20 are"):
         repeats(CPU, losses - 25, setting)
     monkeypatch.setattr(study, "maml", fomaml)
-    with pytest.raises(ValueError, match="chapter 05, update 1 on short episodes: one plus TRPO's"):
+    said = "differs at update 1, on short episodes, where one plus TRPO's"
+    with pytest.raises(ValueError, match=said):
         repeats(CPU, losses, setting)
 
 

@@ -3,11 +3,13 @@
 import pytest
 import torch
 
-from mamlkit.bank.experiment import Result, last
+from mamlkit.bank.experiment import Result, last, load
 from mamlkit.studies.variant_methods import VARIANTS
 from mamlkit.studies.variants_search import (
+    CHOSEN,
     SEARCH,
     SEARCHED,
+    TRIED,
     VALIDATION,
     best,
     candidates,
@@ -26,7 +28,7 @@ def test_every_variant_has_as_many_candidates_and_each_as_long_a_training():
 
 
 def test_neither_a_result_s_seed_nor_its_test_waves_are_used():
-    assert SEARCHED not in {s["seed"] for s in WAVES.cells("paper", 10).values()}
+    assert TRIED not in {s["seed"] for s in WAVES.cells("paper", 10).values()}
     assert VALIDATION != TEST
     setting = candidates("smoke")["maml-0"] | dict(tests=7)
     meta = last(steps(setting)).meta
@@ -69,3 +71,10 @@ def test_a_candidate_is_measured(cell):
     _, found = on_validation(setting, last(steps(setting)))
     assert found["made"] == 4 and found["validation"].shape == (2, 11)
     assert found["validation"][0].isfinite().all()
+
+
+def test_what_is_trained_at_length_is_what_the_banked_search_found_best():
+    assert best(load(SEARCH)) == CHOSEN
+    for cell, setting in SEARCHED.cells("paper", None).items():
+        assert cell == f"{setting['method']}-{setting['seed']}"
+        assert CHOSEN[setting["method"]].items() <= setting.items()
