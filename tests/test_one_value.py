@@ -305,15 +305,23 @@ QUANTITIES: dict[str, dict[str, list[str]]] = {
         ],
     },
     "06_variants": {
-        "MAML's error on waves": [
+        "MAML's error, searched": [
             rf"with CAVIA and {N} with MAML",
-            rf"Error: MAML {N},",
+            rf"\| MAML \| 1 × 0.03 \| 10 \| {N} \|",
+        ],
+        "CAVIA's error, searched": [
+            rf"new waves is {N} with CAVIA",
+            rf"\| CAVIA \| 1 × 0.1 \| 10 \| {N} \|",
+        ],
+        "MAML's error on waves": [
+            rf"MAML's error falls from {N}, iMAML's",
             rf"at K = 10, one step: MAML {N},",
             rf"\| MAML \| 1 × 0.01 \| {N} \|",
+            rf"\| MAML \| 1 × 0.03 \| 10 \| [\d.]+ \| {N} \|",
             rf"X061 median error after 1 step, K=10, MAML: {N}",
         ],
         "CAVIA's error on waves": [
-            rf"new waves is {N} with CAVIA",
+            rf"one step: MAML .*? CAVIA {N}; ten steps",
             rf"\| CAVIA \| 1 × 1 \| {N} \|",
         ],
         "CAVIA's cosine": [rf"its cosine to MAML's step {N}", rf"Cosine .* CAVIA {N}\. Error"],
