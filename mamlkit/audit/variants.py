@@ -75,7 +75,7 @@ def best_when_searched(e: Evidence) -> Finding | None:
     sure = dict(zip(tests, holm([p for _, p in tests.values()]), strict=True))
     better = [m for m, (gap, _) in tests.items() if gap < 0 and sure[m] < 0.05]
     s = e.searched["maml-0"].setting
-    said = f"lower with {' and '.join(NAMES[m] for m in better)}" if better else "lower with none"
+    said = f"lower with {', '.join(NAMES[m] for m in better) or 'none'}"
     return Finding(
         {"another is better": bool(better)},
         {f"median error, {NAMES[m]}": middle([*v.values()]) for m, v in errors.items()}
