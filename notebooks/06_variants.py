@@ -25,7 +25,7 @@ e = evidence()
 error, usual, cosine = tables.searched(e), tables.errors(e), tables.costs(e, "cosine")
 best = min(error, key=lambda m: tables.middle(error[m]))
 panels = [Panel("cosine to MAML's\nmeta-gradient", cosine, limits=(-0.6, 1.15))]
-panels += [Panel("error on new waves\n(MSE, a mark a seed)", *map(tables.clipped, (error, usual)))]
+panels += [Panel("error on new waves\n(MSE, a mark a seed)", error, usual, log=True, limits=(0.01, 5))]
 panels += [Panel("ms for 50 waves", tables.costs(e, "waves ms"))]
 panels += [Panel("MiB for one\nOmniglot task", tables.costs(e, "MiB", 5))]
 title = f"{NAMES[best]}'s error is the lowest, its cosine to MAML's step {cosine[best][0]:.2f}"
@@ -208,9 +208,9 @@ waves; "steps at test" is how many were best on the validation waves. A failed t
 where it stopped.*
 
 Nearly all prefer many steps at test, also those that took one in training, and MAML three times the
-usual step size. Reptile, once it may take ten steps of its own kind, is
-{tables.middle(error["maml"]) / tables.middle(error["reptile"]):.1f} times below MAML. Two rows stay
-in doubt. Of iMAML's trainings {tables.failed(tables.of(e.searched, method="imaml"))} of
+usual step size. Reptile, once it may take ten steps at test, is a factor of
+{tables.middle(error["maml"]) / tables.middle(error["reptile"]):.1f} below MAML. Two rows stay in
+doubt. Of iMAML's trainings {tables.failed(tables.of(e.searched, method="imaml"))} of
 {len(error["imaml"])} fail, and the largest pull that was tried is the one that was chosen, so a
 still larger one may be better. MAML++ is two of its six parts here.
 """)
@@ -433,8 +433,8 @@ claim("S219")
 #
 # *Approximations are not all alike.* First order drops the Hessians and keeps the end point, and
 # loses little. Reptile drops the query set as well and follows the path; with ten steps it does
-# as well, and at searched settings better. iMAML keeps the Hessian and drops the path, which is exact only where the inner
-# problem is solved.
+# as well, and at searched settings better. iMAML keeps the Hessian and drops the path, which is
+# exact only where the inner problem is solved.
 #
 # *Cost has two sides.* Memory over the steps is MAML's problem, and first order already solves most
 # of it. iMAML removes what is left and pays with products of the Hessian.
