@@ -28,9 +28,10 @@ class Forked(NamedTuple):
 
 
 def python(words: list[str], *, tree: Path, said: Path, environment: dict[str, str]) -> Forked:
-    """Starts `python WORDS`, which are "-m", a module, ... or "-c", a program, ..., in a tree of code.
+    """Starts `python WORDS`: "-m", a module, ... or "-c", a program, ... of a tree of code.
 
-    said: the file that gets what it prints."""
+    said: the file that gets what it prints.
+    """
     process = FORKS.Process(target=_live, args=(words, tree, said, environment), daemon=True)
     process.start()
     return Forked(process, said)
