@@ -249,8 +249,11 @@ def _test(options, rest, command) -> NoReturn:
     # Not MAMLKIT_HEADLESS: as in JupyterLab the knobs are live, and one whose callback raises fails
     # here.
     notebooks = [str(SMOKE), "--nbval-lax", "--nbval-current-env", "--nbval-cell-timeout=300"]
-    # A file stays with one process: what its tests share is made once. The order is conftest's.
-    at_once = ["-n", str(min(4, os.cpu_count() or 1)), "--dist=loadfile", "--no-loadscope-reorder"]
+    # A process more than there are cores: one that waits for a browser or a kernel leaves its core
+    # idle. A file stays with one process: what its tests share is made once. The order is
+    # conftest's.
+    number = min(4, 1 + (os.cpu_count() or 1))
+    at_once = ["-n", str(number), "--dist=loadfile", "--no-loadscope-reorder"]
     _become(["pytest", "tests", *notebooks, *at_once, *rest], MAMLKIT_RESULTS=str(SMOKE))
 
 

@@ -7,9 +7,10 @@ torch.set_num_threads(1)
 
 # What takes longest is begun first: begun last, it would leave the other cores idle.
 LONGEST = (
-    *("browser/test_scenes", "scale/test_ranks", "test_habits", "scale/test_workers"),
-    *("test_banked_pages", "fuzz/test_kills", "browser/", "book/test_changed_step", "test_train"),
-    *("bank/test_work", "test_package", "studies/test_sinusoid_rivals", "bank/test_survives"),
+    *("tests/browser/test_scenes", "tests/scale/test_ranks", "tests/scale/test_workers"),
+    *("tests/test_habits", "tests/fuzz/test_kills", "tests/browser/", "book/test_changed_step"),
+    *("tests/test_banked_pages", ".ipynb", "tests/test_train", "tests/test_main", "test_package"),
+    *("tests/bank/test_work", "tests/test_your_own", "studies/", "tests/bank/"),
 )
 
 
@@ -17,8 +18,7 @@ def pytest_collection_modifyitems(items):
     """Sorts whole files: their own order stays."""
 
     def rank(item):
-        name = item.path.with_suffix("").as_posix()
-        found = (i for i, part in enumerate(LONGEST) if f"tests/{part}" in name)
+        found = (i for i, part in enumerate(LONGEST) if part in item.path.as_posix())
         return next(found, len(LONGEST))
 
     items.sort(key=rank)

@@ -2,8 +2,7 @@
 
 import contextlib
 import io
-import subprocess
-import sys
+import os
 import textwrap
 
 import pytest
@@ -16,6 +15,7 @@ from mamlkit.files import ROOT
 from mamlkit.machine import seeded
 from mamlkit.nets import from_module
 from mamlkit.studies import variant_methods
+from tests.warm import python
 
 CELLS = [c for c in book.read(book.NOTEBOOKS / "08_your_own.py").cells if c.cell_type == "code"]
 
@@ -104,11 +104,12 @@ def test_the_new_variant_as_a_file_is_found_by_the_contract_test(tmp_path):
         words = ["-q", "-p", "no:cacheprovider", "tests/test_contract.py", "-k", laws]
         sys.exit(pytest.main(words))
     """
-    ran = subprocess.run(
-        [sys.executable, "-c", textwrap.dedent(code)], cwd=ROOT, capture_output=True, text=True
-    )
-    assert ran.returncode == 0, ran.stdout[-3000:]
-    assert "5 passed" in ran.stdout
+    words = ["-c", textwrap.dedent(code)]
+    status, said = python(
+        words, tree=ROOT, said=tmp_path / "said", environment={**os.environ}
+    ).ended()
+    assert status == 0, said[-3000:]
+    assert "5 passed" in said
 
 
 def test_without_the_checkpoint_the_page_says_what_to_do(page):

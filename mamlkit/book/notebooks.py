@@ -7,10 +7,16 @@ reader wrote into it.
 
 import hashlib
 import re
+import sys
 from pathlib import Path
+from types import ModuleType
 
 from mamlkit import files
 from mamlkit.files import ROOT, needs_clone
+
+# nbformat asks for it, to check addresses that no notebook has, and it makes a grammar for them:
+# a second of work in every process that reads a notebook.
+sys.modules.setdefault("rfc3987_syntax", ModuleType("rfc3987_syntax"))
 
 NOTEBOOKS = ROOT / "notebooks"
 # Tags of cells whose result is read, and whose code opens with a click.

@@ -1,5 +1,6 @@
 """What an update costs when ranks share it, on paper and measured: where one more stops paying."""
 
+from functools import cache
 from typing import Any, NamedTuple
 
 from mamlkit import files
@@ -95,6 +96,7 @@ def problem(name: str) -> Problem:
     return Problem(learner, net.init(seeded(0)), family, tasks, chunk)
 
 
+@cache
 def counted(name: str) -> Update:
     """An update of a problem as numbers; nothing is computed."""
     p = problem(name)

@@ -39,7 +39,9 @@ def own(profile: str) -> dict[str, dict]:
     return {
         **{name: dict(iterations=0) for name in UNTRAINED},
         "hypernetwork": dict(iterations=many),
-        "learned-optimizer": dict(iterations=few, tasks=10, beta=0.01),
+        "learned-optimizer": dict(
+            iterations=few, tasks=budget(profile, smoke=3, quick=10, paper=10), beta=0.01
+        ),
     }
 
 

@@ -4,12 +4,11 @@ rounds otherwise, and does not outlive a changed number."""
 import os
 import re
 import shutil
-import subprocess
-import sys
 
 import pytest
 
 from mamlkit.files import ROOT
+from tests.warm import python
 
 MAKE = """
 from mamlkit.bank.experiment import make
@@ -34,10 +33,10 @@ print(compare(beginning(TINY, TINY.cells("smoke", 1)["maml-0"]), torch.tensor(ke
 
 def said(tree, program):
     environment = os.environ | {"PYTHONPATH": str(tree), "OMP_NUM_THREADS": "1"}
-    words = [sys.executable, "-c", program]
-    run = subprocess.run(words, cwd=tree, env=environment, capture_output=True, text=True)
-    assert run.returncode == 0, run.stderr
-    return run.stdout.strip()
+    words = ["-c", program]
+    status, text = python(words, tree=tree, said=tree / "said", environment=environment).ended()
+    assert status == 0, text
+    return text.strip()
 
 
 @pytest.fixture(scope="module")

@@ -39,12 +39,8 @@ def start(tmp_path):
     for name in ("mamlkit", "tests"):
         (copy / name).symlink_to(ROOT / name)
     (copy / "banking.py").write_text(BANKING, encoding="utf-8")
-    (copy / "sitecustomize.py").write_text(
-        "import pathlib\nfrom mamlkit.bank import experiment\n"
-        f"experiment.ROOT, experiment.SAVE_EVERY = pathlib.Path({str(copy)!r}), 0.3\n",
-        encoding="utf-8",
-    )
     environment = os.environ | {"PYTHONPATH": str(copy), "OMP_NUM_THREADS": "1"}
+    environment |= {"MAMLKIT_TINY_PLACE": str(copy)}
 
     def go(*words):
         return subprocess.Popen(

@@ -49,7 +49,8 @@ def test_the_checks_of_a_step_take_less_than_a_hundredth_of_it():
 @pytest.mark.compiled
 def test_a_compiled_step_asks_nothing():
     steps = checks.training(mse(S.NET.forward), True, 3)
-    assert asked(steps)["step_size"] and not asked(steps)
+    next(steps)  # compiles, which takes twice as long where it is watched
+    assert not asked(steps)
 
 
 def test_what_is_said_of_two_times():

@@ -24,18 +24,12 @@ from mamlkit.scale.workers import workers
 from tests.bank.tiny import RESTED, TINY
 from tests.small_notebooks import SOMETIMES, write
 
-SITE = """
-import pathlib
-from mamlkit.bank import experiment
-experiment.ROOT, experiment.SAVE_EVERY = pathlib.Path({root!r}), 0.3
-"""
-
 
 @pytest.fixture
 def root(tmp_path, monkeypatch):
     """A folder in which this process, and those that it starts, keep results."""
-    (tmp_path / "sitecustomize.py").write_text(SITE.format(root=str(tmp_path)), encoding="utf-8")
-    monkeypatch.setenv("PYTHONPATH", f"{tmp_path}{os.pathsep}{ROOT}")
+    monkeypatch.setenv("MAMLKIT_TINY_PLACE", str(tmp_path))
+    monkeypatch.setenv("PYTHONPATH", str(ROOT))
     monkeypatch.setenv("OMP_NUM_THREADS", "1")
     monkeypatch.setattr(bank, "ROOT", tmp_path)
     return tmp_path
