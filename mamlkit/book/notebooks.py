@@ -9,14 +9,13 @@ import hashlib
 import re
 import sys
 from pathlib import Path
-from types import ModuleType
 
 from mamlkit import files
 from mamlkit.files import ROOT, needs_clone
 
-# nbformat asks for it, to check addresses that no notebook has, and it makes a grammar for them:
-# a second of work in every process that reads a notebook.
-sys.modules.setdefault("rfc3987_syntax", ModuleType("rfc3987_syntax"))
+# nbformat would import it where it is installed, to check addresses that no notebook has: making
+# their grammar takes a second in every process that reads a notebook. None says: not installed.
+sys.modules.setdefault("rfc3987_syntax", None)  # pyright: ignore[reportArgumentType]
 
 NOTEBOOKS = ROOT / "notebooks"
 # Tags of cells whose result is read, and whose code opens with a click.
