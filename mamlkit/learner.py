@@ -3,6 +3,7 @@
 from collections.abc import Callable
 from typing import Any, NamedTuple
 
+import torch
 from torch import Tensor
 
 from mamlkit.boundary import scalar
@@ -44,6 +45,7 @@ def unrolled(
     return Learner(init, adapt, grad(meta_objective, has_aux=True))
 
 
+@torch.no_grad()  # as training and evaluation run it: nothing is kept of the way
 def begun(learner: Learner, meta: Params, support: Any, *, exact: bool = True) -> Params:
     """The learner's meta-parameters, whether `meta` is them already or the model's parameters only.
 

@@ -32,6 +32,12 @@ def fastest(tasks: int, each: int, device: torch.device) -> int:
     return 1 if device.type == "cpu" and each >= ALONE_FROM else tasks
 
 
+def _glibc(name: str) -> Callable:
+    """A function of the C library; one that does nothing where the library has none of that name."""
+    library = ctypes.CDLL(None) if sys.platform == "linux" else None
+    return getattr(library, name, lambda *numbers: None)
+
+
 @cache
 def keep_pages() -> None:
     """Has the C library keep the memory that tensors free, for the next ones.
@@ -40,11 +46,18 @@ def keep_pages() -> None:
     anew: half of the time that a CPU needs for miniImagenet's maps. Nothing where the C library is
     another.
     """
-    if sys.platform == "linux":
-        library = ctypes.CDLL(None)
-        if mallopt := getattr(library, "mallopt", None):
-            mallopt(-4, 0)  # M_MMAP_MAX: no piece of its own from the system, however large
-            mallopt(-1, 2**31 - 1)  # M_TRIM_THRESHOLD: the most that an int can say
+    mallopt = _glibc("mallopt")
+    mallopt(-4, 0)  # M_MMAP_MAX: no piece of its own from the system, however large
+    mallopt(-1, 2**31 - 1)  # M_TRIM_THRESHOLD: the most that an int can say
+
+
+def return_pages() -> None:
+    """Has the C library return what it keeps and nothing fills.
+
+    Pieces of many sizes leave gaps, and what is kept grows for hundreds of tasks: now and then, all
+    of it is given back. Nothing where the C library is another.
+    """
+    _glibc("malloc_trim")(0)
 
 
 def fitting(work: Callable[[int], Any], chunk: int, least: int = 1) -> tuple[Any, int]:

@@ -1,3 +1,5 @@
+import subprocess
+import sys
 import warnings
 
 import pytest
@@ -93,3 +95,25 @@ def test_pages_are_kept_and_a_petabyte_is_still_refused():
     with pytest.raises(RuntimeError) as error:
         full()
     assert out_of_memory(error.value)
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="the C library is another")
+def test_what_is_kept_and_not_filled_is_returned():
+    program = """
+import torch
+from mamlkit.memory import keep_pages, return_pages
+
+def held():
+    with open("/proc/self/statm") as file:
+        return int(file.read().split()[1]) * 4096 / 2**20
+
+keep_pages()
+pieces = [torch.ones(2**20) for _ in range(60)]
+del pieces[:-1]  # the last one stands behind the gap
+kept = held()
+return_pages()
+print(kept - held())
+"""
+    words = [sys.executable, "-c", program]
+    said = subprocess.run(words, check=True, capture_output=True, text=True).stdout
+    assert float(said) > 200, f"{said.strip()} MB of 236 were returned"
