@@ -18,6 +18,7 @@ from safetensors.torch import save_file
 from torch import Tensor
 
 from mamlkit import files
+from mamlkit.boundary import said
 from mamlkit.files import ROOT, SHIPPED
 from mamlkit.machine import choose_device
 
@@ -171,26 +172,33 @@ def opened(place: Path, *suffixes: str) -> Iterator[dict[str, Reader]]:
     unpacked.
 
     The zips in a folder count as folders. Raises ValueError naming the zip if it is not whole, and
-    naming the entry if one points outside or is larger than `LIMIT`; reading raises it for an entry
-    that is damaged.
+    naming the entry if one points outside, is there twice or is larger than `LIMIT`; reading raises
+    it for an entry that is damaged.
     """
     found = {}
     with ExitStack() as stack:
-        inside = sorted(place.rglob("*")) if place.is_dir() else []
-        for path in inside:
+        below = sorted(place.rglob("*")) if place.is_dir() else []
+        for path in below:
             name = path.relative_to(place).as_posix()
             if _wanted(name, suffixes) and path.is_file():
                 _limited(path, path.stat().st_size)
                 found[name] = path.read_bytes
-        for path in [p for p in inside if _is_zip(p, place)] if place.is_dir() else [place]:
+        for path in [p for p in below if _is_zip(p, place)] if place.is_dir() else [place]:
             try:
                 archive = stack.enter_context(zipfile.ZipFile(path))
             except (zipfile.BadZipFile, EOFError, NotImplementedError, ValueError) as error:
                 raise ValueError(
                     f"{path} is not a whole zip archive ({error}): get it anew"
                 ) from None
+            inside = set()
             for entry in archive.infolist():
                 name = entry.filename.replace("\\", "/")  # as some tools on Windows write it
+                if name in inside:
+                    raise ValueError(
+                        f"{path} is refused: it has two entries {said(name)}, and only one can be "
+                        "right"
+                    )
+                inside.add(name)
                 if _points_outside(name, entry):
                     raise ValueError(
                         f"{path} is refused: its entry {entry.filename!r} points outside the "

@@ -10,7 +10,7 @@ from typing import Any, NamedTuple
 import torch
 from torch import Tensor
 
-from mamlkit.boundary import finite, whole
+from mamlkit.boundary import finite, said, whole
 from mamlkit.families import archive, pictures
 from mamlkit.families.few_shot import few_shot
 from mamlkit.files import at_home
@@ -47,7 +47,8 @@ def load(
 
     root: holds CLASS/*.png (or .jpg, .gif, .webp, ...). split: by folder, SPLIT/CLASS/*.png; by a
     list SPLIT.csv, whose first line is filename,label; or by `fractions`, e.g. {"train": 0.6,
-    "test": 0.4}, of the classes in an order that `seed` decides. Without a split all classes are
+    "test": 0.4}, in an order that `seed` decides: shares of the classes, each of which is in one
+    split with all its images, as test tasks are of unseen classes. Without a split all classes are
     loaded. The usual pickle caches of miniImagenet, *SPLIT.pkl, are read as well, by an unpickler
     that makes arrays and refuses all else. size: pixels, width and height, 4096 at most; of another
     image the middle square is taken and resized. channels: 1 grey, 3 red, green, blue. progress:
@@ -88,6 +89,11 @@ def load(
 
 def folder(images: Images, *, way: int, shots: int, queries: int, rotate: bool = False) -> Family:
     """Few-shot tasks on them, see `few_shot`. Raises ValueError naming a class that has too few."""
+    if not isinstance(images, Images):
+        raise ValueError(
+            f"images is {said(images)}: it must be Images, which mamlkit.families.folder.load(path)"
+            " reads from a folder or a zip"
+        )
     least = int(images.counts.argmin())
     if isinstance(shots, int) and isinstance(queries, int):
         if (have := int(images.counts[least])) < shots + queries:
@@ -150,13 +156,18 @@ def _labelled(images, name, lines) -> Groups:
         parts = path.split("/")
         for i in range(len(parts)):
             by_file["/".join(parts[i:])].append(path)
-    groups = defaultdict(list)
+    groups, labels = defaultdict(list), {}
     for file, label in lines:
         found = [file] if file in images else by_file[file]
         if len(found) != 1:
             raise ValueError(
                 f"{name} names {file}, which is there {len(found)} times: once is right"
             )
+        if found[0] in labels:
+            raise ValueError(
+                f"{name} names {file} twice, as {labels[found[0]]} and as {label}: once is right"
+            )
+        labels[found[0]] = label
         groups[label].append((found[0], images[found[0]]))
     return groups
 
@@ -168,7 +179,8 @@ def _chosen(groups: Groups, split, fractions, seed) -> Groups:
         shares = list(fractions.values())
         if not all(finite(s) and s > 0 for s in shares) or sum(shares) > 1 + 1e-9:
             raise ValueError(
-                f"the fractions are {dict(fractions)}: they must be above 0, and at most 1 together"
+                f"the fractions are {dict(fractions)}: they are shares of the classes, above 0, "
+                "and at most 1 together"
             )
         before = list(fractions).index(split)
         first, end = (round(sum(shares[:n]) * len(names)) for n in (before, before + 1))
@@ -176,10 +188,14 @@ def _chosen(groups: Groups, split, fractions, seed) -> Groups:
         names = sorted(names[i] for i in order[first:end])
         if not names:
             raise ValueError(
-                f"{fractions[split]:g} of {len(groups)} classes is less than one: split "
-                f'"{split}" is empty'
+                f'split "{split}" is empty: {fractions[split]:g} of {_number(groups)} is less than '
+                "one class, and fractions share out whole classes, not the images of a class"
             )
     return {name: groups[name] for name in names}
+
+
+def _number(groups: Groups) -> str:
+    return f"{len(groups)} class{'es' * (len(groups) != 1)}"
 
 
 # Their pixels
