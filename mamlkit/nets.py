@@ -114,12 +114,12 @@ def mlp(
 
     def forward(params, x, reference=None):
         _same_type(params, x)
-        x = x.flatten(1)
-        if x.shape[1] != sizes[0]:
+        if x.ndim < 2 or x.shape[1:].numel() != sizes[0]:
             raise ValueError(
-                f"this net takes {sizes[0]} numbers an example, got inputs of shape "
-                f"{tuple(x.shape)}"
+                f"this net takes {sizes[0]} numbers an example, (examples, {sizes[0]}), got inputs "
+                f"of shape {tuple(x.shape)}"
             )
+        x = x.flatten(1)
         for i in range(last):
             x = F.linear(x, params[f"layer{i}.weight"], params[f"layer{i}.bias"])
             x = activation(batch_norm(x, **_norm(params, i), reference=reference) if norm else x)

@@ -205,9 +205,17 @@ def test_an_mlp_without_layers_is_refused(sizes):
 def test_inputs_of_another_size_are_refused_naming_both():
     net = mlp(2, 4, 3)
     with pytest.raises(
-        ValueError, match=r"this net takes 2 numbers an example, got inputs of shape \(6, 5\)"
+        ValueError,
+        match=r"this net takes 2 numbers an example, \(examples, 2\), got inputs of shape \(6, 5\)",
     ):
         net.forward(net.init(seeded(0)), torch.zeros(6, 5))
+
+
+@pytest.mark.parametrize("shape", [(), (2,), (0,)])
+def test_an_example_alone_is_no_set_of_examples(shape):
+    net = mlp(2, 4, 3)
+    with pytest.raises(ValueError, match="takes 2 numbers an example, .* got inputs of shape"):
+        net.forward(net.init(seeded(0)), torch.zeros(shape))
 
 
 def test_images_of_another_size_than_the_heads_are_refused_naming_the_remedy():
