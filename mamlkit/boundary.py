@@ -4,9 +4,13 @@ of a run may be, and says it in one sentence with the remedy.
 Everything here is asked once, before a run or where a value is made, never at every step.
 """
 
+import traceback
+from collections.abc import Iterator
+from contextlib import contextmanager
 from inspect import signature
 from math import isfinite
 from numbers import Integral, Real
+from pathlib import Path
 from typing import Any
 
 import torch
@@ -186,6 +190,47 @@ def scalar(loss: Any) -> Tensor:
             "without axes, e.g. a mean()"
         )
     return loss
+
+
+# What torch says, and what the function did. Of numbers it says the same for several reasons.
+UNBATCHED = {
+    "numpy": "reads a tensor's numbers out of torch (.item(), .numpy(), .tolist(), float or `if`)",
+    "data pointer": "reads a tensor's numbers out of torch (.numpy(), .tolist())",
+    ".item()": "reads a tensor's numbers out of torch (.item(), float, int or `if`)",
+    "data-dependent": "asks `if` or `while` of a tensor",
+    "random operation": "draws random numbers",
+    "dynamic shape": "makes a tensor whose size depends on numbers (a mask as index, nonzero, "
+    "unique)",
+    "is not possible because": "writes a task's numbers into a tensor that all tasks share",
+    "vmap:": "does what vmap cannot",
+}
+
+
+@contextmanager
+def batched() -> Iterator[None]:
+    """While this lasts, functions of one task are batched: what torch cannot batch is refused with
+    ValueError that names the function, its line and the remedy."""
+    try:
+        yield
+    except RuntimeError as error:
+        text = str(error)
+        known = text.startswith(("vmap:", "Can't call numpy()", "Cannot access data pointer"))
+        what = next((what for words, what in UNBATCHED.items() if words in text), None)
+        if not known or what is None:
+            raise
+        raise ValueError(
+            f"{_place(error)} {what}: tasks are batched, so write it with torch's functions alone, "
+            "torch.where for an `if`, and draw what is random in the family's noise"
+        ) from error
+
+
+def _place(error):
+    """The function of the caller's own that an error comes from, in words."""
+    ours = (str(Path(__file__).parent), str(Path(torch.__file__).parent))
+    for frame in reversed(traceback.extract_tb(error.__traceback__)):
+        if not frame.filename.startswith(ours) and "contextlib" not in frame.filename:
+            return f"the function {frame.name} (line {frame.lineno})"
+    return "a function of one task"
 
 
 def inner_steps(steps: Any, least: int = 0) -> None:

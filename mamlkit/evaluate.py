@@ -11,7 +11,7 @@ from mamlkit.boundary import made_of, parameters, random_numbers, said, whole
 from mamlkit.learner import Learner, begun
 from mamlkit.losses import Loss
 from mamlkit.memory import fastest, fitting, keep_pages, operations, return_pages
-from mamlkit.task import Family, Task
+from mamlkit.task import Data, Family, Task, noise_of
 from mamlkit.train import Step
 from mamlkit.trees import Params, nth, tree_flatten
 
@@ -116,12 +116,19 @@ def _drawn(tasks, number, generator) -> tuple[Any, Callable[[Any], Task]]:
     if isinstance(tasks, Task):
         if number is not None or generator is not None:
             raise ValueError("number and generator draw from a family: a batch of tasks has both")
+        for part in (tasks.support, tasks.query):
+            if isinstance(part, Data) and min(torch.as_tensor(t).ndim for t in part) < 2:
+                shapes = " and ".join(f"{k} {tuple(t.shape)}" for k, t in part._asdict().items())
+                raise ValueError(
+                    f"the tasks hold {shapes}: every tensor needs a tasks axis before that of the "
+                    "examples; one task is a batch of one by t.unsqueeze(0)"
+                )
         return tasks, lambda task: task
     made_of("tasks", tasks, ("noise", "make"), "a batch of tasks or a family is needed")
     if number is None or generator is None:
         raise ValueError("of a family, number=... tasks are drawn with generator=...")
     random_numbers(generator)
-    return tasks.noise(generator, whole("number", number)), tasks.make
+    return noise_of(tasks, generator, whole("number", number)), tasks.make
 
 
 def on_query(loss: Loss) -> Metric:

@@ -6,10 +6,10 @@ from typing import Any, NamedTuple
 import torch
 from torch import Tensor
 
-from mamlkit.boundary import scalar
+from mamlkit.boundary import batched, scalar
 from mamlkit.losses import Loss
 from mamlkit.task import Task
-from mamlkit.trees import Params, grad
+from mamlkit.trees import Params, depending, grad
 
 Aux = dict[str, Tensor]
 
@@ -53,7 +53,8 @@ def begun(learner: Learner, meta: Params, support: Any, *, exact: bool = True) -
     never say so. They are recognised by what they lead to: `adapt` starts at the model's
     parameters, and `init` of those has the names and shapes of `meta`. support: of one task. exact:
     the shapes must agree, not only how many axes there are (MAML++ may take more steps at test time
-    than in training). Raises ValueError for parameters that are neither.
+    than in training). Raises ValueError for parameters that are neither, and for a loss that does
+    not depend on them.
     """
 
     def fits(a, b):
@@ -76,17 +77,20 @@ def begun(learner: Learner, meta: Params, support: Any, *, exact: bool = True) -
 
     whole = initialised(meta)
     if fits(whole, meta) or fits(initialised(start(meta)), meta):
-        try:
-            learner.adapt(meta, support)
-        except KeyError as missing:
-            raise ValueError(
-                f"the parameters {', '.join(meta) or '(none)'} are another model's: this learner's "
-                f"model asks for {missing}"
-            ) from None
-        return meta
-    if fits(start(whole), meta):
-        return whole
-    raise ValueError(
-        f"these parameters, {', '.join(meta)}, are not this learner's: give it learner.init(params)"
-        ", params being the model's"
-    )
+        found = meta
+    elif fits(start(whole), meta):
+        found = whole
+    else:
+        raise ValueError(
+            f"these parameters, {', '.join(meta)}, are not this learner's: give it "
+            "learner.init(params), params being the model's"
+        )
+    try:
+        with depending(), batched():
+            learner.adapt(found, support)
+    except KeyError as missing:
+        raise ValueError(
+            f"the parameters {', '.join(meta) or '(none)'} are another model's: this learner's "
+            f"model asks for {missing}"
+        ) from None
+    return found

@@ -1,6 +1,7 @@
 """How many tasks are held in memory at once: as many as are fastest, fewer where it runs out."""
 
 import ctypes
+import os
 import sys
 import warnings
 from collections.abc import Callable
@@ -9,6 +10,8 @@ from typing import Any
 
 import torch
 from torch.utils.flop_counter import FlopCounterMode
+
+from mamlkit.boundary import batched
 
 ALONE_FROM = 1e9  # floating-point operations of one task on a CPU
 
@@ -33,7 +36,7 @@ def fastest(tasks: int, each: int, device: torch.device) -> int:
 
 
 def _glibc(name: str) -> Callable:
-    """A function of the C library; one that does nothing where the library has none of that name."""
+    """A function of the C library, or one that does nothing where it has none of that name."""
     library = ctypes.CDLL(None) if sys.platform == "linux" else None
     return getattr(library, name, lambda *numbers: None)
 
@@ -60,6 +63,14 @@ def return_pages() -> None:
     _glibc("malloc_trim")(0)
 
 
+def installed() -> float:
+    """Bytes of this machine's memory; infinite where the system does not say."""
+    try:
+        return os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
+    except (AttributeError, ValueError, OSError):
+        return float("inf")
+
+
 def fitting(work: Callable[[int], Any], chunk: int, least: int = 1) -> tuple[Any, int]:
     """(work(chunk), chunk), where `chunk`, how many tasks `work` holds in memory at once, is halved
     until they fit, down to `least`.
@@ -70,7 +81,8 @@ def fitting(work: Callable[[int], Any], chunk: int, least: int = 1) -> tuple[Any
     asked = chunk
     while True:
         try:
-            done = work(chunk)
+            with batched():
+                done = work(chunk)
             break
         except RuntimeError as error:
             if not out_of_memory(error):

@@ -5,7 +5,15 @@ import warnings
 import pytest
 import torch
 
-from mamlkit.memory import ALONE_FROM, fastest, fitting, keep_pages, operations, out_of_memory
+from mamlkit.memory import (
+    ALONE_FROM,
+    fastest,
+    fitting,
+    installed,
+    keep_pages,
+    operations,
+    out_of_memory,
+)
 
 
 def full():
@@ -117,3 +125,7 @@ print(kept - held())
     words = [sys.executable, "-c", program]
     said = subprocess.run(words, check=True, capture_output=True, text=True).stdout
     assert float(said) > 200, f"{said.strip()} MB of 236 were returned"
+
+
+def test_how_much_memory_a_machine_has():
+    assert 2**28 < installed() < 2**50 or sys.platform == "win32"
