@@ -288,6 +288,11 @@ def parameters(params: Any) -> Params:
                 f"the parameters are of several {what}s, {', '.join(found)}: all must have one"
             )
     for name, p in params.items():
+        if p.is_meta:
+            raise ValueError(
+                f'the parameter "{name}" is on the device meta, which holds no numbers: make it on '
+                "a device that does"
+            )
         if concrete() and not torch.isfinite(p).all():
             raise ValueError(f'the parameter "{name}" holds a value that is not finite')
     return {name: p.detach() if p.requires_grad else p for name, p in params.items()}

@@ -8,6 +8,7 @@ from torch import Tensor
 
 from mamlkit.boundary import batched, scalar
 from mamlkit.losses import Loss
+from mamlkit.memory import out_of_memory
 from mamlkit.task import Task
 from mamlkit.trees import Params, depending, grad
 
@@ -69,10 +70,13 @@ def begun(learner: Learner, meta: Params, support: Any, *, exact: bool = True) -
         except Exception:
             return {}
 
+    refusals = []
+
     def initialised(params):
         try:
             return learner.init(params)
-        except Exception:
+        except Exception as error:
+            refusals.extend([error] if type(error) is ValueError else [])
             return {}
 
     whole = initialised(meta)
@@ -80,6 +84,8 @@ def begun(learner: Learner, meta: Params, support: Any, *, exact: bool = True) -
         found = meta
     elif fits(start(whole), meta):
         found = whole
+    elif refusals:
+        raise refusals[0]
     else:
         raise ValueError(
             f"these parameters, {', '.join(meta)}, are not this learner's: give it "
@@ -93,4 +99,11 @@ def begun(learner: Learner, meta: Params, support: Any, *, exact: bool = True) -
             f"the parameters {', '.join(meta) or '(none)'} are another model's: this learner's "
             f"model asks for {missing}"
         ) from None
+    except (RuntimeError, IndexError) as error:
+        if out_of_memory(error):
+            raise
+        reason = next(iter(str(error).splitlines()), type(error).__name__).rstrip(".")
+        raise ValueError(
+            f"the learner cannot adapt these parameters to the support set: {reason}"
+        ) from error
     return found

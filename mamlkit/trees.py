@@ -81,7 +81,7 @@ def depending() -> Iterator[None]:
 def dependent(value: Tensor, params: Params) -> Tensor:
     """`value`, a loss inside a plain gradient. Raises ValueError while `depending` lasts, if it
     does not depend on the parameters."""
-    if _DEPENDING.get() and plainly() and not value.requires_grad:
+    if _DEPENDING.get() and params and plainly() and not value.requires_grad:
         some = ", ".join(list(params)[:3]) + (", ..." if len(params) > 3 else "")
         raise ValueError(
             f"the loss does not depend on the parameters {some}, and nothing would be learned: "

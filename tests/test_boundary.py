@@ -162,3 +162,8 @@ def test_what_cannot_be_batched_is_said_in_one_sentence(name, slope):
 def test_another_error_stays_what_it_is():
     with pytest.raises(RuntimeError, match="broadcast|size of tensor"), batched():
         vmap(lambda t: t + torch.ones(5))(torch.ones(4, 3))
+
+
+def test_parameters_without_numbers_are_refused():
+    with pytest.raises(ValueError, match='^the parameter "w" is on the device meta, which holds'):
+        parameters({"w": torch.ones(2, device="meta")})

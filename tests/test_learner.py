@@ -109,3 +109,23 @@ def test_a_loss_may_leave_parameters_out_and_adapt_nothing():
     params, support = {"w": torch.ones(5), "idle": torch.ones(2)}, Data(*torch.ones(2, 5))
     for steps in 0, 1:
         assert same(begun(maml(loss, alpha=0.1, steps=steps), params, support), params)
+
+
+def test_parameters_of_another_shape_are_refused_with_what_torch_says():
+    loss = lambda params, data: (data.x @ params["w"] - data.y).square().mean()
+    support = Data(torch.ones(5, 3), torch.ones(5))
+    with pytest.raises(ValueError, match=r"^the learner cannot adapt .* size mismatch, got"):
+        begun(maml(loss, alpha=0.1, steps=1), {"w": torch.ones(2)}, support)
+
+
+@pytest.mark.parametrize(
+    ("alpha", "words"),
+    [
+        ({"v": 0.1}, "no parameter is called"),
+        (torch.ones(2), r"alpha has shape \(2,\) and its parameter \(5,\)"),
+    ],
+)
+def test_why_meta_parameters_cannot_be_made_is_said(alpha, words):
+    loss = lambda params, data: (params["w"] * data.x - data.y).square().mean()
+    with pytest.raises(ValueError, match=words):
+        begun(meta_sgd(loss, alpha=alpha, steps=1), {"w": torch.ones(5)}, Data(*torch.ones(2, 5)))
