@@ -77,9 +77,10 @@ def load(
     classes = split_classes(name, split)
     if root is not None:
         root = files.at_home(root)
-        if not root.exists():
+        if not files.present(root):
             raise FileNotFoundError(
-                f"{root} is not here: root must be a folder or a zip with the images of {name}"
+                f"{files.shown(root)} is not here: root must be a folder or a zip with the images "
+                f"of {name}"
             )
         return read(root, classes).to(device)
     place, decoded = _find(name), CACHE / "decoded" / f"{name}-{split}.safetensors"

@@ -4,6 +4,7 @@ unequal numbers."""
 import pickle
 from collections import defaultdict
 from collections.abc import Callable, Mapping
+from numbers import Integral
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -13,7 +14,7 @@ from torch import Tensor
 from mamlkit.boundary import finite, said, whole
 from mamlkit.families import archive, pictures
 from mamlkit.families.few_shot import few_shot
-from mamlkit.files import at_home
+from mamlkit.files import at_home, present, shown
 from mamlkit.machine import choose_device, seeded
 from mamlkit.task import Family
 
@@ -71,13 +72,29 @@ def load(
     >>> family = folder(images, way=2, shots=1, queries=1)
     """
     whole("size", size, 1, 4096)
-    if isinstance(channels, bool) or channels not in (1, 3):
-        raise ValueError(f"channels is {channels!r}: it must be 1, grey, or 3, red, green and blue")
+    if isinstance(channels, bool) or not (isinstance(channels, Integral) and channels in (1, 3)):
+        raise ValueError(
+            f"channels is {said(channels)}: it must be 1, grey, or 3, red, green and blue"
+        )
+    if not (split is None or isinstance(split, str) and split):
+        raise ValueError(f"split is {said(split)}: it must be a word, or None for all classes")
+    if not (fractions is None or isinstance(fractions, Mapping) and fractions):
+        raise ValueError(
+            f"fractions is {said(fractions)}: it must name the share of each split, e.g. "
+            '{"train": 0.6, "test": 0.4}'
+        )
+    if not callable(progress):
+        raise ValueError(
+            f"progress is {said(progress)}: it must be a function, as "
+            "mamlkit.show.literate.progress is"
+        )
     place = at_home(root)
-    if not place.exists():
-        raise FileNotFoundError(f"{place} is not here: root must be a folder or a zip with images")
+    if not present(place):
+        raise FileNotFoundError(
+            f"{shown(place)} is not here: root must be a folder or a zip with images"
+        )
     if fractions is not None and split not in fractions:
-        raise ValueError(f'split is "{split}": fractions has {", ".join(map(str, fractions))}')
+        raise ValueError(f"split is {said(split)}: fractions has {', '.join(map(str, fractions))}")
     whole_split = None if fractions is not None else split
     if cache := _cache(place, whole_split):
         groups = _chosen(_pickled(cache), split, fractions, seed)
@@ -131,12 +148,12 @@ def _classes(files: dict[str, archive.Reader], place: Path, split: str | None) -
         if above:
             groups["/".join(above)].append((name, images[name]))
     if not groups:
-        where = f"{place}" if split is None else f'{place} as split "{split}"'
-        below = "CLASS" if split is None else f"{split}/CLASS"
+        where = shown(place) if split is None else f"{shown(place)} as split {said(split)}"
+        below = "CLASS" if split is None else shown(f"{split}/CLASS")
         raise ValueError(
             f"there are no images in {where}: they are looked for as {below}/*{SUFFIXES[0]} "
             f"({', '.join(SUFFIXES[1:])})"
-            + ("" if split is None else f", by a list {split}.csv, or by fractions=...")
+            + ("" if split is None else f", by a list {shown(split)}.csv, or by fractions=...")
         )
     return groups
 
@@ -244,7 +261,7 @@ def _cache(place: Path, split: str | None) -> Path | None:
     fitting = [
         path
         for path in sorted(place.iterdir())
-        if path.suffix.lower() in PICKLES and path.stem.endswith(_called(split))
+        if path.suffix.lower() in PICKLES and path.is_file() and path.stem.endswith(_called(split))
     ]
     return fitting[0] if fitting else None
 
