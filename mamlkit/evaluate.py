@@ -10,14 +10,13 @@ from torch.func import vmap
 from mamlkit.boundary import made_of, parameters, random_numbers, said, whole
 from mamlkit.learner import Learner, begun
 from mamlkit.losses import Loss
-from mamlkit.memory import fastest, fitting, keep_pages, operations, return_pages
+from mamlkit.memory import fastest, fitting, keep_pages, operations, tidied
 from mamlkit.task import Data, Family, Task, noise_of, validate
 from mamlkit.train import Step
 from mamlkit.trees import Params, nth, tree_flatten
 
 Metric = Callable[[Params, Task], Tensor]
 HELD = 2**23  # bytes of tasks in memory at once: the activations that they lead to are far larger
-RETURN_EVERY = 25  # tasks: the pages are cleared anew, which costs a tenth of one task
 
 
 def evaluate(
@@ -84,15 +83,10 @@ def evaluate(
         each = operations(lambda: one(nth(drawn, 0)))
         chunk = fastest(max(1, min(1000, HELD // size)), each, device)
 
-    def alone(i):
-        if i % RETURN_EVERY == 0:
-            return_pages()
-        return one(nth(drawn, i))
-
     def every(chunk):
         with torch.no_grad():
             if chunk == 1 and device.type == "cpu":
-                return torch.stack([alone(i) for i in range(count)])
+                return torch.stack([one(nth(drawn, i)) for i in tidied(range(count))])
             return vmap(one, chunk_size=chunk)(drawn)
 
     return fitting(every, min(whole("chunk", chunk), count))[0]

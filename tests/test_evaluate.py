@@ -1,9 +1,7 @@
-import sys
-
 import pytest
 import torch
 
-from mamlkit.evaluate import RETURN_EVERY, evaluate, on_query, on_support, validated
+from mamlkit.evaluate import evaluate, on_query, on_support, validated
 from mamlkit.families.sinusoid import sinusoid
 from mamlkit.learner import Learner
 from mamlkit.losses import accuracy, mse
@@ -220,24 +218,6 @@ def test_a_family_is_drawn_as_it_goes_with_the_numbers_of_all_at_once(chunk):
     )
     whole = evaluate(learner, theta, sample(family, seeded(3), 11), on_query(loss))
     assert drawn.shape == (11, 3) and (drawn - whole).abs().max() < 1e-12
-
-
-def test_between_tasks_unused_memory_is_returned(case, monkeypatch):
-    """A task at a time: what is kept would grow for hundreds of tasks."""
-    learner, theta, tasks, loss = case
-    returned, measured = [], []
-
-    def metric(params, task):
-        measured.append(task)
-        return loss(params, task.query)
-
-    # the package's `evaluate` is the function
-    module = sys.modules["mamlkit.evaluate"]
-    monkeypatch.setattr(module, "return_pages", lambda: returned.append(len(measured)))
-    many = tree_map(lambda t: torch.cat([t] * (2 * RETURN_EVERY // TASKS + 1)), tasks)
-    evaluate(learner, theta, many, metric, chunk=1)
-    assert returned == [i * (STEPS + 1) for i in range(0, len(many.query.y), RETURN_EVERY)]
-    assert len(returned) > 2
 
 
 def test_the_memory_of_an_evaluation_does_not_grow_with_the_number_of_tasks():
