@@ -182,6 +182,31 @@ def takes(function: Any, number: int) -> bool:
     return True
 
 
+def a_function(name: str, value: Any, arguments: int, example: str) -> None:
+    """Raises ValueError unless `value` is a function of so many arguments; a class makes one."""
+    if isinstance(value, type) or not takes(value, arguments):
+        what = "one argument" if arguments == 1 else f"{arguments} arguments"
+        raise ValueError(
+            f"{name} is {said(value)}: it must be a function of {what}, e.g. {example}"
+        )
+
+
+def inputs(params: Any, x: Any) -> None:
+    """Raises ValueError unless these may be a net's parameters and inputs: of one type."""
+    if not isinstance(params, dict) or not params:
+        raise ValueError(
+            f"the parameters are {said(params) if params else 'empty'}: net.init(generator) makes "
+            "a net's"
+        )
+    kind = next(iter(params.values())).dtype
+    if not isinstance(x, Tensor):
+        raise ValueError(f"the inputs are {said(x)}: a tensor is needed, torch.as_tensor(...)")
+    if x.dtype != kind:
+        raise ValueError(
+            f"the inputs are {x.dtype} and the parameters {kind}: convert one, e.g. x.float()"
+        )
+
+
 def scalar(loss: Any) -> Tensor:
     """The value of a loss. Raises ValueError unless it is one real number, as a tensor."""
     if not isinstance(loss, Tensor) or loss.ndim or not loss.is_floating_point():

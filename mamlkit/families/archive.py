@@ -41,6 +41,8 @@ def quiet(
 def split_classes(name: str, split: str) -> list[str]:
     """The class names of one split, from data/splits/NAME.json. Raises ValueError for a split that
     it does not have, and for a file that is damaged."""
+    if not isinstance(split, str):
+        raise ValueError(f"split is {said(split)}: it must be a word")
     path = SPLITS / f"{name}.json"
     splits = files.read_json(path).get("splits")
     if not isinstance(splits, dict) or not all(map(_names, splits.values())):

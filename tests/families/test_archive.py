@@ -217,3 +217,9 @@ def test_an_interrupted_download_leaves_nothing(fetch):
     with pytest.raises(KeyboardInterrupt):
         fetch[0]("whole", progress=progress)
     assert list(fetch[1].parent.iterdir()) == []
+
+
+@pytest.mark.parametrize("split", [None, ["train"], 5])
+def test_a_split_is_a_word(split):
+    with pytest.raises(ValueError, match="^split is .*: it must be a word"):
+        archive.split_classes("omniglot", split)
