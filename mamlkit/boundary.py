@@ -4,9 +4,13 @@ of a run may be, and says it in one sentence with the remedy.
 Everything here is asked once, before a run or where a value is made, never at every step.
 """
 
+import traceback
+from collections.abc import Iterator
+from contextlib import contextmanager
 from inspect import signature
 from math import isfinite
 from numbers import Integral, Real
+from pathlib import Path
 from typing import Any
 
 import torch
@@ -178,6 +182,31 @@ def takes(function: Any, number: int) -> bool:
     return True
 
 
+def a_function(name: str, value: Any, arguments: int, example: str) -> None:
+    """Raises ValueError unless `value` is a function of so many arguments; a class makes one."""
+    if isinstance(value, type) or not takes(value, arguments):
+        what = "one argument" if arguments == 1 else f"{arguments} arguments"
+        raise ValueError(
+            f"{name} is {said(value)}: it must be a function of {what}, e.g. {example}"
+        )
+
+
+def inputs(params: Any, x: Any) -> None:
+    """Raises ValueError unless these may be a net's parameters and inputs: of one type."""
+    if not isinstance(params, dict) or not params:
+        raise ValueError(
+            f"the parameters are {said(params) if params else 'empty'}: net.init(generator) makes "
+            "a net's"
+        )
+    kind = next(iter(params.values())).dtype
+    if not isinstance(x, Tensor):
+        raise ValueError(f"the inputs are {said(x)}: a tensor is needed, torch.as_tensor(...)")
+    if x.dtype != kind:
+        raise ValueError(
+            f"the inputs are {x.dtype} and the parameters {kind}: convert one, e.g. x.float()"
+        )
+
+
 def scalar(loss: Any) -> Tensor:
     """The value of a loss. Raises ValueError unless it is one real number, as a tensor."""
     if not isinstance(loss, Tensor) or loss.ndim or not loss.is_floating_point():
@@ -186,6 +215,47 @@ def scalar(loss: Any) -> Tensor:
             "without axes, e.g. a mean()"
         )
     return loss
+
+
+# What torch says, and what the function did. Of numbers it says the same for several reasons.
+UNBATCHED = {
+    "numpy": "reads a tensor's numbers out of torch (.item(), .numpy(), .tolist(), float or `if`)",
+    "data pointer": "reads a tensor's numbers out of torch (.numpy(), .tolist())",
+    ".item()": "reads a tensor's numbers out of torch (.item(), float, int or `if`)",
+    "data-dependent": "asks `if` or `while` of a tensor",
+    "random operation": "draws random numbers",
+    "dynamic shape": "makes a tensor whose size depends on numbers (a mask as index, nonzero, "
+    "unique)",
+    "is not possible because": "writes a task's numbers into a tensor that all tasks share",
+    "vmap:": "does what vmap cannot",
+}
+
+
+@contextmanager
+def batched() -> Iterator[None]:
+    """While this lasts, functions of one task are batched: what torch cannot batch is refused with
+    ValueError that names the function, its line and the remedy."""
+    try:
+        yield
+    except RuntimeError as error:
+        text = str(error)
+        known = text.startswith(("vmap:", "Can't call numpy()", "Cannot access data pointer"))
+        what = next((what for words, what in UNBATCHED.items() if words in text), None)
+        if not known or what is None:
+            raise
+        raise ValueError(
+            f"{_place(error)} {what}: tasks are batched, so write it with torch's functions alone, "
+            "torch.where for an `if`, and draw what is random in the family's noise"
+        ) from error
+
+
+def _place(error):
+    """The function of the caller's own that an error comes from, in words."""
+    ours = (str(Path(__file__).parent), str(Path(torch.__file__).parent))
+    for frame in reversed(traceback.extract_tb(error.__traceback__)):
+        if not frame.filename.startswith(ours) and "contextlib" not in frame.filename:
+            return f"the function {frame.name} (line {frame.lineno})"
+    return "a function of one task"
 
 
 def inner_steps(steps: Any, least: int = 0) -> None:
@@ -243,6 +313,11 @@ def parameters(params: Any) -> Params:
                 f"the parameters are of several {what}s, {', '.join(found)}: all must have one"
             )
     for name, p in params.items():
+        if p.is_meta:
+            raise ValueError(
+                f'the parameter "{name}" is on the device meta, which holds no numbers: make it on '
+                "a device that does"
+            )
         if concrete() and not torch.isfinite(p).all():
             raise ValueError(f'the parameter "{name}" holds a value that is not finite')
     return {name: p.detach() if p.requires_grad else p for name, p in params.items()}

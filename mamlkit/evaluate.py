@@ -10,8 +10,8 @@ from torch.func import vmap
 from mamlkit.boundary import made_of, parameters, random_numbers, said, whole
 from mamlkit.learner import Learner, begun
 from mamlkit.losses import Loss
-from mamlkit.memory import fastest, fitting, keep_pages, operations
-from mamlkit.task import Family, Task
+from mamlkit.memory import fastest, fitting, keep_pages, operations, tidied
+from mamlkit.task import Data, Family, Task, noise_of, validate
 from mamlkit.train import Step
 from mamlkit.trees import Params, nth, tree_flatten
 
@@ -63,7 +63,7 @@ def evaluate(
         )
     drawn, make = _drawn(tasks, number, generator)
     count = _count(drawn)
-    first = make(nth(drawn, 0))
+    first = validate(make(nth(drawn, 0)))
     meta = begun(learner, parameters(meta), first.support, exact=False)
     device = tree_flatten(drawn)[0][0].device
     keep_pages()
@@ -86,7 +86,7 @@ def evaluate(
     def every(chunk):
         with torch.no_grad():
             if chunk == 1 and device.type == "cpu":
-                return torch.stack([one(nth(drawn, i)) for i in range(count)])
+                return torch.stack([one(nth(drawn, i)) for i in tidied(range(count))])
             return vmap(one, chunk_size=chunk)(drawn)
 
     return fitting(every, min(whole("chunk", chunk), count))[0]
@@ -96,8 +96,8 @@ def _count(drawn: Any) -> int:
     """How many tasks there are. Raises ValueError unless every tensor says so many, 1 or more."""
     leaves = tree_flatten(drawn)[0]
     shapes = [tuple(t.shape) if isinstance(t, Tensor) else said(t) for t in leaves]
-    counts = {t.shape[:1] for t in leaves if isinstance(t, Tensor)}
-    if len(counts) != 1 or counts & {torch.Size(), torch.Size([0])}:
+    counts = {t.shape[:1] if isinstance(t, Tensor) else None for t in leaves}
+    if None in counts or len(counts) != 1 or counts & {torch.Size(), torch.Size([0])}:
         raise ValueError(
             f"the tasks have shapes {', '.join(map(str, shapes)) or 'of nothing'}: every tensor "
             "must have a leading axis of as many tasks, 1 or more"
@@ -110,12 +110,22 @@ def _drawn(tasks, number, generator) -> tuple[Any, Callable[[Any], Task]]:
     if isinstance(tasks, Task):
         if number is not None or generator is not None:
             raise ValueError("number and generator draw from a family: a batch of tasks has both")
+        for part in (tasks.support, tasks.query):
+            if isinstance(part, Data) and any(isinstance(t, Tensor) and t.ndim < 2 for t in part):
+                shapes = " and ".join(f"{k} {said(t)}" for k, t in part._asdict().items())
+                raise ValueError(
+                    f"the tasks hold {shapes}: every tensor needs a tasks axis before that of the "
+                    "examples; one task is a batch of one by t.unsqueeze(0)"
+                )
+        for leaf in tree_flatten(tasks)[0]:
+            if isinstance(leaf, Tensor) and not torch.isfinite(leaf).all():
+                raise ValueError("the tasks hold a value that is not finite")
         return tasks, lambda task: task
     made_of("tasks", tasks, ("noise", "make"), "a batch of tasks or a family is needed")
     if number is None or generator is None:
         raise ValueError("of a family, number=... tasks are drawn with generator=...")
     random_numbers(generator)
-    return tasks.noise(generator, whole("number", number)), tasks.make
+    return noise_of(tasks, generator, whole("number", number)), tasks.make
 
 
 def on_query(loss: Loss) -> Metric:

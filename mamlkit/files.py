@@ -1,6 +1,7 @@
 """Where things lie; files that are there whole or not at all, and that one run at a time writes;
 what is said where that cannot be."""
 
+import errno
 import json
 import os
 from collections.abc import Callable, Iterator
@@ -49,7 +50,8 @@ def write(
     given. before: where the file that stood at `path` goes.
     Raises OSError if the place cannot be written; then nothing has changed. Returns `path`.
     """
-    path = Path(path)
+    path = at_home(path)
+    no_folder(path)
     path.parent.mkdir(parents=True, exist_ok=True)
     _tidy(path)
     fresh = path.with_name(f".{path.name}.{os.getpid()}.tmp")
@@ -79,6 +81,27 @@ def at_home(path: Path | str) -> Path:
     return Path(os.path.expanduser(path))
 
 
+def present(path: Path) -> bool:
+    """Is a folder or an ordinary file there? No pipe is, which would be waited for, and nothing of
+    a name that the system does not take."""
+    try:
+        return path.is_dir() or path.is_file()
+    except OSError:
+        return False
+
+
+def no_folder(path: Path) -> None:
+    """Raises IsADirectoryError if there is a folder at the place of a file."""
+    if path.is_dir():
+        raise IsADirectoryError(errno.EISDIR, os.strerror(errno.EISDIR), str(path))
+
+
+def shown(path: Path | str) -> str:
+    """The path as a sentence names it: in one line."""
+    text = str(path)
+    return text if text.isprintable() else repr(text)
+
+
 def read_json(path: Path, kind: type = dict):
     """What a JSON file holds, a `kind`. Raises ValueError naming the file if it is damaged, and
     OSError if it is not there."""
@@ -100,7 +123,7 @@ def alone(path: Path, patience: float = 0.0) -> Iterator[None]:
     patience: seconds to wait for another process that has it.
     Raises ValueError if another process still has it then.
     """
-    path = Path(path)
+    path = at_home(path)
     path.parent.mkdir(parents=True, exist_ok=True)
     place = path.with_name(f".{path.name}.lock")
     lock = FileLock(place, timeout=patience)

@@ -6,7 +6,7 @@ from typing import Any
 
 from torch import Tensor
 
-from mamlkit.boundary import inner_steps, scalar, step_size
+from mamlkit.boundary import inner_steps, said, scalar, step_size
 from mamlkit.losses import Loss
 from mamlkit.optimizer import Optimizer
 from mamlkit.trees import Params, grad, partition, ravel
@@ -23,6 +23,8 @@ def step_sizes(params: Params, alpha: Alpha) -> dict[str, float | Tensor]:
     tensor that is not real or does not fit its parameter. A tensor may be meta-learned: its sign is
     free, and whether it is finite is asked only outside of `grad` and `vmap`.
     """
+    if not isinstance(params, dict):
+        raise ValueError(f"the parameters are {said(params)}: they must be a dict of named tensors")
     alphas = alpha if isinstance(alpha, dict) else dict.fromkeys(params, alpha)
     adapted, _ = partition(params, alphas)
     for name, p in adapted.items():
@@ -75,6 +77,9 @@ def adapt(
     >>> [round(p["w"].item(), 4) for p in path]
     [3.0, 2.4, 1.92]
     """
+    for name, given in ("objectives", objectives), ("alphas", alphas):
+        if not isinstance(given, list | tuple):
+            raise ValueError(f"{name} is {said(given)}: it must be a list, one for each step")
     if len(objectives) != len(alphas):
         raise ValueError(
             f"adapt needs one alpha per step, got {len(objectives)} objectives and "

@@ -1,7 +1,10 @@
-"""Layers of the paper's convolutional nets, composed so that they are right at second order."""
+"""Layers composed so that they are right at second order: those of the paper's convolutional nets,
+and torch's recurrent ones."""
+
+from functools import partial
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 from torch.nn import functional as F
 
 from mamlkit.trees import plainly
@@ -111,3 +114,79 @@ def strided_conv(x: Tensor, weight: Tensor, bias: Tensor) -> Tensor:
         -1,
     )
     return (patches @ weight.permute(2, 3, 1, 0).flatten(0, 2) + bias).permute(0, 3, 1, 2)
+
+
+def unfuse(module: nn.Module) -> nn.Module:
+    """The module, whose recurrent layers compute with plain operations from here on; parameters and
+    numbers are the same."""
+    for child in module.modules():
+        if isinstance(child, (nn.RNNBase, nn.RNNCellBase)):
+            composed = _layer if isinstance(child, nn.RNNBase) else _cell
+            child.forward = partial(composed, child)
+    return module
+
+
+def _step(layer, told: Tensor, state: tuple[Tensor, ...], suffix: str) -> tuple[Tensor, ...]:
+    """One step of a recurrent layer. told: the input times its weights. state: (h,) or (h, c)."""
+    weight, bias = getattr(layer, f"weight_hh{suffix}"), getattr(layer, f"bias_hh{suffix}", None)
+    h, recalled = state[0], F.linear(state[0], weight, bias)
+    if isinstance(layer, (nn.LSTM, nn.LSTMCell)):
+        write, forget, new, show = (told + recalled).chunk(4, -1)
+        c = torch.sigmoid(forget) * state[1] + torch.sigmoid(write) * torch.tanh(new)
+        h = torch.sigmoid(show) * torch.tanh(c)
+        project = getattr(layer, f"weight_hr{suffix}", None)
+        return (h if project is None else h @ project.T), c
+    if isinstance(layer, (nn.GRU, nn.GRUCell)):
+        reset, keep, new = told.chunk(3, -1)
+        from_reset, from_keep, from_new = recalled.chunk(3, -1)
+        new = torch.tanh(new + torch.sigmoid(reset + from_reset) * from_new)
+        return (new + torch.sigmoid(keep + from_keep) * (h - new),)
+    return ((torch.relu if layer.nonlinearity == "relu" else torch.tanh)(told + recalled),)
+
+
+def _told(layer, x, suffix):
+    weight, bias = getattr(layer, f"weight_ih{suffix}"), getattr(layer, f"bias_ih{suffix}", None)
+    return F.linear(x, weight, bias)
+
+
+def _layer(layer: nn.RNNBase, x: Tensor, state=None):
+    """nn.RNN, nn.GRU and nn.LSTM: (outputs, last state), as torch's own."""
+    if not isinstance(x, Tensor):
+        raise ValueError("a packed sequence is refused here: give a padded tensor")
+    alone, double = x.ndim == 2, isinstance(layer, nn.LSTM)
+    x = x.unsqueeze(1) if alone else x.transpose(0, 1) if layer.batch_first else x
+    directions = 2 if layer.bidirectional else 1
+    if state is None:
+        sizes = (layer.proj_size or layer.hidden_size, layer.hidden_size)[: 1 + double]
+        rows = layer.num_layers * directions
+        state = tuple(x.new_zeros(rows, x.shape[1], size) for size in sizes)
+    else:
+        state = state if double else (state,)
+        state = tuple(s.unsqueeze(1) for s in state) if alone else state
+    ends = []
+    for i in range(layer.num_layers):
+        sides = []
+        for back in range(directions):
+            suffix = f"_l{i}{'_reverse' * back}"
+            now, seen = tuple(s[i * directions + back] for s in state), []
+            for told in _told(layer, x.flip(0) if back else x, suffix).unbind():
+                now = _step(layer, told, now, suffix)
+                seen.append(now[0])
+            sides.append(torch.stack(seen[::-1] if back else seen))
+            ends.append(now)
+        x = torch.cat(sides, -1)
+        if i < layer.num_layers - 1 and layer.dropout:
+            x = F.dropout(x, layer.dropout, layer.training)
+    last = tuple(torch.stack(parts) for parts in zip(*ends))
+    last = tuple(s.squeeze(1) for s in last) if alone else last
+    out = x.squeeze(1) if alone else x.transpose(0, 1) if layer.batch_first else x
+    return out, last if double else last[0]
+
+
+def _cell(cell: nn.RNNCellBase, x: Tensor, state=None):
+    """nn.RNNCell, nn.GRUCell and nn.LSTMCell: the next state."""
+    double = isinstance(cell, nn.LSTMCell)
+    zeros = x.new_zeros(*x.shape[:-1], cell.hidden_size)
+    before = (zeros, zeros)[: 1 + double] if state is None else state if double else (state,)
+    after = _step(cell, _told(cell, x, ""), before, "")
+    return after if double else after[0]

@@ -3,12 +3,14 @@
 from collections.abc import Callable
 from typing import Any, NamedTuple
 
+import torch
 from torch import Tensor
 
-from mamlkit.boundary import scalar
+from mamlkit.boundary import batched, scalar
 from mamlkit.losses import Loss
+from mamlkit.memory import out_of_memory
 from mamlkit.task import Task
-from mamlkit.trees import Params, grad
+from mamlkit.trees import Params, depending, grad
 
 Aux = dict[str, Tensor]
 
@@ -44,6 +46,7 @@ def unrolled(
     return Learner(init, adapt, grad(meta_objective, has_aux=True))
 
 
+@torch.no_grad()  # as training and evaluation run it: nothing is kept of the way
 def begun(learner: Learner, meta: Params, support: Any, *, exact: bool = True) -> Params:
     """The learner's meta-parameters, whether `meta` is them already or the model's parameters only.
 
@@ -51,7 +54,8 @@ def begun(learner: Learner, meta: Params, support: Any, *, exact: bool = True) -
     never say so. They are recognised by what they lead to: `adapt` starts at the model's
     parameters, and `init` of those has the names and shapes of `meta`. support: of one task. exact:
     the shapes must agree, not only how many axes there are (MAML++ may take more steps at test time
-    than in training). Raises ValueError for parameters that are neither.
+    than in training). Raises ValueError for parameters that are neither, and for a loss that does
+    not depend on them.
     """
 
     def fits(a, b):
@@ -66,25 +70,40 @@ def begun(learner: Learner, meta: Params, support: Any, *, exact: bool = True) -
         except Exception:
             return {}
 
+    refusals = []
+
     def initialised(params):
         try:
             return learner.init(params)
-        except Exception:
+        except Exception as error:
+            refusals.extend([error] if type(error) is ValueError else [])
             return {}
 
     whole = initialised(meta)
     if fits(whole, meta) or fits(initialised(start(meta)), meta):
-        try:
-            learner.adapt(meta, support)
-        except KeyError as missing:
-            raise ValueError(
-                f"the parameters {', '.join(meta) or '(none)'} are another model's: this learner's "
-                f"model asks for {missing}"
-            ) from None
-        return meta
-    if fits(start(whole), meta):
-        return whole
-    raise ValueError(
-        f"these parameters, {', '.join(meta)}, are not this learner's: give it learner.init(params)"
-        ", params being the model's"
-    )
+        found = meta
+    elif fits(start(whole), meta):
+        found = whole
+    elif refusals:
+        raise refusals[0]
+    else:
+        raise ValueError(
+            f"these parameters, {', '.join(meta)}, are not this learner's: give it "
+            "learner.init(params), params being the model's"
+        )
+    try:
+        with depending(), batched():
+            learner.adapt(found, support)
+    except KeyError as missing:
+        raise ValueError(
+            f"the parameters {', '.join(meta) or '(none)'} are another model's: this learner's "
+            f"model asks for {missing}"
+        ) from None
+    except (RuntimeError, IndexError) as error:
+        if out_of_memory(error):
+            raise
+        reason = next(iter(str(error).splitlines()), type(error).__name__).rstrip(".")
+        raise ValueError(
+            f"the learner cannot adapt these parameters to the support set: {reason}"
+        ) from error
+    return found

@@ -1,16 +1,21 @@
 """How many tasks are held in memory at once: as many as are fastest, fewer where it runs out."""
 
 import ctypes
+import os
 import sys
 import warnings
-from collections.abc import Callable
+from collections.abc import Callable, Iterable, Iterator
 from functools import cache
-from typing import Any
+from typing import Any, TypeVar
 
 import torch
 from torch.utils.flop_counter import FlopCounterMode
 
+from mamlkit.boundary import batched
+
 ALONE_FROM = 1e9  # floating-point operations of one task on a CPU
+SLACK = 2**26  # bytes
+T = TypeVar("T")
 
 
 def operations(one: Callable[[], Any]) -> int:
@@ -32,6 +37,12 @@ def fastest(tasks: int, each: int, device: torch.device) -> int:
     return 1 if device.type == "cpu" and each >= ALONE_FROM else tasks
 
 
+def _glibc(name: str) -> Callable:
+    """A function of the C library, or one that does nothing where it has none of that name."""
+    library = ctypes.CDLL(None) if sys.platform == "linux" else None
+    return getattr(library, name, lambda *numbers: None)
+
+
 @cache
 def keep_pages() -> None:
     """Has the C library keep the memory that tensors free, for the next ones.
@@ -40,11 +51,41 @@ def keep_pages() -> None:
     anew: half of the time that a CPU needs for miniImagenet's maps. Nothing where the C library is
     another.
     """
-    if sys.platform == "linux":
-        library = ctypes.CDLL(None)
-        if mallopt := getattr(library, "mallopt", None):
-            mallopt(-4, 0)  # M_MMAP_MAX: no piece of its own from the system, however large
-            mallopt(-1, 2**31 - 1)  # M_TRIM_THRESHOLD: the most that an int can say
+    mallopt = _glibc("mallopt")
+    mallopt(-4, 0)  # M_MMAP_MAX: no piece of its own from the system, however large
+    mallopt(-1, 2**31 - 1)  # M_TRIM_THRESHOLD: the most that an int can say
+
+
+def resident() -> int:
+    """Bytes of memory that this process has now; 0 where the system does not say."""
+    try:
+        with open("/proc/self/statm") as file:
+            return int(file.read().split()[1]) * os.sysconf("SC_PAGE_SIZE")
+    except OSError:
+        return 0
+
+
+def tidied(items: Iterable[T]) -> Iterator[T]:
+    """The items. Between two, unused memory is given back to the system where `SLACK` bytes more
+    than after the first are held.
+
+    What `keep_pages` keeps are pieces of many sizes, which leave gaps: over hundreds of tasks it
+    grows. Given back each time, its pages would be cleared each time.
+    """
+    settled = None
+    for item in items:
+        yield item
+        settled = settled or resident()
+        if resident() > settled + SLACK:
+            _glibc("malloc_trim")(0)
+
+
+def installed() -> float:
+    """Bytes of this machine's memory; infinite where the system does not say."""
+    try:
+        return os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
+    except (AttributeError, ValueError, OSError):
+        return float("inf")
 
 
 def fitting(work: Callable[[int], Any], chunk: int, least: int = 1) -> tuple[Any, int]:
@@ -57,7 +98,8 @@ def fitting(work: Callable[[int], Any], chunk: int, least: int = 1) -> tuple[Any
     asked = chunk
     while True:
         try:
-            done = work(chunk)
+            with batched():
+                done = work(chunk)
             break
         except RuntimeError as error:
             if not out_of_memory(error):

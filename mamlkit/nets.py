@@ -8,7 +8,7 @@ import torch
 from torch import Generator, Tensor, nn
 from torch.nn import functional as F
 
-from mamlkit.boundary import random_numbers, whole
+from mamlkit.boundary import a_function, inputs, random_numbers, whole
 from mamlkit.layers import batch_norm, padded_conv, pooled_norm, strided_conv
 from mamlkit.modules import pure
 from mamlkit.trees import Params
@@ -61,16 +61,6 @@ def xavier(generator: Generator, shape: tuple[int, ...]) -> Tensor:
     return bound * (2 * torch.rand(shape, generator=generator, device=generator.device) - 1)
 
 
-def _same_type(params, x):
-    if not params:
-        raise ValueError("the parameters are empty: net.init(generator) makes a net's")
-    kind = next(iter(params.values())).dtype
-    if x.dtype != kind:
-        raise ValueError(
-            f"the inputs are {x.dtype} and the parameters {kind}: convert one, e.g. x.float()"
-        )
-
-
 def _fan_in(shape):
     return torch.Size(shape[1:]).numel()
 
@@ -109,17 +99,19 @@ def mlp(
         raise ValueError(f"an mlp needs two or more layer sizes of 1 or more, got {sizes}")
     for size in sizes:
         whole("a layer's size", size)
+    a_function("activation", activation, 1, "torch.tanh")
+    a_function("weight", weight, 2, "mamlkit.nets.he")
     shapes = [(m, n) for n, m in zip(sizes, sizes[1:])]
     last = len(shapes) - 1
 
     def forward(params, x, reference=None):
-        _same_type(params, x)
-        x = x.flatten(1)
-        if x.shape[1] != sizes[0]:
+        inputs(params, x)
+        if x.ndim < 2 or x.shape[1:].numel() != sizes[0]:
             raise ValueError(
-                f"this net takes {sizes[0]} numbers an example, got inputs of shape "
-                f"{tuple(x.shape)}"
+                f"this net takes {sizes[0]} numbers an example, (examples, {sizes[0]}), got inputs "
+                f"of shape {tuple(x.shape)}"
             )
+        x = x.flatten(1)
         for i in range(last):
             x = F.linear(x, params[f"layer{i}.weight"], params[f"layer{i}.bias"])
             x = activation(batch_norm(x, **_norm(params, i), reference=reference) if norm else x)
@@ -201,7 +193,7 @@ def strided_body(
     def block(x, weight, bias, **norm):
         return activation(batch_norm(strided_conv(x, weight, bias), **norm))
 
-    return _body(filters, channels, block, lambda x: x.mean((2, 3)))
+    return _body(filters, channels, activation, block, lambda x: x.mean((2, 3)))
 
 
 def pooled_convnet(
@@ -240,16 +232,17 @@ def pooled_body(
             return activation(pooled_norm(x, **norm))
         return F.max_pool2d(activation(batch_norm(x, **norm)), 2)
 
-    return _body(filters, channels, block, lambda x: x.flatten(1))
+    return _body(filters, channels, activation, block, lambda x: x.flatten(1))
 
 
-def _body(filters, channels, block, pool):
+def _body(filters, channels, activation, block, pool):
+    a_function("activation", activation, 1, "torch.tanh")
     whole("filters", filters)
     whole("channels", channels)
     shapes = [(filters, channels, 3, 3), *[(filters, filters, 3, 3)] * 3]
 
     def forward(params, x, reference=None):
-        _same_type(params, x)
+        inputs(params, x)
         if x.shape[1:2] != shapes[0][1:2] or x.ndim != 4:
             raise ValueError(
                 f"this net takes images (examples, {shapes[0][1]}, height, width), got inputs of "

@@ -7,8 +7,13 @@ import torch
 from torch import Generator, Tensor
 from torch.func import vmap
 
-from mamlkit.boundary import made_of, random_numbers, said, whole
+from mamlkit.boundary import batched, made_of, random_numbers, said, whole
+from mamlkit.memory import installed
 from mamlkit.trees import nth, tree_flatten
+
+MANY = 10**5  # tasks: below, whatever is drawn is small
+# what torch says of a tensor that is too large
+TOO_MUCH = ("can't allocate memory", "not enough memory", "out of memory", "overflow", "too large")
 
 
 class Data(NamedTuple):
@@ -66,12 +71,29 @@ def sample(family: Family, generator: Generator, tasks: int) -> Task:
     """
     made_of("family", family, ("noise", "make"), "sinusoid() is one, sinusoid is none")
     random_numbers(generator)
-    return vmap(family.make)(noise_of(family, generator, whole("tasks", tasks)))
+    with batched():
+        return vmap(family.make)(noise_of(family, generator, whole("tasks", tasks)))
 
 
 def noise_of(family: Family, generator: Generator, tasks: int) -> Any:
-    """All that is random in so many tasks. Raises ValueError unless the family draws as many."""
-    noise = family.noise(generator, tasks)
+    """All that is random in so many tasks. Raises ValueError unless the family draws as many, and
+    where they do not fit in memory."""
+    too_many = (
+        f"the noise of {tasks} tasks does not fit in memory: fewer tasks, or a smaller block, need "
+        "less"
+    )
+    if tasks >= MANY:  # asked beforehand: a system that promises more than it has ends the process
+        start = generator.get_state()
+        one = tree_flatten(family.noise(generator, 1))[0]
+        generator.set_state(start)
+        if tasks * sum(t.nbytes for t in one if isinstance(t, Tensor)) > installed():
+            raise ValueError(too_many)
+    try:
+        noise = family.noise(generator, tasks)
+    except (RuntimeError, MemoryError, OverflowError) as error:
+        if isinstance(error, RuntimeError) and not any(words in str(error) for words in TOO_MUCH):
+            raise
+        raise ValueError(too_many) from None
     for leaf in tree_flatten(noise)[0]:
         if not isinstance(leaf, Tensor) or leaf.shape[:1] != (tasks,):
             raise ValueError(

@@ -17,7 +17,7 @@ from mamlkit.memory import fastest, fitting, keep_pages, operations
 from mamlkit.optimizer import Optimizer
 from mamlkit.runners import captured, compiled_and_captured, compiled_loop, in_python, or_else
 from mamlkit.task import Family, first_task, noise_of
-from mamlkit.trees import Params, nth, ravel, tree_flatten, tree_map
+from mamlkit.trees import Params, depending, nth, ravel, tree_flatten, tree_map
 
 LOG = logging.getLogger(__name__)
 # iterations: below this, compiling or capturing costs more time than it saves
@@ -147,7 +147,8 @@ def train(
     keep_pages()
     # The first task is run alone: what is wrong with model or data is said in their words, not the
     # compiler's.
-    each = operations(lambda: learner.meta_grad(unravel(vector), task))
+    with depending():
+        each = operations(lambda: learner.meta_grad(unravel(vector), task))
     chunk = chunk or (tasks if compiled else fastest(tasks, each, vector.device))
     compiled = iterations >= COMPILE_FROM[vector.device.type] if compiled is None else compiled
     alone = vector.device.type == "cpu" and spread is ALONE

@@ -1,6 +1,7 @@
 """Arithmetic on parameters: a model is a plain dict of named tensors."""
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import contextmanager
 from contextvars import ContextVar
 
 import torch
@@ -11,6 +12,8 @@ Params = dict[str, Tensor]
 
 __all__ = [
     "Params",
+    "dependent",
+    "depending",
     "dot",
     "grad",
     "nth",
@@ -22,6 +25,7 @@ __all__ = [
 ]
 
 _INSIDE = ContextVar("inside a plain gradient", default=False)
+_DEPENDING = ContextVar("a loss must depend on its parameters", default=False)
 
 
 def dot(a: Params, b: Params) -> Tensor:
@@ -63,6 +67,30 @@ def ravel(params: Params) -> tuple[Tensor, Callable[[Tensor], Params]]:
     return torch.cat([p.reshape(-1) for p in params.values()]), unravel
 
 
+@contextmanager
+def depending() -> Iterator[None]:
+    """While this lasts, a plain gradient of what does not depend on the parameters is refused with
+    ValueError: once, before a run, since it trains nothing."""
+    token = _DEPENDING.set(True)
+    try:
+        yield
+    finally:
+        _DEPENDING.reset(token)
+
+
+def dependent(value: Tensor, params: Params) -> Tensor:
+    """`value`, a loss inside a plain gradient. Raises ValueError while `depending` lasts, if it
+    does not depend on the parameters."""
+    if _DEPENDING.get() and params and plainly() and not value.requires_grad:
+        some = ", ".join(list(params)[:3]) + (", ..." if len(params) > 3 else "")
+        raise ValueError(
+            f"the loss does not depend on the parameters {some}, and nothing would be learned: "
+            "something in it cuts them off, e.g. .detach(), .item(), numpy, torch.no_grad() or "
+            "argmax"
+        )
+    return value
+
+
 def plainly() -> bool:
     """Is nothing at work but plain autograd: no `torch.func` transform, no compiler?
 
@@ -102,6 +130,7 @@ def grad(f: Callable, *, has_aux: bool = False, constant: bool = False) -> Calla
             _INSIDE.reset(token)
         value, aux = result if has_aux else (result, None)
         if not value.requires_grad:  # it does not depend on the parameters
+            dependent(value, params)
             g = {name: torch.zeros_like(p) for name, p in params.items()}
         else:
             found = torch.autograd.grad(

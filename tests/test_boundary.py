@@ -6,6 +6,7 @@ from torch import nn
 from torch.func import grad, vmap
 
 from mamlkit.boundary import (
+    batched,
     concrete,
     inner_loop,
     made_of,
@@ -128,3 +129,41 @@ def test_the_value_of_a_loss_is_one_number(value):
     with pytest.raises(ValueError, match="the value of the loss is .*: it must be a tensor of one"):
         scalar(value)
     assert scalar(torch.tensor(0.5)) == 0.5
+
+
+UNBATCHED = {
+    "item": (lambda t: t * t.sum().item(), "reads a tensor's numbers out of torch"),
+    "float": (lambda t: t * float(t.sum()), "reads a tensor's numbers out of torch"),
+    "numpy": (lambda t: torch.from_numpy(t.numpy()), "reads a tensor's numbers out of torch"),
+    "list": (lambda t: torch.tensor(t.tolist()), "reads a tensor's numbers out of torch"),
+    "if": (lambda t: t if t.sum() > 0 else -t, "`if`"),
+    "random": (lambda t: t + torch.randn(3), "draws random numbers"),
+    "mask": (lambda t: t[t > 0], "makes a tensor whose size depends on numbers"),
+    "unique": (lambda t: t.unique(), "makes a tensor whose size depends on numbers"),
+    "write": (
+        lambda t: torch.zeros(3).index_put_((torch.tensor([0]),), t[:1]),
+        "writes a task's numbers into a tensor that all tasks share",
+    ),
+}
+
+
+@pytest.mark.parametrize("slope", [False, True])
+@pytest.mark.parametrize("name", UNBATCHED)
+def test_what_cannot_be_batched_is_said_in_one_sentence(name, slope):
+    wrong, words = UNBATCHED[name]
+    function = grad(lambda t: wrong(t).sum()) if slope else wrong
+    with pytest.raises(ValueError) as error, batched():
+        vmap(function)(torch.ones(4, 3))
+    said = str(error.value)
+    assert words in said and "\n" not in said and "tasks are batched" in said
+    assert said.startswith("the function <lambda> (line ")
+
+
+def test_another_error_stays_what_it_is():
+    with pytest.raises(RuntimeError, match="broadcast|size of tensor"), batched():
+        vmap(lambda t: t + torch.ones(5))(torch.ones(4, 3))
+
+
+def test_parameters_without_numbers_are_refused():
+    with pytest.raises(ValueError, match='^the parameter "w" is on the device meta, which holds'):
+        parameters({"w": torch.ones(2, device="meta")})

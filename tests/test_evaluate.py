@@ -309,3 +309,33 @@ def test_tasks_that_are_none_or_not_as_many_are_refused(cut):
     tasks = tree_map(cut, sample(sinusoid(shots=6, queries=7), seeded(1), 3))
     with pytest.raises(ValueError, match="^the tasks have shapes .* as many tasks, 1 or more$"):
         evaluate(*given, tasks, on_query(mse(net.forward)))
+
+
+@pytest.mark.parametrize(("x", "y"), [((5, 1), (5, 1)), ((5, 1), (5,)), ((5,), (5,))])
+def test_one_task_without_a_tasks_axis_is_refused(x, y):
+    net = mlp(1, 4, 1)
+    learner = maml(mse(net.forward), alpha=0.1, steps=1)
+    part = Data(torch.ones(x), torch.ones(y))
+    with pytest.raises(ValueError, match=r"needs a tasks axis|\(examples, 1\), got .* \(1,\)$"):
+        evaluate(learner, net.init(seeded(0)), Task(part, part), on_query(mse(net.forward)))
+
+
+@pytest.mark.parametrize(
+    ("edit", "words"),
+    [
+        (lambda t: t * NAN, "not finite"),
+        (lambda t: t / torch.arange(len(t)).view(-1, 1, 1), "not finite"),
+        (lambda t: t[:, :0], "is empty"),
+        (lambda t: t.numpy(), "an array of float64"),
+        (lambda t: None, "None"),
+    ],
+)
+@pytest.mark.parametrize("part", ["support", "query"])
+def test_tasks_without_numbers_are_refused(part, edit, words):
+    """As in training: an average with one NaN in it, or of nothing, is none."""
+    net, family = mlp(1, 4, 1), sinusoid(shots=6, queries=7)
+    given = (maml(mse(net.forward), alpha=0.1, steps=1), net.init(seeded(0)))
+    change = lambda task: task._replace(**{part: Data(*map(edit, getattr(task, part)))})
+    metric = on_query(mse(net.forward))
+    with pytest.raises(ValueError, match=words):
+        evaluate(*given, change(sample(family, seeded(1), 3)), metric)

@@ -23,6 +23,7 @@ FAULTS = {
         "test_train": "a_learners_own_meta_parameters_are_made_where_they_are_missing",
     },
     "6 labels, settings and Steps that cannot be are taken": {
+        "test_learner": "a_loss_that_is_cut_off_from_the_parameters_is_refused",
         "test_losses": "labels_that_are_none_are_refused "
         "a_label_outside_is_not_left_out_where_its_value_is_hidden",
         "test_train": "a_step_of_another_net_or_optimizer_is_refused_naming_both "
@@ -104,12 +105,14 @@ FAULTS = {
         "test_runners": "a_runner_that_cannot_be_made_is_given_up_with_a_warning",
     },
     "20 what is wrong is said late and in torch's words": {
-        "test_modules": "a_composed_recurrent_layer_is_torchs "
-        "inputs_that_a_module_does_not_take_are_refused_naming_them "
+        "test_layers": "a_composed_recurrent_layer_is_torchs",
+        "test_boundary": "what_cannot_be_batched_is_said_in_one_sentence",
+        "test_modules": "inputs_that_a_module_does_not_take_are_refused_naming_them "
         "a_module_that_is_refused_as_it_is_not_new_is_left_as_it_was",
         "test_train": "what_cannot_be_a_run_is_refused_in_one_sentence "
         "a_task_that_the_model_cannot_take_is_refused_in_one_sentence",
-        "test_evaluate": "what_cannot_be_an_evaluation_is_refused",
+        "test_evaluate": "what_cannot_be_an_evaluation_is_refused "
+        "one_task_without_a_tasks_axis_is_refused tasks_without_numbers_are_refused",
         "test_losses": "what_is_no_forward_and_what_is_no_data_is_refused_with_the_remedy",
     },
     "21 Gymnasium's users are not served": {
@@ -121,6 +124,7 @@ FAULTS = {
     },
     "22 copies and downloads of data are misread": {
         "families/test_archive": "backslashes_are_slashes a_download_is_the_whole_file "
+        "two_entries_of_one_name_are_refused "
         "what_is_far_too_large_is_refused_before_it_is_read",
         "families/test_mini_imagenet": "stray_lists_and_backslashes_do_no_harm",
         "families/test_omniglot": "the_official_place_and_hashes",
@@ -128,7 +132,9 @@ FAULTS = {
     "23 an evaluation holds all tasks in memory": {
         "test_evaluate": "the_memory_of_an_evaluation_does_not_grow_with_the_number_of_tasks "
         "a_family_is_drawn_as_it_goes_with_the_numbers_of_all_at_once",
-        "benchmarks/test_evaluation": "ten_more_tasks_of_photographs_need_no_more_memory",
+        "benchmarks/test_evaluation": "ten_more_tasks_of_photographs_need_no_more_memory "
+        "the_way_of_an_adaptation_is_not_kept",
+        "test_memory": "between_tasks_what_is_kept_and_not_filled_is_given_back",
     },
     "a check slows training": {
         "benchmarks/test_checks": "the_checks_of_a_step_take_less_than_a_hundredth_of_it "

@@ -123,3 +123,27 @@ def test_the_home_of_nobody_is_a_path_that_is_not_there(monkeypatch):
     monkeypatch.setenv("HOME", "/somewhere")
     assert files.at_home("~/x") == Path("/somewhere/x")
     assert files.at_home("~nobody-here/x") == Path("~nobody-here/x")
+
+
+def test_a_folder_where_a_file_should_be_stays_where_it_is(tmp_path):
+    (tmp_path / "kept").mkdir()
+    with pytest.raises(IsADirectoryError, match="Is a directory: '.*kept'"):
+        files.write(tmp_path / "kept", "text", before=tmp_path / "kept.previous")
+    assert [p.name for p in tmp_path.iterdir()] == ["kept"]
+
+
+def test_what_is_there_is_a_folder_or_a_file(tmp_path):
+    os.mkfifo(tmp_path / "pipe")
+    os.symlink("loop", tmp_path / "loop")
+    (tmp_path / "file").touch()
+    assert files.present(tmp_path) and files.present(tmp_path / "file")
+    for name in "pipe", "loop", "nothing", "a" * 5000, "a\0b":
+        assert not files.present(tmp_path / name), name
+
+
+@pytest.mark.parametrize("path", [None, 5, b"file", ""])
+def test_what_is_no_path_is_refused(path):
+    with pytest.raises(ValueError, match="is no path: a folder or a file is needed"):
+        files.write(path, "text")
+    with pytest.raises(ValueError, match="is no path"), files.alone(path):
+        pass

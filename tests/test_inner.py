@@ -334,3 +334,18 @@ def test_an_alpha_in_full_has_the_models_order():
     )
     with pytest.raises(ValueError, match=r"no parameter is called \['d'\]"):
         step_sizes(params, {"d": 0.1})
+
+
+@pytest.mark.parametrize("params", [[torch.ones(1)], torch.ones(2), None])
+def test_parameters_that_are_no_dict_are_refused(params):
+    with pytest.raises(ValueError, match="^the parameters are .*: they must be a dict of named"):
+        inner_step(params, lambda p: p[0].sum(), 0.1)
+
+
+@pytest.mark.parametrize(
+    ("objectives", "alphas", "name"),
+    [(None, [0.1], "objectives"), (lambda p: p["w"], [0.1], "objectives"), ([], 0.1, "alphas")],
+)
+def test_one_objective_alone_is_no_list(objectives, alphas, name):
+    with pytest.raises(ValueError, match=f"^{name} is .*: it must be a list, one for each step"):
+        adapt({"w": torch.ones(())}, objectives, alphas)

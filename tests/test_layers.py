@@ -1,12 +1,13 @@
-"""Batch norm and the strided convolution are torch's, and right where torch's are wrong."""
+"""Batch norm, convolutions and recurrent layers are torch's, and right where torch's are wrong."""
 
 import pytest
 import torch
+from torch import nn
 from torch.func import grad, vmap
 from torch.nn import functional as F
 
 from mamlkit.inner import inner_step
-from mamlkit.layers import batch_norm, padded_conv, pooled_norm, strided_conv
+from mamlkit.layers import batch_norm, padded_conv, pooled_norm, strided_conv, unfuse
 from mamlkit.machine import seeded
 from mamlkit.task import Data
 from mamlkit.trees import plainly
@@ -161,3 +162,20 @@ def test_in_single_precision_statistics_of_a_large_map_are_right(layout):
     single = x.float().to(memory_format=layout)
     assert (batch_norm(single, beta) - expected).abs().max() < 1e-5
     assert (pooled_norm(single, beta) - F.max_pool2d(expected, 2)).abs().max() < 1e-5
+
+
+@pytest.mark.parametrize("state", [None, 0.5])
+@pytest.mark.parametrize("alone", [False, True])
+@pytest.mark.parametrize("make", [nn.RNN, nn.GRU, nn.LSTM])
+def test_a_composed_recurrent_layer_is_torchs(make, alone, state):
+    """Outputs and last states, also with a state given and of one sequence without a batch."""
+    torchs = make(4, 5, 2, bidirectional=True)
+    x = torch.randn((7, 4) if alone else (7, 3, 4), generator=seeded(0))
+    if state is not None:
+        state = torch.full((4, 5) if alone else (4, 3, 5), state)
+        state = (state, 2 * state) if make is nn.LSTM else state
+    expected = torch.utils._pytree.tree_leaves(torchs(x, state))
+    unfuse(torchs)
+    found = torch.utils._pytree.tree_leaves(torchs(x, state))
+    assert [t.shape for t in found] == [t.shape for t in expected]
+    assert all((a - b).abs().max() < 1e-12 for a, b in zip(found, expected))

@@ -3,9 +3,15 @@ import torch
 from torch.func import grad
 
 from mamlkit.inner import inner_step
-from mamlkit.learner import Learner, unrolled
+from mamlkit.learner import Learner, begun, unrolled
 from mamlkit.losses import mse
 from mamlkit.task import Data, Task
+from mamlkit.variants.fomaml import fomaml
+from mamlkit.variants.imaml import imaml
+from mamlkit.variants.maml import maml
+from mamlkit.variants.mamlpp import mamlpp
+from mamlkit.variants.meta_sgd import meta_sgd
+from mamlkit.variants.reptile import reptile
 from tests.oracles import copied, gap, one, problem, same
 
 pytestmark = pytest.mark.usefixtures("float64")
@@ -77,3 +83,49 @@ def test_a_loss_of_several_numbers_is_refused_inside_and_outside(part):
         ValueError, match=r"the value of the loss is a tensor of .* shape \(2,\): it"
     ):
         learner.meta_grad(params, one(tasks, 0))
+
+
+CUT = {
+    "detached": lambda params, x: (params["w"] * x).detach(),
+    "item": lambda params, x: params["w"].sum().item() * x,
+    "numpy": lambda params, x: torch.from_numpy(params["w"].detach().numpy() * x.numpy()),
+    "no_grad": torch.no_grad()(lambda params, x: params["w"] * x),
+    "argmax": lambda params, x: (params["w"] * x).argmax(0).double().expand(5),
+    "forgotten": lambda params, x: 2 * x,
+}
+
+
+@pytest.mark.parametrize("make", [maml, fomaml, reptile, meta_sgd, mamlpp, imaml])
+@pytest.mark.parametrize("how", CUT)
+def test_a_loss_that_is_cut_off_from_the_parameters_is_refused(how, make):
+    loss = lambda params, data: (CUT[how](params, data.x) - data.y).square().mean()
+    learner = make(loss, alpha=0.1, steps=1)
+    with pytest.raises(ValueError, match="^the loss does not depend on the parameters w, and no"):
+        begun(learner, {"w": torch.ones(5)}, Data(torch.ones(5), torch.ones(5)))
+
+
+def test_a_loss_may_leave_parameters_out_and_adapt_nothing():
+    loss = lambda params, data: (params["w"] * data.x - data.y).square().mean()
+    params, support = {"w": torch.ones(5), "idle": torch.ones(2)}, Data(*torch.ones(2, 5))
+    for steps in 0, 1:
+        assert same(begun(maml(loss, alpha=0.1, steps=steps), params, support), params)
+
+
+def test_parameters_of_another_shape_are_refused_with_what_torch_says():
+    loss = lambda params, data: (data.x @ params["w"] - data.y).square().mean()
+    support = Data(torch.ones(5, 3), torch.ones(5))
+    with pytest.raises(ValueError, match=r"^the learner cannot adapt .* size mismatch, got"):
+        begun(maml(loss, alpha=0.1, steps=1), {"w": torch.ones(2)}, support)
+
+
+@pytest.mark.parametrize(
+    ("alpha", "words"),
+    [
+        ({"v": 0.1}, "no parameter is called"),
+        (torch.ones(2), r"alpha has shape \(2,\) and its parameter \(5,\)"),
+    ],
+)
+def test_why_meta_parameters_cannot_be_made_is_said(alpha, words):
+    loss = lambda params, data: (params["w"] * data.x - data.y).square().mean()
+    with pytest.raises(ValueError, match=words):
+        begun(meta_sgd(loss, alpha=alpha, steps=1), {"w": torch.ones(5)}, Data(*torch.ones(2, 5)))

@@ -1,9 +1,19 @@
+import subprocess
+import sys
 import warnings
 
 import pytest
 import torch
 
-from mamlkit.memory import ALONE_FROM, fastest, fitting, keep_pages, operations, out_of_memory
+from mamlkit.memory import (
+    ALONE_FROM,
+    fastest,
+    fitting,
+    installed,
+    keep_pages,
+    operations,
+    out_of_memory,
+)
 
 
 def full():
@@ -93,3 +103,30 @@ def test_pages_are_kept_and_a_petabyte_is_still_refused():
     with pytest.raises(RuntimeError) as error:
         full()
     assert out_of_memory(error.value)
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="the C library is another")
+def test_between_tasks_what_is_kept_and_not_filled_is_given_back():
+    """Each task frees 13 MB that the next one cannot fill: its pieces are larger, and what stays
+    lies between."""
+    program = """
+import torch
+from mamlkit.memory import keep_pages, resident, tidied
+
+keep_pages()
+held, stays = [], []
+for i in tidied(range(30)):
+    pieces = [torch.ones(2**20 + 2**14 * i) for _ in range(4)]
+    stays.append(pieces[1])
+    held.append(resident())
+    del pieces
+print((max(held) - held[0]) / 2**20, sum(piece.nbytes for piece in stays) / 2**20)
+"""
+    words = [sys.executable, "-c", program]
+    said = subprocess.run(words, check=True, capture_output=True, text=True).stdout
+    grown, live = map(float, said.split())
+    assert grown < live + 80, f"{grown:.0f} MB more, of which {live:.0f} are in use"
+
+
+def test_how_much_memory_a_machine_has():
+    assert 2**28 < installed() < 2**50 or sys.platform == "win32"

@@ -1,6 +1,8 @@
 """Torch modules as nets: what torch differentiates wrongly is refused, and what can work works."""
 
+import copy
 import random
+import warnings
 from functools import partial
 
 import pytest
@@ -146,25 +148,6 @@ def test_a_net_computes_what_its_module_does(name, float64):
         module = build()
     params = {k: p.detach() for k, p in module.named_parameters()}
     assert (net.forward(params, x) - module(x)).abs().max() < 1e-10
-
-
-@pytest.mark.parametrize("state", [None, 0.5])
-@pytest.mark.parametrize("alone", [False, True])
-@pytest.mark.parametrize("make", [nn.RNN, nn.GRU, nn.LSTM])
-def test_a_composed_recurrent_layer_is_torchs(make, alone, state, float64):
-    """Outputs and last states, also with a state given and of one sequence without a batch."""
-    from mamlkit.modules import unfuse
-
-    torchs = make(4, 5, 2, bidirectional=True)
-    x = torch.randn((7, 4) if alone else (7, 3, 4), generator=seeded(0))
-    if state is not None:
-        state = torch.full((4, 5) if alone else (4, 3, 5), state)
-        state = (state, 2 * state) if make is nn.LSTM else state
-    expected = torch.utils._pytree.tree_leaves(torchs(x, state))
-    unfuse(torchs)
-    found = torch.utils._pytree.tree_leaves(torchs(x, state))
-    assert [t.shape for t in found] == [t.shape for t in expected]
-    assert all((a - b).abs().max() < 1e-12 for a, b in zip(found, expected))
 
 
 class Stopped(nn.Module):
@@ -318,3 +301,17 @@ def test_inputs_that_a_module_does_not_take_are_refused_naming_them(x):
     net = from_module(lambda: nn.Linear(4, 3))
     with pytest.raises(ValueError, match=f"Linear does not take a tensor of {x.dtype}"):
         net.forward(net.init(seeded(0)), x)
+
+
+@pytest.mark.parametrize("make", [nn.BatchNorm1d, lambda n: nn.Sequential(nn.BatchNorm1d(n))])
+def test_batch_norm_that_has_seen_nothing_is_warned_of_once(make):
+    """What `.eval()` leaves of a fresh one is the identity."""
+    fresh = lambda: nn.Sequential(nn.Linear(4, 3), make(3)).eval()
+    with pytest.warns(UserWarning, match="in eval mode, .* 1.* normalises nothing; Batch") as said:
+        from_module(fresh)
+    assert len(said) == 1
+    seen = fresh()
+    seen.train()(torch.randn(5, 4, generator=seeded(0)))
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        from_module(lambda: copy.deepcopy(seen.eval()))

@@ -1,3 +1,4 @@
+from functools import partial
 from math import sqrt
 
 import pytest
@@ -205,9 +206,17 @@ def test_an_mlp_without_layers_is_refused(sizes):
 def test_inputs_of_another_size_are_refused_naming_both():
     net = mlp(2, 4, 3)
     with pytest.raises(
-        ValueError, match=r"this net takes 2 numbers an example, got inputs of shape \(6, 5\)"
+        ValueError,
+        match=r"this net takes 2 numbers an example, \(examples, 2\), got inputs of shape \(6, 5\)",
     ):
         net.forward(net.init(seeded(0)), torch.zeros(6, 5))
+
+
+@pytest.mark.parametrize("shape", [(), (2,), (0,)])
+def test_an_example_alone_is_no_set_of_examples(shape):
+    net = mlp(2, 4, 3)
+    with pytest.raises(ValueError, match="takes 2 numbers an example, .* got inputs of shape"):
+        net.forward(net.init(seeded(0)), torch.zeros(shape))
 
 
 def test_images_of_another_size_than_the_heads_are_refused_naming_the_remedy():
@@ -386,3 +395,19 @@ def test_images_of_another_number_of_channels_are_refused_naming_both(net, shape
 def test_inputs_of_another_type_are_refused_with_the_remedy(net, shape):
     with pytest.raises(ValueError, match=r"the inputs are torch.float16 and .* e.g. x.float\(\)"):
         net.forward(net.init(seeded(0)), torch.zeros(shape, dtype=torch.float16))
+
+
+@pytest.mark.parametrize("value", [None, "relu", torch.nn.ReLU, 0.1, lambda: 0])
+def test_what_is_no_activation_or_filler_is_refused(value):
+    for make in (partial(mlp, 1, 2, 1), partial(strided_convnet, 2), partial(pooled_convnet, 2)):
+        with pytest.raises(ValueError, match="^activation is .*: it must be a function of one arg"):
+            make(activation=value)
+    with pytest.raises(ValueError, match="^weight is .*: it must be a function of 2 arguments"):
+        mlp(1, 2, 1, weight=value)
+
+
+@pytest.mark.parametrize("x", [None, [[1.0, 2.0]], torch.ones(1, 2).numpy()])
+def test_inputs_that_are_no_tensor_are_refused(x):
+    net = mlp(2, 4, 3)
+    with pytest.raises(ValueError, match=r"^the inputs are .*: a tensor is needed"):
+        net.forward(net.init(seeded(0)), x)

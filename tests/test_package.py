@@ -52,7 +52,7 @@ def test_readmes_snippet_runs_with_the_algorithms_own_packages(installed):
     text = (ROOT / "README.md").read_text(encoding="utf-8")
     snippet = re.search(r"```python\n(from .*?)```", text, re.DOTALL)[1]
     ran = installed(snippet.replace("iterations=500", "iterations=100"))
-    assert re.fullmatch(r"100 \d+\.\d+\n", ran.stdout), ran.stderr
+    assert re.fullmatch(r"100 \d+\.\d+\n\[\d+\.\d+, \d+\.\d+\]\n", ran.stdout), ran.stderr
 
 
 def test_a_wheel_carries_splits_and_ledger_and_keeps_its_caches_where_they_belong(installed):

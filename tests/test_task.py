@@ -118,3 +118,23 @@ def test_every_batch_of_a_support_with_one_batch_per_step_is_checked():
 def test_integer_labels_are_fine():
     labels = Data(torch.ones(SHOTS, 2), torch.zeros(SHOTS, dtype=torch.long))
     validate(Task(labels, labels))
+
+
+@pytest.mark.parametrize("tasks", [10**12, 2**62, 2**63 - 1])
+def test_more_tasks_than_memory_holds_are_refused(tasks):
+    with pytest.raises(ValueError, match=rf"^the noise of {tasks} tasks does not fit in memory"):
+        sample(FAMILY, seeded(0), tasks)
+
+
+def test_another_error_of_a_family_stays_what_it_is():
+    broken = FAMILY._replace(noise=lambda generator, tasks: torch.ones(2, 3) @ torch.ones(2))
+    with pytest.raises(RuntimeError, match="size mismatch"):
+        sample(broken, seeded(0), 2)
+
+
+def test_a_family_that_cannot_be_batched_is_refused_naming_its_function():
+    def make(noise):
+        return FAMILY.make(noise if noise[0] > 0 else -noise)
+
+    with pytest.raises(ValueError, match=r"^the function make \(line \d+\) asks `if`.*torch.where"):
+        sample(Family(FAMILY.noise, make), seeded(0), 2)

@@ -734,3 +734,29 @@ def test_a_step_that_cannot_be_is_refused(change, words):
     step = next(train(*parts, **settings))
     with pytest.raises(ValueError, match=f"^{words}"):
         next(train(*parts, **settings, resume=step._replace(**change)))
+
+
+@pytest.mark.parametrize("name", ["tasks", "block"])
+@pytest.mark.parametrize("value", [10**12, 2**62])
+def test_more_tasks_than_memory_holds_are_refused(name, value):
+    with pytest.raises(ValueError, match="^the noise of .* tasks does not fit in memory: "):
+        run(**{name: value})
+
+
+def test_a_loss_that_trains_nothing_is_refused_before_any_update():
+    """Also where the query loss alone is cut off, which no inner step shows."""
+    loss = mse(NET.forward)
+    cut = lambda params, data: loss(params, data).detach()
+    with pytest.raises(ValueError, match="^the loss does not depend on the parameters .*, ..., "):
+        run(learner=maml(cut, alpha=0.1, steps=1))
+    with pytest.raises(ValueError, match="^the loss does not depend on the parameters"):
+        run(learner=maml(cut, alpha=0.1, steps=0))
+
+
+def test_a_loss_that_cannot_be_batched_is_refused_naming_its_function():
+    def loss(params, data):
+        value = mse(NET.forward)(params, data)
+        return value if value > 0 else -value
+
+    with pytest.raises(ValueError, match=r"^the function loss \(line \d+\) .*torch.where"):
+        run(learner=maml(loss, alpha=0.1, steps=1))

@@ -12,7 +12,8 @@ import torch
 from safetensors import SafetensorError, safe_open
 from safetensors.torch import save_file
 
-from mamlkit.files import alone, write
+from mamlkit.boundary import said
+from mamlkit.files import alone, at_home, no_folder, write
 from mamlkit.train import Step
 from mamlkit.trees import Params
 
@@ -26,6 +27,9 @@ def save(path: Path, step: Step, about: dict) -> None:
     about: what decides the run's numbers (JSON values); `load` checks it. The last checkpoint but
     one stays beside it as `<path>.previous`. A `best` that is `meta` is not written twice.
     """
+    if not isinstance(step, Step):
+        raise ValueError(f"the step is {said(step)}: it must be a Step, as train yields")
+    _values(about)
     tensors = {"generator": step.generator, "losses": step.losses, "scores": step.scores}
     now_best = step.best.keys() == step.meta.keys() and all(
         torch.equal(p, step.best[name]) for name, p in step.meta.items()
@@ -44,7 +48,7 @@ def load(path: Path, about: dict, device: torch.device | str = "cpu") -> Step | 
     ValueError if the checkpoint belongs to a run with another `about`, or if no whole checkpoint is
     left.
     """
-    path = Path(path)
+    path, about = at_home(path), _values(about)
     damaged = []
     for candidate in (path, _previous(path)):
         try:
@@ -54,7 +58,7 @@ def load(path: Path, about: dict, device: torch.device | str = "cpu") -> Step | 
         except ValueError as damage:
             damaged.append(str(damage))
             continue
-        if metadata["about"] != json.loads(json.dumps(about)):
+        if metadata["about"] != about:
             raise ValueError(
                 f"{candidate} belongs to a run with {metadata['about']}, this one has {about}; "
                 "give this run another path, or delete the file"
@@ -128,8 +132,18 @@ def resumable(
 
 
 def _previous(path: Path) -> Path:
-    path = Path(path)
+    path = at_home(path)
     return path.with_name(path.name + ".previous")
+
+
+def _values(about):
+    """`about` as a file gives it back. Raises ValueError unless it is made of JSON values."""
+    try:
+        return json.loads(json.dumps(about))
+    except (TypeError, ValueError, RecursionError) as error:
+        raise ValueError(
+            f"about is {said(about)}, and must be made of JSON values: {error}"
+        ) from None
 
 
 def _digest(tensors, metadata) -> str:
@@ -163,6 +177,8 @@ def read(path: Path) -> tuple[dict, Params]:
 
     Raises FileNotFoundError, and ValueError if the file is damaged.
     """
+    path = at_home(path)
+    no_folder(path)
     if not path.exists():
         raise FileNotFoundError(path)
     try:

@@ -18,6 +18,7 @@ from safetensors.torch import save_file
 from torch import Tensor
 
 from mamlkit import files
+from mamlkit.boundary import said
 from mamlkit.files import ROOT, SHIPPED
 from mamlkit.machine import choose_device
 
@@ -40,6 +41,8 @@ def quiet(
 def split_classes(name: str, split: str) -> list[str]:
     """The class names of one split, from data/splits/NAME.json. Raises ValueError for a split that
     it does not have, and for a file that is damaged."""
+    if not isinstance(split, str):
+        raise ValueError(f"split is {said(split)}: it must be a word")
     path = SPLITS / f"{name}.json"
     splits = files.read_json(path).get("splits")
     if not isinstance(splits, dict) or not all(map(_names, splits.values())):
@@ -76,9 +79,10 @@ def load(
     classes = split_classes(name, split)
     if root is not None:
         root = files.at_home(root)
-        if not root.exists():
+        if not files.present(root):
             raise FileNotFoundError(
-                f"{root} is not here: root must be a folder or a zip with the images of {name}"
+                f"{files.shown(root)} is not here: root must be a folder or a zip with the images "
+                f"of {name}"
             )
         return read(root, classes).to(device)
     place, decoded = _find(name), CACHE / "decoded" / f"{name}-{split}.safetensors"
@@ -171,26 +175,33 @@ def opened(place: Path, *suffixes: str) -> Iterator[dict[str, Reader]]:
     unpacked.
 
     The zips in a folder count as folders. Raises ValueError naming the zip if it is not whole, and
-    naming the entry if one points outside or is larger than `LIMIT`; reading raises it for an entry
-    that is damaged.
+    naming the entry if one points outside, is there twice or is larger than `LIMIT`; reading raises
+    it for an entry that is damaged.
     """
     found = {}
     with ExitStack() as stack:
-        inside = sorted(place.rglob("*")) if place.is_dir() else []
-        for path in inside:
+        below = sorted(place.rglob("*")) if place.is_dir() else []
+        for path in below:
             name = path.relative_to(place).as_posix()
             if _wanted(name, suffixes) and path.is_file():
                 _limited(path, path.stat().st_size)
                 found[name] = path.read_bytes
-        for path in [p for p in inside if _is_zip(p, place)] if place.is_dir() else [place]:
+        for path in [p for p in below if _is_zip(p, place)] if place.is_dir() else [place]:
             try:
                 archive = stack.enter_context(zipfile.ZipFile(path))
             except (zipfile.BadZipFile, EOFError, NotImplementedError, ValueError) as error:
                 raise ValueError(
                     f"{path} is not a whole zip archive ({error}): get it anew"
                 ) from None
+            inside = set()
             for entry in archive.infolist():
                 name = entry.filename.replace("\\", "/")  # as some tools on Windows write it
+                if name in inside:
+                    raise ValueError(
+                        f"{path} is refused: it has two entries {said(name)}, and only one can be "
+                        "right"
+                    )
+                inside.add(name)
                 if _points_outside(name, entry):
                     raise ValueError(
                         f"{path} is refused: its entry {entry.filename!r} points outside the "

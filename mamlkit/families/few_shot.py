@@ -58,17 +58,15 @@ def few_shot(
             "width) is needed"
         )
     classes, examples, _, height, width = images.shape
-    for name, value, most in (
-        ("way", way, classes),
-        ("shots", shots, examples),
-        ("queries", queries, examples),
+    for name, value, most, what in (
+        ("way", way, classes, "the number of classes"),
+        ("shots", shots, examples, "the number of images of a class"),
+        ("queries", queries, examples, "the number of images of a class"),
     ):
         try:
             whole(name, value, 1, most)
         except ValueError as refusal:
-            raise ValueError(
-                f"{refusal}, as these images have {classes} classes of {examples} examples"
-            ) from None
+            raise ValueError(f"{refusal}, {what}") from None
     each = shots + queries
     if each > examples:
         raise ValueError(

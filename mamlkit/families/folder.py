@@ -4,16 +4,17 @@ unequal numbers."""
 import pickle
 from collections import defaultdict
 from collections.abc import Callable, Mapping
+from numbers import Integral
 from pathlib import Path
 from typing import Any, NamedTuple
 
 import torch
 from torch import Tensor
 
-from mamlkit.boundary import finite, whole
+from mamlkit.boundary import finite, said, whole
 from mamlkit.families import archive, pictures
 from mamlkit.families.few_shot import few_shot
-from mamlkit.files import at_home
+from mamlkit.files import at_home, present, shown
 from mamlkit.machine import choose_device, seeded
 from mamlkit.task import Family
 
@@ -47,7 +48,8 @@ def load(
 
     root: holds CLASS/*.png (or .jpg, .gif, .webp, ...). split: by folder, SPLIT/CLASS/*.png; by a
     list SPLIT.csv, whose first line is filename,label; or by `fractions`, e.g. {"train": 0.6,
-    "test": 0.4}, of the classes in an order that `seed` decides. Without a split all classes are
+    "test": 0.4}, in an order that `seed` decides: shares of the classes, each of which is in one
+    split with all its images, as test tasks are of unseen classes. Without a split all classes are
     loaded. The usual pickle caches of miniImagenet, *SPLIT.pkl, are read as well, by an unpickler
     that makes arrays and refuses all else. size: pixels, width and height, 4096 at most; of another
     image the middle square is taken and resized. channels: 1 grey, 3 red, green, blue. progress:
@@ -70,13 +72,29 @@ def load(
     >>> family = folder(images, way=2, shots=1, queries=1)
     """
     whole("size", size, 1, 4096)
-    if isinstance(channels, bool) or channels not in (1, 3):
-        raise ValueError(f"channels is {channels!r}: it must be 1, grey, or 3, red, green and blue")
+    if isinstance(channels, bool) or not (isinstance(channels, Integral) and channels in (1, 3)):
+        raise ValueError(
+            f"channels is {said(channels)}: it must be 1, grey, or 3, red, green and blue"
+        )
+    if not (split is None or isinstance(split, str) and split):
+        raise ValueError(f"split is {said(split)}: it must be a word, or None for all classes")
+    if not (fractions is None or isinstance(fractions, Mapping) and fractions):
+        raise ValueError(
+            f"fractions is {said(fractions)}: it must name the share of each split, e.g. "
+            '{"train": 0.6, "test": 0.4}'
+        )
+    if not callable(progress):
+        raise ValueError(
+            f"progress is {said(progress)}: it must be a function, as "
+            "mamlkit.show.literate.progress is"
+        )
     place = at_home(root)
-    if not place.exists():
-        raise FileNotFoundError(f"{place} is not here: root must be a folder or a zip with images")
+    if not present(place):
+        raise FileNotFoundError(
+            f"{shown(place)} is not here: root must be a folder or a zip with images"
+        )
     if fractions is not None and split not in fractions:
-        raise ValueError(f'split is "{split}": fractions has {", ".join(map(str, fractions))}')
+        raise ValueError(f"split is {said(split)}: fractions has {', '.join(map(str, fractions))}")
     whole_split = None if fractions is not None else split
     if cache := _cache(place, whole_split):
         groups = _chosen(_pickled(cache), split, fractions, seed)
@@ -88,6 +106,11 @@ def load(
 
 def folder(images: Images, *, way: int, shots: int, queries: int, rotate: bool = False) -> Family:
     """Few-shot tasks on them, see `few_shot`. Raises ValueError naming a class that has too few."""
+    if not isinstance(images, Images):
+        raise ValueError(
+            f"images is {said(images)}: it must be Images, which mamlkit.families.folder.load(path)"
+            " reads from a folder or a zip"
+        )
     least = int(images.counts.argmin())
     if isinstance(shots, int) and isinstance(queries, int):
         if (have := int(images.counts[least])) < shots + queries:
@@ -125,12 +148,12 @@ def _classes(files: dict[str, archive.Reader], place: Path, split: str | None) -
         if above:
             groups["/".join(above)].append((name, images[name]))
     if not groups:
-        where = f"{place}" if split is None else f'{place} as split "{split}"'
-        below = "CLASS" if split is None else f"{split}/CLASS"
+        where = shown(place) if split is None else f"{shown(place)} as split {said(split)}"
+        below = "CLASS" if split is None else shown(f"{split}/CLASS")
         raise ValueError(
             f"there are no images in {where}: they are looked for as {below}/*{SUFFIXES[0]} "
             f"({', '.join(SUFFIXES[1:])})"
-            + ("" if split is None else f", by a list {split}.csv, or by fractions=...")
+            + ("" if split is None else f", by a list {shown(split)}.csv, or by fractions=...")
         )
     return groups
 
@@ -150,13 +173,18 @@ def _labelled(images, name, lines) -> Groups:
         parts = path.split("/")
         for i in range(len(parts)):
             by_file["/".join(parts[i:])].append(path)
-    groups = defaultdict(list)
+    groups, labels = defaultdict(list), {}
     for file, label in lines:
         found = [file] if file in images else by_file[file]
         if len(found) != 1:
             raise ValueError(
                 f"{name} names {file}, which is there {len(found)} times: once is right"
             )
+        if found[0] in labels:
+            raise ValueError(
+                f"{name} names {file} twice, as {labels[found[0]]} and as {label}: once is right"
+            )
+        labels[found[0]] = label
         groups[label].append((found[0], images[found[0]]))
     return groups
 
@@ -168,7 +196,8 @@ def _chosen(groups: Groups, split, fractions, seed) -> Groups:
         shares = list(fractions.values())
         if not all(finite(s) and s > 0 for s in shares) or sum(shares) > 1 + 1e-9:
             raise ValueError(
-                f"the fractions are {dict(fractions)}: they must be above 0, and at most 1 together"
+                f"the fractions are {dict(fractions)}: they are shares of the classes, above 0, "
+                "and at most 1 together"
             )
         before = list(fractions).index(split)
         first, end = (round(sum(shares[:n]) * len(names)) for n in (before, before + 1))
@@ -176,10 +205,14 @@ def _chosen(groups: Groups, split, fractions, seed) -> Groups:
         names = sorted(names[i] for i in order[first:end])
         if not names:
             raise ValueError(
-                f"{fractions[split]:g} of {len(groups)} classes is less than one: split "
-                f'"{split}" is empty'
+                f'split "{split}" is empty: {fractions[split]:g} of {_number(groups)} is less than '
+                "one class, and fractions share out whole classes, not the images of a class"
             )
     return {name: groups[name] for name in names}
+
+
+def _number(groups: Groups) -> str:
+    return f"{len(groups)} class{'es' * (len(groups) != 1)}"
 
 
 # Their pixels
@@ -228,7 +261,7 @@ def _cache(place: Path, split: str | None) -> Path | None:
     fitting = [
         path
         for path in sorted(place.iterdir())
-        if path.suffix.lower() in PICKLES and path.stem.endswith(_called(split))
+        if path.suffix.lower() in PICKLES and path.is_file() and path.stem.endswith(_called(split))
     ]
     return fitting[0] if fitting else None
 

@@ -8,6 +8,7 @@ from torch.nn import functional as F
 from mamlkit.boundary import whole
 from mamlkit.families.few_shot import few_shot
 from mamlkit.machine import choose_device, precision
+from mamlkit.memory import installed
 from mamlkit.task import Family
 
 STROKES, DOTS = 4, 40  # strokes of a character at most, and dots of ink along each
@@ -48,6 +49,10 @@ def load(
         ("seed", seed, 0),
     ):
         whole(name, value, least, 2**63 - 1 if name == "seed" else None)
+    if classes * examples * size**2 > installed():
+        raise ValueError(
+            f"{classes} classes of {examples} drawings, {size} x {size}, do not fit in memory"
+        )
     device = choose_device(str(device))
     generator = Generator().manual_seed(seed)
     curves, drawn = _characters(classes, generator)

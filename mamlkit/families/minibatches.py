@@ -4,7 +4,7 @@ inner loop takes it."""
 import torch
 from torch import Generator
 
-from mamlkit.boundary import wholes
+from mamlkit.boundary import made_of, wholes
 from mamlkit.task import Data, Family, Task
 from mamlkit.trees import tree_map
 
@@ -19,6 +19,7 @@ def minibatched(family: Family, *, examples: int, batches: int) -> Family:
     function. Raises ValueError for sizes out of range. Source: Nichol, Achiam & Schulman 2018,
     section 6.1; their code deals out in the same way.
     """
+    made_of("family", family, ("noise", "make"), "sinusoid() is one")
     wholes(examples=examples, batches=batches)
 
     def noise(generator: Generator, tasks: int):

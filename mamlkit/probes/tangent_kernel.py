@@ -14,8 +14,18 @@ from mamlkit.trees import Params, partition
 
 def tangent_kernel(forward: Forward, params: Params, x: Tensor) -> Tensor:
     """K(x, x') = J(x) J(x')^T with J = d forward / d params, for a net with one output; x (points,
-    1), K (points, points)."""
-    jacobian = jacrev(lambda p: forward(p, x).squeeze(-1))(params)
+    1), K (points, points). Raises ValueError for a net with more outputs."""
+
+    def outputs(p):
+        found = forward(p, x)
+        if found.shape != (len(x), 1):
+            raise ValueError(
+                f"the net gives outputs of shape {tuple(found.shape)} at {len(x)} inputs: one "
+                "number for each is needed, (points, 1)"
+            )
+        return found.squeeze(-1)
+
+    jacobian = jacrev(outputs)(params)
     rows = torch.cat([j.flatten(1) for j in jacobian.values()], 1)
     return rows @ rows.T
 

@@ -97,7 +97,7 @@ def load(root: Path | str | None = None, *, progress=archive.quiet) -> Params:
                     progress=progress,
                     instead=f"put the file into {Path(os.path.relpath(own, archive.ROOT))}",
                 )
-    return parameters(read(Path(root) / NAME))
+    return parameters(read(files.at_home(root) / NAME))
 
 
 def in_fives(forward: Forward, support_x: Tensor) -> Forward:

@@ -8,7 +8,7 @@ from mamlkit.inner import Alpha, inner_step, repeated, step_sizes
 from mamlkit.learner import Learner
 from mamlkit.losses import Loss
 from mamlkit.solve import conjugate_gradient
-from mamlkit.trees import partition
+from mamlkit.trees import dependent, partition
 
 
 def imaml(
@@ -43,7 +43,7 @@ def imaml(
         for objective in repeated(loss, support, steps):
 
             def proximal(p, objective=objective):
-                return objective(p) + strength / 2 * sum(
+                return dependent(objective(p), p) + strength / 2 * sum(
                     (p[k] - theta[k]).square().sum() for k in theta
                 )
 

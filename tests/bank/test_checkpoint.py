@@ -586,3 +586,34 @@ def test_damaged_tensors_are_refused_by_name(tmp_path, damage):
     path.write_bytes(DAMAGE[damage](path.read_bytes()))
     with pytest.raises(ValueError, match=r"maml\.safetensors is damaged"):
         read(path)
+
+
+def test_a_path_may_be_text(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    *_, step = saved_training("run.safetensors", iterations=4)
+    assert load("run.safetensors", ABOUT).iteration == step.iteration == 4
+    assert read("run.safetensors")[0]["iteration"] == 4
+
+
+@pytest.mark.parametrize("about", [{"a": {1}}, {"a": torch.ones(1)}, object()])
+def test_about_is_made_of_json_values_or_refused_before_anything_is_trained(tmp_path, about):
+    trained = []
+    with pytest.raises(ValueError, match="^about is .*, and must be made of JSON values: "):
+        list(resumable(tmp_path / "x", lambda resume: iter(trained.append(resume)), about=about))
+    with pytest.raises(ValueError, match="^about is "):
+        save(tmp_path / "x", some_step(), about)
+    assert not trained and not any(tmp_path.iterdir())
+
+
+def test_what_is_no_step_is_not_saved(tmp_path):
+    with pytest.raises(ValueError, match="^the step is None: it must be a Step"):
+        save(tmp_path / "x", None, ABOUT)
+
+
+def test_a_folder_is_no_checkpoint_and_stays(tmp_path):
+    (tmp_path / "kept").mkdir()
+    with pytest.raises(IsADirectoryError):
+        save(tmp_path / "kept", some_step(), ABOUT)
+    with pytest.raises(IsADirectoryError):
+        next(saved_training(tmp_path / "kept"))
+    assert [p.name for p in tmp_path.iterdir()] == ["kept"]

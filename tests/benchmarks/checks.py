@@ -15,7 +15,7 @@ from unittest import mock
 
 import torch
 
-from mamlkit import boundary, inner, learner
+from mamlkit import boundary, inner, learner, nets
 from mamlkit.losses import mse
 from mamlkit.machine import seeded
 from mamlkit.optimizer import adam
@@ -24,7 +24,11 @@ from mamlkit.variants.maml import maml
 from tests.benchmarks import S
 
 # What every step asks of `boundary`, by the module that asks.
-CHECKS = ((inner, ("inner_steps", "scalar", "step_size")), (learner, ("scalar",)))
+CHECKS = (
+    (inner, ("inner_steps", "scalar", "step_size")),
+    (learner, ("scalar",)),
+    (nets, ("inputs",)),
+)
 UPDATES = {"uncompiled": 8, "compiled": 60}  # a turn
 
 

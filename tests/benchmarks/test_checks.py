@@ -34,10 +34,11 @@ def test_a_step_asks_only_what_the_benchmark_leaves_out():
     first, then = asked(steps), asked(steps)
     parameters = len(S.THETA)
     assert then["step_size"] == 3 * parameters and then["inner_steps"] == 3
-    assert then.keys() <= {"inner_steps", "scalar", "step_size", "finite", "not_negative"}
+    assert then.pop("batched") == 2, "as a block begins and as it ends"
+    assert then.keys() <= {"inner_steps", "scalar", "step_size", "finite", "not_negative", "inputs"}
     assert first.keys() > then.keys() and first["whole"] and first["parameters"]
     with checks.unchecked():
-        assert not asked(steps)
+        assert asked(steps).keys() <= {"batched"}
 
 
 def test_the_checks_of_a_step_take_less_than_a_hundredth_of_it():

@@ -54,6 +54,17 @@ def test_an_entry_that_is_damaged_is_refused_by_name(tmp_path):
         read(path)
 
 
+@pytest.mark.filterwarnings("ignore:Duplicate name")
+@pytest.mark.parametrize("names", [("a/1.png", "a/1.png"), ("a/1.png", "a\\1.png")])
+def test_two_entries_of_one_name_are_refused(tmp_path, names):
+    """One of them would be taken, whichever."""
+    with zipfile.ZipFile(tmp_path / "z.zip", "w") as file:
+        for name in names:
+            file.writestr(name, name)
+    with pytest.raises(ValueError, match=r'z\.zip is refused: it has two entries "a/1.png", and'):
+        read(tmp_path / "z.zip")
+
+
 @pytest.mark.parametrize(
     "name",
     [
@@ -206,3 +217,9 @@ def test_an_interrupted_download_leaves_nothing(fetch):
     with pytest.raises(KeyboardInterrupt):
         fetch[0]("whole", progress=progress)
     assert list(fetch[1].parent.iterdir()) == []
+
+
+@pytest.mark.parametrize("split", [None, ["train"], 5])
+def test_a_split_is_a_word(split):
+    with pytest.raises(ValueError, match="^split is .*: it must be a word"):
+        archive.split_classes("omniglot", split)

@@ -194,7 +194,7 @@ def test_making_a_task_changes_nothing():
         (
             IMAGES,
             {"way": 0},
-            "way is 0: it must be from 1 to 7, as these images have 7 classes of 9 examples",
+            "way is 0: it must be from 1 to 7, the number of classes",
         ),
         (IMAGES, {"way": 8}, "way is 8: it must be from 1 to 7"),
         (IMAGES, {"way": 2.0}, "way is 2.0: it must be a whole number"),
@@ -203,7 +203,7 @@ def test_making_a_task_changes_nothing():
         (IMAGES, {"rotate": "no"}, 'rotate is "no": it must be True or False'),
         (IMAGES.numpy(), {}, r"the images are an array of uint8 and shape \(7, 9"),
         (IMAGES.tolist(), {}, "the images are a list: torch.uint8"),
-        (IMAGES, {"shots": 0}, "shots is 0: it must be from 1 to 9"),
+        (IMAGES, {"shots": 0}, "shots is 0: it must be from 1 to 9, the number of images of a"),
         (IMAGES, {"queries": -1}, "queries is -1: it must be from 1 to 9"),
         (IMAGES, {"queries": 8}, "2 shots and 8 queries need 10 images of a class, these have 9"),
         (

@@ -106,6 +106,21 @@ def test_splits_by_lists(tmp_path):
             load(place, split, size=8)
 
 
+@pytest.mark.parametrize("again", [b"images/ant/0.png,small", b"ant/0.png,large"])
+def test_an_image_that_a_list_names_twice_is_refused(tmp_path, again):
+    """It would stand in support and query, or be of two classes."""
+    lines = b"filename,label\nant/0.png,small\n" + again
+    files = {"images/ant/0.png": FILES["ant/0.png"], "train.csv": lines}
+    with pytest.raises(ValueError, match="names .*0.png twice, as small and as (small|large): "):
+        load(unpacked(tmp_path, files), "train", size=8)
+
+
+@pytest.mark.parametrize("images", ["pictures", 5, None, torch.zeros(2, 3, 1, 8, 8)])
+def test_what_is_no_images_is_refused_with_the_function_that_reads_them(images):
+    with pytest.raises(ValueError, match=r"^images is .*folder\.load\(path\) reads"):
+        folder(images, way=2, shots=1, queries=1)
+
+
 def test_splits_by_fraction(tmp_path):
     place = unpacked(tmp_path, {f"class{i}/1.png": image(8, 8, "L", seed=i) for i in range(10)})
     shares = {"train": 0.5, "validation": 0.2, "test": 0.3}
@@ -115,8 +130,11 @@ def test_splits_by_fraction(tmp_path):
     assert names[0] != load(place, "train", size=8, fractions=shares, seed=1).names
     refused = {
         'split is "dev": fractions has train, validation, test': ("dev", shares),
-        "must be above 0, and at most 1 together": ("a", {"a": 0.8, "b": 0.3}),
-        'of 10 classes is less than one: split "b" is empty': ("b", {"a": 0.9, "b": 0.01}),
+        "shares of the classes, above 0, and at most 1 together": ("a", {"a": 0.8, "b": 0.3}),
+        'split "b" is empty: 0.01 of 10 classes is less than one class, and fractions share': (
+            "b",
+            {"a": 0.9, "b": 0.01},
+        ),
     }
     for words, (split, fractions) in refused.items():
         with pytest.raises(ValueError, match=words):

@@ -114,3 +114,9 @@ def test_a_task_turns_its_characters(images):
     assert set(family.noise(seeded(0), 30).turns.flatten().tolist()) == {0, 1, 2, 3}
     tasks = sample(family, seeded(0), 3)
     assert tasks.support.x.shape == (3, 5, 1, 28, 28) and tasks.query.x.shape == (3, 15, 1, 28, 28)
+
+
+@pytest.mark.parametrize("size", [{"classes": 10**12}, {"classes": 5, "examples": 10**12}])
+def test_more_drawings_than_memory_holds_are_refused(size):
+    with pytest.raises(ValueError, match="drawings, 28 x 28, do not fit in memory"):
+        load(**size, seed=0)

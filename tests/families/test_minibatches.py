@@ -64,3 +64,8 @@ def test_the_tasks_are_those_of_the_family_and_the_generator_alone_decides():
 def test_sizes_out_of_range_are_refused(examples, batches, words):
     with pytest.raises(ValueError, match=words):
         minibatched(WAVES, examples=examples, batches=batches).noise(seeded(0), 2)
+
+
+def test_what_is_no_family_has_no_minibatches():
+    with pytest.raises(ValueError, match="^family is None, which has no function noise"):
+        minibatched(None, examples=1, batches=1)

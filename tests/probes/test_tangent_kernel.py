@@ -206,3 +206,10 @@ def test_reach_is_half_the_largest_eigenvalue_of_the_stepped_gauss_newton_matrix
     matrix = torch.stack([product(e) for e in torch.eye(len(vector))])
     found = reach(net.forward, roots, theta, alpha, x)
     assert found.item() == pytest.approx(torch.linalg.eigvalsh(matrix)[-1].item() / 2, rel=1e-9)
+
+
+def test_a_net_with_several_outputs_has_another_kernel():
+    """Its Jacobian has an axis more, over which the sum would be no kernel of the paper's."""
+    net = mlp(1, 4, 3)
+    with pytest.raises(ValueError, match=r"outputs of shape \(5, 3\) at 5 inputs: one number"):
+        tangent_kernel(net.forward, net.init(seeded(0)), torch.ones(5, 1))
