@@ -47,13 +47,9 @@ def compiled_loop(advance) -> Callable:
     def loop(place, noise, end):
         return torch.while_loop(lambda i, *_: i < end, lambda *place: advance(place, noise), place)
 
-    kept = {"torch.ops.higher_order.while_loop": torch.__version__}
-    loop = torch.compile(
-        _renewed(loop),
-        fullgraph=True,
-        dynamic=False,
-        options={"cpp_wrapper": True, "unsafe_marked_cacheable_functions": kept},
-    )
+    kept = {"torch.ops.higher_order.while_loop": str(torch.__version__)}
+    options: Any = {"cpp_wrapper": True, "unsafe_marked_cacheable_functions": kept}
+    loop = torch.compile(_renewed(loop), fullgraph=True, dynamic=False, options=options)
     return lambda place, noise, n: loop(place, noise, place[0] + n)
 
 
@@ -128,7 +124,7 @@ def compiling(what: str) -> Iterator[None]:
         files.write(file, json.dumps(known | {what: seconds}))
 
 
-def heard(items: Iterable[T], hear: Callable[[str], object]) -> Iterator[T]:
+def heard(items: Iterable[T], hear: Callable[[str], None]) -> Iterator[T]:
     """The same items; while each is made, `hear` is told what mamlkit logs, e.g. that it
     compiles."""
     log, handler = logging.getLogger("mamlkit"), logging.Handler()
