@@ -34,8 +34,8 @@ judge: $(READY) ## write the record of every claim anew from what is banked
 	@$(BIN)/python -m mamlkit judge $(ARGS)
 	@$(BIN)/python -m mamlkit readme
 
-bench: $(READY) ## time MAML here beside JAX, torchopt and higher, into runs/bench/ (ARGS="O1 M": only those workloads; locomotion: the robots)
-	@$(BIN)/python -m tests.benchmarks.$(if $(filter locomotion captured,$(ARGS)),$(ARGS),speed $(ARGS))
+bench: $(READY) ## time MAML here beside JAX, torchopt and higher, into runs/bench/ (ARGS="O1 M": only those workloads; locomotion: the robots; scaling: more tasks, steps, ways)
+	@$(BIN)/python -m tests.benchmarks.$(if $(filter locomotion captured scaling,$(ARGS)),$(ARGS),speed $(ARGS))
 
 docs: $(READY) ## make the reference from the docstrings, into docs/
 	@$(BIN)/python -m pdoc -o docs mamlkit

@@ -3,6 +3,8 @@ and torch's recurrent ones."""
 
 from functools import partial
 
+from functools import reduce
+
 import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
@@ -28,18 +30,77 @@ def batch_norm(
         raise ValueError(
             f"reference is {reference}: it must be from 1 to {len(x)}, the number of examples"
         )
-    # The native operator is fast where it is differentiated, and forward alone three times slower.
-    # Channels last it adds up in single precision: 6e-4 off on large maps.
-    recorded = x.requires_grad and torch.is_grad_enabled()
-    if reference is None and recorded and plainly() and not x.is_cuda and x.is_contiguous():
-        scale = torch.ones_like(beta) if scale is None else scale  # None fails at second order
-        return torch.batch_norm(x, scale, beta, None, None, True, 0.0, EPSILON, False)
     axes = [0, *range(2, x.ndim)]
     shape = [1, -1] + [1] * (x.ndim - 2)
+    if reference is None and plainly() and not x.is_cuda:
+        if scale is None:
+            return _Norm.apply(x, beta)
+        return _Norm.apply(x, torch.zeros_like(beta)) * scale.view(shape) + beta.view(shape)
     x = x - x[:reference].mean(axes, keepdim=True)  # two passes are faster than `var_mean`
     variance = x[:reference].square().mean(axes, keepdim=True)
     x = x * torch.rsqrt(variance + EPSILON)
     return (x if scale is None else x * scale.view(shape)) + beta.view(shape)
+
+
+class _Norm(torch.autograd.Function):
+    """`batch_norm` of a task alone. What torch composes at second order takes three times as long,
+    and channels last its mean and variance are of single precision's sums: 6e-4 off on large maps.
+    """
+
+    @staticmethod
+    def forward(ctx, x, beta):
+        y, mean, scale = _centred(x)
+        ctx.save_for_backward(x, mean, scale)
+        return y.mul_(scale).add_(beta.view_as(mean))
+
+    @staticmethod
+    def backward(ctx, g):
+        return _NormBack.apply(g, *ctx.saved_tensors)
+
+
+class _NormBack(torch.autograd.Function):
+    """The way back through `_Norm`: g -> (the gradient of x, of beta). With z the normalised x and
+    <> the mean over a channel they are scale * (g - <g> - <g z> z) and the sum of g."""
+
+    @staticmethod
+    def forward(ctx, g, x, mean, scale):
+        of_x, *sums = _norm_back(g, x, mean, scale)
+        ctx.save_for_backward(g, x, mean, scale, *sums)
+        return of_x, sums[1]
+
+    @staticmethod
+    def backward(ctx, v, of_total):
+        """The way back is linear in g and its own transpose. How it changes with x: times scale^2,
+        <g> <v z> + <v> <g z> - <v z> g - <g z> v + (<g> <v> + 3 <g z> <v z> - <g v>) z."""
+        g, x, mean, scale, *sums = ctx.saved_tensors
+        if torch.is_grad_enabled():  # a third derivative is possible
+            _, mean, scale = _centred(x)
+            _, *sums = _norm_back(g, x, mean, scale)
+        of_g, *more = _norm_back(v, x, mean, scale)
+        n = x.numel() / mean.numel()
+        gz, g_, vz, v_ = (total.view_as(mean) / n for total in (*sums, *more))
+        gv = (g * v).mean([0, *range(2, x.ndim)], keepdim=True)
+        slope = scale * (g_ * v_ + 3 * gz * vz - gv)
+        of_x = (x * slope).add_(g_ * vz + v_ * gz - slope * mean)
+        of_x.addcmul_(g, -vz).addcmul_(v, -gz).mul_(scale.square())
+        return of_g.add_(of_total.view_as(mean)), of_x, None, None
+
+
+def _centred(x):
+    """(x - mean, mean, 1 / sqrt(variance + epsilon)) of each channel."""
+    axes = [0, *range(2, x.ndim)]
+    mean = x.mean(axes, keepdim=True)
+    y = x - mean
+    return y, mean, torch.rsqrt(y.square().mean(axes, keepdim=True) + EPSILON)
+
+
+def _norm_back(g, x, mean, scale):
+    """(scale * (g - <g> - <g z> z), the sums of g z, of g): torch's own, in one call."""
+    mean, scale = (t.detach().flatten() for t in (mean, scale))  # torch takes both for x's
+    ones = torch.ones_like(mean)  # None cannot be differentiated
+    return torch.ops.aten.native_batch_norm_backward(
+        g, x, ones, None, None, mean, scale, True, EPSILON, [True] * 3
+    )
 
 
 class _Moments(torch.autograd.Function):
@@ -82,9 +143,65 @@ def padded_conv(x: Tensor, weight: Tensor, bias: Tensor) -> Tensor:
     task alone lies channels last: convolutions of many pixels and few channels are then twice as
     fast, and max-pooling seven times.
     """
-    if plainly() and not x.is_cuda:
-        x = x.contiguous(memory_format=torch.channels_last)
-    return F.conv2d(x, weight, bias, padding=1)
+    return _conv(x, weight, bias, stride=1)
+
+
+def _conv(x, weight, bias, stride):
+    if x.is_cuda or not plainly():
+        return F.conv2d(x, weight, bias, stride=stride, padding=1)
+    if x.stride(1) != 1:  # asked of the strides: a map of one channel is contiguous in both ways
+        x = x.clone(memory_format=torch.channels_last)
+    return _Conv.apply(x, weight, bias, stride)
+
+
+class _Conv(torch.autograd.Function):
+    """The convolution of a task alone. At second order torch finds a gradient of weights by a
+    convolution with kernels as large as maps, four times slower than what it does at first order,
+    and that of the images, which nobody asks for."""
+
+    @staticmethod
+    def forward(ctx, x, weight, bias, stride):
+        ctx.save_for_backward(x, weight)
+        ctx.stride = stride
+        return F.conv2d(x, weight, bias, stride=stride, padding=1)
+
+    @staticmethod
+    def backward(ctx, g):
+        return *_ConvBack.apply(g, *ctx.saved_tensors, ctx.stride, ctx.needs_input_grad[:3]), None
+
+
+class _ConvBack(torch.autograd.Function):
+    """The way back through `_Conv`: g -> those gradients of x, weights and bias that are asked."""
+
+    @staticmethod
+    def forward(ctx, g, x, weight, stride, asked):
+        ctx.save_for_backward(g, x, weight)
+        ctx.stride = stride
+        ctx.set_materialize_grads(False)
+        return _conv_back(g, x, weight, stride, asked)
+
+    @staticmethod
+    def backward(ctx, of_x, of_weight, of_bias):
+        """The convolution is linear in x and in the weights, and so is the way back."""
+        g, x, weight = ctx.saved_tensors
+        to_g, to_x, to_weight = [], None, None
+        if of_x is not None:
+            to_g.append(F.conv2d(of_x, weight, stride=ctx.stride, padding=1))
+            to_weight = _conv_back(g, of_x, weight, ctx.stride, (False, True, False))[1]
+        if of_weight is not None:
+            to_g.append(F.conv2d(x, of_weight, stride=ctx.stride, padding=1))
+            asked = (ctx.needs_input_grad[1], False, False)
+            to_x = _conv_back(g, x, of_weight, ctx.stride, asked)[0]
+        if of_bias is not None:
+            to_g.append(of_bias.view(-1, 1, 1).expand_as(g))
+        return reduce(Tensor.add_, to_g), to_x, to_weight, None, None
+
+
+def _conv_back(g, x, weight, stride, asked):
+    """torch's gradients of a convolution: (of x, of weights, of bias), None where not asked."""
+    return torch.ops.aten.convolution_backward(
+        g, x, weight, [len(weight)], [stride] * 2, [1, 1], [1, 1], False, [0, 0], 1, list(asked)
+    )
 
 
 def strided_conv(x: Tensor, weight: Tensor, bias: Tensor) -> Tensor:
@@ -98,7 +215,7 @@ def strided_conv(x: Tensor, weight: Tensor, bias: Tensor) -> Tensor:
     # is a quarter faster; at stride 2 the patches are 9/4 of the map (at stride 1 nine times).
     # Uncompiled, the patches cost more than they save.
     if not torch.compiler.is_compiling():
-        return F.conv2d(x, weight, bias, stride=2, padding=1)
+        return _conv(x, weight, bias, stride=2)
     examples, channels, height, width = x.shape
     rows, columns = (height + 1) // 2, (width + 1) // 2
     x = F.pad(x.permute(0, 2, 3, 1), (0, 0, 1, 2 * columns + 1 - width, 1, 2 * rows + 1 - height))

@@ -9,9 +9,9 @@ import json
 import logging
 import time
 import warnings
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager, suppress
-from typing import Any
+from typing import Any, TypeVar
 
 import torch
 from torch import Tensor
@@ -22,6 +22,7 @@ from mamlkit.memory import out_of_memory
 from mamlkit.trees import tree_map
 
 LOG = logging.getLogger(__name__)
+T = TypeVar("T")
 
 
 def in_python(advance) -> Callable:
@@ -37,14 +38,18 @@ def in_python(advance) -> Callable:
 
 def compiled_loop(advance) -> Callable:
     """For a CPU: the loop is inside the graph. An update of section 5.1 takes 0.4 ms; to call each
-    from Python would add more than half of that."""
+    from Python would add more than half of that.
+
+    What was compiled once lies in torch's cache and is ready a few seconds later in the next
+    process, although it holds a loop: the key covers the graphs inside it.
+    """
 
     def loop(place, noise, end):
         return torch.while_loop(lambda i, *_: i < end, lambda *place: advance(place, noise), place)
 
-    loop = torch.compile(
-        _renewed(loop), fullgraph=True, dynamic=False, options={"cpp_wrapper": True}
-    )
+    kept = {"torch.ops.higher_order.while_loop": str(torch.__version__)}
+    options: Any = {"cpp_wrapper": True, "unsafe_marked_cacheable_functions": kept}
+    loop = torch.compile(_renewed(loop), fullgraph=True, dynamic=False, options=options)
     return lambda place, noise, n: loop(place, noise, place[0] + n)
 
 
@@ -117,6 +122,25 @@ def compiling(what: str) -> Iterator[None]:
     LOG.info("compiled in %d s", seconds)
     with suppress(OSError):  # a full disk ends no training for want of it
         files.write(file, json.dumps(known | {what: seconds}))
+
+
+def heard(items: Iterable[T], hear: Callable[[str], None]) -> Iterator[T]:
+    """The same items; while each is made, `hear` is told what mamlkit logs, e.g. that it
+    compiles."""
+    log, handler = logging.getLogger("mamlkit"), logging.Handler()
+    handler.emit = lambda record: hear(record.getMessage())
+    items, level = iter(items), log.level
+    while True:
+        log.addHandler(handler)
+        log.setLevel(logging.INFO)
+        try:
+            item = next(items)
+        except StopIteration:
+            return
+        finally:
+            log.removeHandler(handler)
+            log.setLevel(level)
+        yield item
 
 
 def or_else(make: Callable[[], Callable], plain: Callable, what: str) -> Callable:

@@ -6,6 +6,7 @@ from torch import nn
 from torch.func import grad, vmap
 from torch.nn import functional as F
 
+from mamlkit import layers
 from mamlkit.inner import inner_step
 from mamlkit.layers import batch_norm, padded_conv, pooled_norm, strided_conv, unfuse
 from mamlkit.machine import seeded
@@ -146,12 +147,53 @@ def test_pooling_comes_after_the_norm_whoever_takes_it_first():
     assert (pooled_norm(x, beta) - expected).abs().max() < 1e-12
 
 
-def test_a_padded_convolution_is_torchs():
-    x, weight, bias = (
-        torch.randn(s, generator=seeded(0)) for s in ((3, 2, 5, 7), (4, 2, 3, 3), (4,))
-    )
-    for alone, transformed in derivatives(padded_conv, x, weight, bias):
+@pytest.mark.parametrize("adapting", [(0, 1, 2), (1, 2), (0, 2), (0,), (1,), (2,)], ids=str)
+@pytest.mark.parametrize("channels", [1, 2])
+@pytest.mark.parametrize("convolution", [padded_conv, strided_conv])
+def test_alone_a_convolution_is_what_it_is_under_transforms(convolution, channels, adapting):
+    """To the second derivative, of those of x (0), weights (1) and bias (2) that are asked."""
+    shapes = ((3, channels, 5, 7), (4, channels, 3, 3), (4,))
+    args = [torch.randn(s, generator=seeded(i)) for i, s in enumerate(shapes)]
+
+    def convolved(*some):
+        return convolution(*(dict(enumerate(args)) | dict(zip(adapting, some))).values())
+
+    for alone, transformed in derivatives(convolved, *(args[i] for i in adapting)):
         assert (alone - transformed).abs().max() < 1e-12 * max(1, transformed.abs().max())
+
+
+@pytest.mark.parametrize("images", [False, True])
+def test_the_gradient_of_images_is_made_only_if_they_ask_for_it(images, monkeypatch):
+    asked, real = [], layers._conv_back
+    monkeypatch.setattr(
+        layers, "_conv_back", lambda *args: asked.append(args[-1][0]) or real(*args)
+    )
+    x = torch.randn(3, 1, 5, 7, generator=seeded(0)).requires_grad_(images)
+    weight, bias = (
+        torch.randn(s, generator=seeded(1)).requires_grad_() for s in ((4, 1, 3, 3), (4,))
+    )
+    loss = strided_conv(x, weight, bias).tanh().sum()
+    (first,) = torch.autograd.grad(loss, weight, create_graph=True)
+    torch.autograd.grad(first.square().sum(), weight)
+    assert asked and any(asked) == images
+
+
+@pytest.mark.parametrize("layer", [lambda x, w, b: batch_norm(x, b), padded_conv, strided_conv])
+def test_alone_a_third_derivative_is_what_it_is_under_transforms(layer):
+    args = [
+        torch.randn(s, generator=seeded(i))
+        for i, s in enumerate(((3, 4, 5, 7), (4, 4, 3, 3), (4,)))
+    ]
+    third = [lambda *args: layer(*args).tanh().sum()]
+    for _ in range(2):
+        third.append(lambda *args, f=third[-1]: sum(g.pow(3).sum() for g in grad(f)(*args)))
+    leaves = [a.clone().requires_grad_() for a in args]
+    value = layer(*leaves).tanh().sum()
+    for _ in range(2):
+        value = torch.autograd.grad(value, leaves[0], create_graph=True)[0].pow(3).sum()
+    (alone,) = torch.autograd.grad(value, leaves[0])
+    transformed = grad(third[-1])(*args)
+    assert (alone - transformed).abs().max() < 1e-12 * max(1, transformed.abs().max())
 
 
 @pytest.mark.parametrize("layout", [torch.contiguous_format, torch.channels_last])

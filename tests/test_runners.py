@@ -6,6 +6,7 @@ from types import SimpleNamespace
 
 import pytest
 import torch
+from torch._dynamo.utils import counters
 from torch.utils._python_dispatch import TorchDispatchMode
 
 from mamlkit.families.sinusoid import sinusoid
@@ -13,7 +14,7 @@ from mamlkit.losses import mse
 from mamlkit.machine import seeded
 from mamlkit.nets import he, mlp
 from mamlkit.optimizer import adam, sgd
-from mamlkit.runners import captured, in_python, or_else
+from mamlkit.runners import captured, compiled_loop, in_python, or_else
 from mamlkit.task import Family
 from mamlkit.train import train
 from mamlkit.trees import tree_flatten, tree_map
@@ -157,6 +158,29 @@ def test_training_with_a_captured_update_gives_the_same_numbers(paper_gpu, optim
         )
     assert len(paper_gpu) == 1 and paper_gpu[0].replays == 7
     assert gap(eager[0].meta, eager[-1].meta) > 1e-4
+
+
+@pytest.mark.compiled
+def test_a_compiled_loop_is_kept_and_taken_for_no_other(tmp_path, monkeypatch):
+    """Two loops that differ only inside, in one number, and the first again as in a new process."""
+    monkeypatch.setenv("TORCHINDUCTOR_CACHE_DIR", str(tmp_path))
+    place, noise = block()
+    kept = []
+    for factor in (0.9, 0.8, 0.9):
+        torch.compiler.reset()
+        counters.clear()
+
+        def other(place, noise, factor=factor):
+            i, made, vector, state, losses = advance(place, noise)
+            return i, made, factor * vector, state, losses
+
+        found, expected = (way(other)(place, noise, 3) for way in (compiled_loop, in_python))
+        assert all(
+            (a - b).abs().max() < 1e-12
+            for a, b in zip(tree_flatten(found)[0], tree_flatten(expected)[0], strict=True)
+        )
+        kept.append(counters["inductor"]["fxgraph_cache_hit"])
+    assert kept == [0, 0, 1]
 
 
 def test_what_compiles_says_so_and_how_long_it_took_last_time(tmp_path, monkeypatch, caplog):

@@ -7,6 +7,7 @@ from typing import NamedTuple
 from mamlkit.bank.experiment import Experiment, Setting, check, load, make, path, unfinished
 from mamlkit.bank.process import Ended, call
 from mamlkit.files import alone
+from mamlkit.runners import heard
 
 FAR = 3  # times the minutes left: what takes longer than that waits while something else fits
 
@@ -132,11 +133,11 @@ def cell(job: Job, patience: float = 0.0) -> None:
 
 
 def _said(job: Job):
-    """Passes Steps on and tells now and then how far they are."""
+    """Passes Steps on and tells now and then how far they are, and what `train` says of itself."""
 
     def steps(items):
         total, begin, shown, first = job.setting.get("iterations", 0), time.monotonic(), 0.0, None
-        for step in items:
+        for step in heard(items, lambda words: tell(f"{job.name}  {words}")):
             now = time.monotonic()
             first = (step.iteration, now) if first is None else first
             if now - shown > 10 and step.iteration > first[0]:

@@ -9,7 +9,6 @@ import ast
 import inspect
 import io
 import json
-import logging
 import os
 import sys
 import textwrap
@@ -21,6 +20,7 @@ from pathlib import Path
 from typing import TypeVar
 
 from mamlkit import files
+from mamlkit.runners import heard
 from mamlkit.show.plots import GROUND, INK, tidy
 
 T = TypeVar("T")
@@ -187,7 +187,7 @@ def progress(
     begin = clock = time.monotonic()
     first = now = 0
     for count, item in enumerate(
-        _heard(items, lambda words: place(now, total, None, words, True)), 1
+        heard(items, lambda words: place(now, total, None, words, True)), 1
     ):
         now = done(item) if done else count
         if (
@@ -200,24 +200,6 @@ def progress(
         place(now, total, left, note(item))
         yield item
     place(None, total, 0.0, f"{time.monotonic() - begin:.0f} s")
-
-
-def _heard(items: Iterable[T], hear: Callable[[str], None]) -> Iterator[T]:
-    """The same items; while each is made, `hear` is told what mamlkit logs."""
-    log, handler = logging.getLogger("mamlkit"), logging.Handler()
-    handler.emit = lambda record: hear(record.getMessage())
-    items, level = iter(items), log.level
-    while True:
-        log.addHandler(handler)
-        log.setLevel(logging.INFO)
-        try:
-            item = next(items)
-        except StopIteration:
-            return
-        finally:
-            log.removeHandler(handler)
-            log.setLevel(level)
-        yield item
 
 
 def _show_progress(label: str) -> Callable:

@@ -233,7 +233,7 @@ def in_jax(order, tasks=TASKS, scan=None):
     return Contestant(advance, 100, gradient)
 
 
-def floor(order):
+def floor(order, tasks=TASKS):
     """Only the matrix products of one iteration, into memory that is there: no sampling,
     activation, loss or update. They are called as torch.mm and torch.bmm, so the cost of some 16 or
     30 calls from Python is in it.
@@ -251,7 +251,7 @@ def floor(order):
             torch.empty(*a.shape[:-1], b.shape[-1]),
         )
 
-    n, t = TASKS * 10, TASKS
+    n, t = tasks * 10, tasks
     shared = [
         product((n, 1), (1, 40)),
         product((n, 40), (40, 40)),

@@ -5,11 +5,12 @@ Sampling (from random pixels: times do not depend on what is seen) and the Adam 
 every contestant. Peers are written as their own examples are, and draw their tasks with mamlkit.
 """
 
-from functools import cached_property
+from functools import cached_property, partial
 from typing import NamedTuple
 
 import torch
 from torch import nn
+from torch.func import functional_call
 from torch.nn import functional as F
 
 from mamlkit.losses import cross_entropy
@@ -112,7 +113,9 @@ class Workload:
             "JAX, im2col": lambda: self.in_jax(order, patches=True),
             "JAX, convolution": lambda: self.in_jax(order),
             "JAX, a task at a time": lambda: self.in_jax(order, in_turn=True),
-            "torch, loop over tasks": lambda: self.looped(self.loop_gradient, order),
+            "torch, loop over tasks": lambda: self.looped(
+                partial(self.loop_gradient, loss=self.torchs_loss), order
+            ),
             "torchopt": lambda: self.looped(self.torchopt_gradient, order),
             "higher": lambda: self.looped(self.higher_gradient, order),
             "matmul floor": lambda: self.floor(order),
@@ -162,7 +165,16 @@ class Workload:
 
         return remembering(iterate)
 
-    def loop_gradient(self, theta, tasks, order):
+    @cached_property
+    def torchs_loss(self):
+        """The loss of the same net made of torch's own layers: what a peer without
+        mamlkit would have."""
+        module = Module(self.setting)
+        return cross_entropy(lambda params, x: functional_call(module, params, (x,)))
+
+    def loop_gradient(self, theta, tasks, order, loss=None):
+        """The mean meta-gradient by plain autograd. loss: of mamlkit's own layers, if not given."""
+        loss = loss or self.loss
         theta = {name: p.detach().requires_grad_() for name, p in theta.items()}
         sums = {name: torch.zeros_like(p) for name, p in theta.items()}
         for task in one_by_one(tasks):
@@ -170,13 +182,13 @@ class Workload:
             for _ in range(self.setting.steps):
                 leaves = [adapted[name] for name in self.alphas]
                 inner = torch.autograd.grad(
-                    self.loss(adapted, task.support), leaves, create_graph=order == 2
+                    loss(adapted, task.support), leaves, create_graph=order == 2
                 )
                 adapted = adapted | {
                     name: adapted[name] - a * g for (name, a), g in zip(self.alphas.items(), inner)
                 }
             for name, g in zip(
-                sums, torch.autograd.grad(self.loss(adapted, task.query), theta.values())
+                sums, torch.autograd.grad(loss(adapted, task.query), theta.values())
             ):
                 sums[name] += g / len(tasks.query.x)
         return sums
@@ -191,11 +203,11 @@ class Workload:
             adapted = tuple(theta[name] for name in self.alphas)
             state = optimizer.init(adapted)
             for _ in range(self.setting.steps):
-                value = self.loss(theta | dict(zip(self.alphas, adapted)), task.support)
+                value = self.torchs_loss(theta | dict(zip(self.alphas, adapted)), task.support)
                 inner = torch.autograd.grad(value, adapted, create_graph=order == 2)
                 updates, state = optimizer.update(inner, state, inplace=False)
                 adapted = torchopt.apply_updates(adapted, updates, inplace=False)
-            value = self.loss(theta | dict(zip(self.alphas, adapted)), task.query)
+            value = self.torchs_loss(theta | dict(zip(self.alphas, adapted)), task.query)
             for name, g in zip(sums, torch.autograd.grad(value, theta.values())):
                 sums[name] += g / len(tasks.query.x)
         return sums

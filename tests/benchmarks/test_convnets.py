@@ -49,7 +49,7 @@ def test_contestants_make_the_reference_gradient_in_their_first_iteration(name, 
         contestant = work.ours(order, **settings)
         contestant.advance(2)
         assert distance(contestant.gradient(), reference) < 1e-10
-    contestant = work.looped(work.loop_gradient, order)
+    contestant = work.contestants(order)["torch, loop over tasks"]()
     contestant.advance(2)
     assert distance(contestant.gradient(), reference) < 1e-10
 
