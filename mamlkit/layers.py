@@ -1,9 +1,7 @@
 """Layers composed so that they are right at second order: those of the paper's convolutional nets,
 and torch's recurrent ones."""
 
-from functools import partial
-
-from functools import reduce
+from functools import partial, reduce
 
 import torch
 from torch import Tensor, nn
