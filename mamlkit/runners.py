@@ -9,9 +9,9 @@ import json
 import logging
 import time
 import warnings
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
-from typing import Any, TypeVar
+from typing import Any
 
 import torch
 from torch import Tensor
@@ -22,7 +22,6 @@ from mamlkit.memory import out_of_memory
 from mamlkit.trees import tree_map
 
 LOG = logging.getLogger(__name__)
-T = TypeVar("T")
 
 
 def in_python(advance) -> Callable:
@@ -122,25 +121,6 @@ def compiling(what: str) -> Iterator[None]:
     LOG.info("compiled in %d s", seconds)
     with suppress(OSError):  # a full disk ends no training for want of it
         files.write(file, json.dumps(known | {what: seconds}))
-
-
-def heard(items: Iterable[T], hear: Callable[[str], None]) -> Iterator[T]:
-    """The same items; while each is made, `hear` is told what mamlkit logs, e.g. that it
-    compiles."""
-    log, handler = logging.getLogger("mamlkit"), logging.Handler()
-    handler.emit = lambda record: hear(record.getMessage())
-    items, level = iter(items), log.level
-    while True:
-        log.addHandler(handler)
-        log.setLevel(logging.INFO)
-        try:
-            item = next(items)
-        except StopIteration:
-            return
-        finally:
-            log.removeHandler(handler)
-            log.setLevel(level)
-        yield item
 
 
 def or_else(make: Callable[[], Callable], plain: Callable, what: str) -> Callable:

@@ -25,7 +25,8 @@ e = evidence()
 error, usual, cosine = tables.searched(e), tables.errors(e), tables.costs(e, "cosine")
 best = min(error, key=lambda m: tables.middle(error[m]))
 panels = [Panel("cosine to MAML's\nmeta-gradient", cosine, limits=(-0.6, 1.15))]
-panels += [Panel("error on new waves\n(MSE, a mark a seed)", error, usual, log=True, limits=(0.01, 5))]
+what = "error on new waves\n(MSE, a mark a seed)"
+panels += [Panel(what, error, usual, log=True, limits=(0.01, 5))]
 panels += [Panel("ms for 50 waves", tables.costs(e, "waves ms"))]
 panels += [Panel("MiB for one\nOmniglot task", tables.costs(e, "MiB", 5))]
 title = f"{NAMES[best]}'s error is the lowest, its cosine to MAML's step {cosine[best][0]:.2f}"

@@ -106,7 +106,7 @@ def test_notebooks_are_written_from_their_sources(tmp_path, capsys, monkeypatch)
         ["parameters"],
         ["figure"],
     ]
-    assert list(book.expected_seconds(folder / "00_a.py", "quick").values())[0] >= 3.0
+    assert max(book.expected_seconds(folder / "00_a.py", "quick").values()) >= 3.0
     assert book.expected_seconds(folder / "00_a.py", "smoke") == {}
     assert sorted(path.name for path in folder.iterdir()) == [
         "00_a.ipynb",

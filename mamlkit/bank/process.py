@@ -1,6 +1,8 @@
-"""A function in a process of its own, which ends in order when nobody waits for it any more."""
+"""A function in a process of its own, which ends in order when nobody waits for it any more; and
+what is heard of work while it goes on."""
 
 import contextlib
+import logging
 import os
 import pickle
 import select
@@ -10,11 +12,12 @@ import sys
 import tempfile
 import threading
 import time
-from collections.abc import Callable
-from typing import IO, Any, NamedTuple
+from collections.abc import Callable, Iterable, Iterator
+from typing import IO, Any, NamedTuple, TypeVar
 
 from mamlkit.files import refusal
 
+T = TypeVar("T")
 PATIENCE = 30.0  # seconds to save and end after an interrupt
 ASKED = 0.5  # seconds between two looks whether it is still wanted
 CHILD = (  # whoever unpickles a function must find its module where we do
@@ -131,3 +134,22 @@ def _watch(seconds: float | None) -> None:
     os.kill(os.getpid(), signal.SIGINT)
     time.sleep(PATIENCE)
     os._exit(3)
+
+
+def heard(items: Iterable[T], hear: Callable[[str], None]) -> Iterator[T]:
+    """The same items; while each is made, `hear` is told what mamlkit logs, e.g. that it
+    compiles."""
+    log, handler = logging.getLogger("mamlkit"), logging.Handler()
+    handler.emit = lambda record: hear(record.getMessage())
+    items, level = iter(items), log.level
+    while True:
+        log.addHandler(handler)
+        log.setLevel(logging.INFO)
+        try:
+            item = next(items)
+        except StopIteration:
+            return
+        finally:
+            log.removeHandler(handler)
+            log.setLevel(level)
+        yield item

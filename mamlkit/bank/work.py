@@ -5,9 +5,8 @@ from collections.abc import Iterable, Iterator
 from typing import NamedTuple
 
 from mamlkit.bank.experiment import Experiment, Setting, check, load, make, path, unfinished
-from mamlkit.bank.process import Ended, call
+from mamlkit.bank.process import Ended, call, heard
 from mamlkit.files import alone
-from mamlkit.runners import heard
 
 FAR = 3  # times the minutes left: what takes longer than that waits while something else fits
 

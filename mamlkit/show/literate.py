@@ -20,7 +20,7 @@ from pathlib import Path
 from typing import TypeVar
 
 from mamlkit import files
-from mamlkit.runners import heard
+from mamlkit.bank.process import heard
 from mamlkit.show.plots import GROUND, INK, tidy
 
 T = TypeVar("T")

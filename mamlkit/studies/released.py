@@ -131,7 +131,7 @@ def tested(params: Params, tasks: int) -> Tensor:
 
 def cells(budget: str, seeds: int | None = None) -> dict[str, Setting]:
     """The released network by itself: it has no smaller budget, and no other seed."""
-    return {"maml-0": SETTING | dict(seed=0, tests=600)} if budget == "paper" else {}
+    return {"maml-0": dict(SETTING, seed=0, tests=600)} if budget == "paper" else {}
 
 
 def steps(setting: Setting, resume=None, until=None, device="cpu") -> Iterator[Step]:

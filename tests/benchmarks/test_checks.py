@@ -51,7 +51,7 @@ def test_the_checks_of_a_step_take_less_than_a_hundredth_of_it():
 def test_a_compiled_step_asks_nothing():
     steps = checks.training(mse(S.NET.forward), True, 3)
     next(steps)  # compiles, which takes twice as long where it is watched
-    assert not asked(steps)
+    assert asked(steps) == {"batched": 2}, "as a block begins and as it ends"
 
 
 def test_what_is_said_of_two_times():
