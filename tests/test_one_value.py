@@ -309,22 +309,27 @@ QUANTITIES: dict[str, dict[str, list[str]]] = {
             rf"with CAVIA and {N} with MAML",
             rf"\| MAML \| 1 × 0.03 \| 10 \| {N} \|",
         ],
+        "MAML's error, usual settings": [
+            rf"but MAML's rises from {N}:",
+            rf"\| MAML \| 1 × 0.03 \| 10 \| [\d.]+ \| {N} \|",
+        ],
         "CAVIA's error, searched": [
             rf"new waves is {N} with CAVIA",
             rf"\| CAVIA \| 1 × 0.1 \| 10 \| {N} \|",
         ],
         "MAML's error on waves": [
-            rf"MAML's error falls from {N}, iMAML's",
             rf"at K = 10, one step: MAML {N},",
             rf"\| MAML \| 1 × 0.01 \| {N} \|",
-            rf"\| MAML \| 1 × 0.03 \| 10 \| [\d.]+ \| {N} \|",
             rf"X061 median error after 1 step, K=10, MAML: {N}",
         ],
         "CAVIA's error on waves": [
             rf"one step: MAML .*? CAVIA {N}; ten steps",
             rf"\| CAVIA \| 1 × 1 \| {N} \|",
         ],
-        "CAVIA's cosine": [rf"its cosine to MAML's step {N}", rf"Cosine .* CAVIA {N}\. Error"],
+        "CAVIA's cosine": [
+            rf"its cosine to MAML's meta-gradient {N}",
+            rf"Cosine .* CAVIA {N}\. Error",
+        ],
         "MAML on characters": [rf"%, MAML to {N}", rf"mean of the seeds: MAML {N},"],
         "iMAML on characters": [rf"bring iMAML to {N},", rf"MAML\+\+ [\d.]+ %, iMAML {N}, ANIL"],
         "ANIL on characters": [r"ANIL ([\d.]+ %), CAVIA", rf"last: ANIL with {N} and"],

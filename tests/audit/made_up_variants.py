@@ -44,7 +44,7 @@ def searched(gap, other="cavia"):
             error = 1.0 if method == "maml" else math.exp(gap) if method == other else 2.0
             curve = torch.full((2, 11), 9.0)
             curve[0, i + 1] = error * (1 + 0.1 * seed + 0.01 * (seed * i % 3))
-            setting = dict(method=method, seed=seed, shots=10, test=i + 1)
+            setting = dict(method=method, seed=seed, shots=10, steps=1, test=i + 1)
             found[f"{method}-{seed}"] = result(setting, {"K=10": curve})
     return found
 

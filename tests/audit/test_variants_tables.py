@@ -1,9 +1,10 @@
 """What chapter 6 shows is what the results say."""
 
 import pytest
+import torch
 
 from mamlkit.audit import variants_tables as tables
-from tests.audit.made_up_variants import classes, evidence, parts, result
+from tests.audit.made_up_variants import classes, evidence, parts, result, searched
 
 
 def test_the_middle_of_some_values():
@@ -34,3 +35,16 @@ def test_costs_are_at_one_length_or_at_all():
     assert tables.costs(e, "MiB") == mib
     assert tables.costs(e, "MiB", 5)["fomaml"] == [3.0]
     assert tables.costs(e, "cosine")["maml"] == [0.5]
+
+
+def test_searched_errors_are_after_the_searched_steps_and_usual_ones_after_as_many():
+    waves = {
+        f"{m}-0": result(dict(method=m), {"K=10": torch.arange(22.0).view(2, 11)})
+        for m in tables.VARIANTS
+    }
+    e = evidence(searched=searched(-0.4), waves=waves)
+    for i, m in enumerate(tables.VARIANTS):
+        assert tables.usual(e)[m] == [i + 1.0]  # the curve of these is their step
+        assert len(tables.searched(e)[m]) == 5 and max(tables.searched(e)[m]) < 9
+    (row,) = (x for x in tables.searched_table(e).splitlines() if x.startswith("| CAVIA"))
+    assert row.split("|")[3:6] == [" 8 ", " 0.818 ", " 8.000 "]
