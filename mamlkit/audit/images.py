@@ -176,10 +176,9 @@ def c061(bank: Bank) -> Finding | None:
 
 def c132(bank: Bank) -> Finding | None:
     """Ten steps at test where five were trained for: our training, or else the authors' network."""
-    released = row_of(bank, RELEASED.name, "maml")
-    if (
-        row := row_of(bank, "mini-5w1s", "maml") or released or cell(bank, "mini-5w1s", "maml")
-    ) is None:
+    rows = (row_of(bank, name, "maml") for name in ("mini-5w1s", RELEASED.name))
+    row = next(filter(None, rows), None) or cell(bank, "mini-5w1s", "maml")
+    if row is None:
         return None
     after = by_steps(row)
     gain = interval(shares(row, "together", 10) - shares(row, "together", 5))

@@ -1,5 +1,7 @@
 """What chapter 6's figures and sentences show of the banked results, by variant."""
 
+from collections.abc import Callable
+
 from mamlkit.audit.variants_evidence import Evidence, Results, failed, of, searched_errors
 from mamlkit.audit.variants_secondary import accuracy, gains
 from mamlkit.studies import variants_classes as classes
@@ -64,39 +66,47 @@ def wave_table(e: Evidence) -> str:
     """The trainings on waves as a Markdown table."""
     shown = lambda v: f"{v:.2f}" if v < LIMIT else "diverged"
     one, ten = errors(e), errors(e, step=10)
-    rows = [
-        "| variant | steps × step size | median error after 1 step | after 10 | failed trainings "
-        "| waves that diverge in 10 steps, K = 5 |",
-        "|---|---|---|---|---|---|",
-    ]
-    for m in VARIANTS:
-        runs = of(e.waves, method=m)
-        s = runs[0].setting
+
+    def row(m, s, runs):
         lost = mean([r.measured["K=5"][1, 10].item() for r in runs])
-        rows.append(
-            f"| {NAMES[m]} | {s['steps']} × {s['alpha']:g} | {shown(middle(one[m]))} "
-            f"| {shown(middle(ten[m]))} | {failed(runs)} of {len(runs)} | {lost:.1%} |"
+        return (
+            f"{s['steps']} × {s['alpha']:g}",
+            shown(middle(one[m])),
+            shown(middle(ten[m])),
+            f"{failed(runs)} of {len(runs)}",
+            f"{lost:.1%}",
         )
-    return "\n".join(rows)
+
+    columns = ("steps × step size", "median error after 1 step", "after 10", "failed trainings")
+    return table((*columns, "waves that diverge in 10 steps, K = 5"), e.waves, row)
 
 
 def searched_table(e: Evidence) -> str:
     """What was chosen for each variant, and its error so set, as a Markdown table."""
     before, error = usual(e), searched(e)
-    rows = [
-        "| variant | chosen: steps × step size | steps at test | median error "
-        "| at usual settings | failed trainings |",
-        "|---|---|---|---|---|---|",
-    ]
-    for m in VARIANTS:
-        runs = of(e.searched, method=m)
-        s = runs[0].setting
+
+    def row(m, s, runs):
         pull = f", pull {s['strength']:g}" if "strength" in s else ""
-        rows.append(
-            f"| {NAMES[m]} | {s['steps']} × {s['alpha']:g}{pull} | {s['test']} "
-            f"| {middle(error[m]):.3f} | {middle(before[m]):.3f} | {failed(runs)} of {len(runs)} |"
+        return (
+            f"{s['steps']} × {s['alpha']:g}{pull}",
+            str(s["test"]),
+            f"{middle(error[m]):.3f}",
+            f"{middle(before[m]):.3f}",
+            f"{failed(runs)} of {len(runs)}",
         )
-    return "\n".join(rows)
+
+    columns = ("chosen: steps × step size", "steps at test", "median error", "at usual settings")
+    return table((*columns, "failed trainings"), e.searched, row)
+
+
+def table(columns: tuple[str, ...], results: Results, row: Callable) -> str:
+    """A Markdown table with a line for each variant. row: (method, a setting, its results) -> what
+    stands in it."""
+    lines = [("variant", *columns), ("---",) * (1 + len(columns))]
+    for m in VARIANTS:
+        runs = of(results, method=m)
+        lines.append((NAMES[m], *row(m, runs[0].setting, runs)))
+    return "\n".join(f"| {' | '.join(line)} |" for line in lines)
 
 
 def characters(omniglot: Results, way: int = 5) -> dict[str, list[float]]:

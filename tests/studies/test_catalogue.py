@@ -1,5 +1,7 @@
 """What every experiment of the book keeps to."""
 
+import pickle
+
 import pytest
 import torch
 
@@ -19,6 +21,11 @@ def test_a_training_is_on_the_device_that_is_asked_for(name):
     elif "begins_with" not in setting:  # that needs another experiment's results
         step = next(iter(ALL[name].steps(setting, None, 1, "cuda")))
         assert all(p.is_cuda for p in step.meta.values())
+
+
+@pytest.mark.parametrize("name", ALL)
+def test_an_experiment_can_be_told_to_another_process(name):
+    assert pickle.loads(pickle.dumps(ALL[name])).name == name
 
 
 def test_an_experiment_is_found_by_its_name():
