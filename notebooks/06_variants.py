@@ -78,7 +78,7 @@ variant_knobs(banked_starts())
 # | first-order MAML | the steps count as constants | $g$ |
 # | Reptile | it moves towards where the steps lead | $\theta_0 - \theta_K$ |
 # | Meta-SGD | every number has a learned step size | MAML's, and that of each $\alpha_i$ |
-# | MAML++ | every step's loss counts, step sizes are learned | MAML's of all steps, a weighted sum |
+# | MAML++ | every step's loss counts, step sizes are learned | MAML's of all steps, weighted |
 # | iMAML | it differentiates the solution, not the way to it | $(I + H_K / \lambda)^{-1} g$ |
 # | ANIL | only the last layer adapts | MAML's with $\alpha = 0$ below it |
 # | CAVIA | only a context vector adapts, from 0 on each task | MAML's with $\alpha = 0$ elsewhere |
