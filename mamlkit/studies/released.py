@@ -19,8 +19,9 @@ from mamlkit import files
 from mamlkit.bank.experiment import Experiment
 from mamlkit.bank.tensorflow import read
 from mamlkit.baselines.protocols import together, under
+from mamlkit.evaluate import on_query
 from mamlkit.families import archive
-from mamlkit.losses import Forward, accuracy
+from mamlkit.losses import Forward, accuracy, cross_entropy
 from mamlkit.machine import seeded
 from mamlkit.studies.image_measures import QUERIES, TEST, Setting, in_parts, right
 from mamlkit.studies.image_methods import adapting, family, method
@@ -152,8 +153,14 @@ def measure(setting: Setting, step: Step, device="cpu") -> tuple[Params, dict[st
 
 
 def begin(setting: Setting) -> Tensor:
-    """Right answers on ten test tasks after each step."""
-    return right(setting, method(setting), load(), "paper", tasks=10).double().mean(0)
+    """Query losses on the first test tasks, up to ten, after each step."""
+    how = method(setting)
+    meta = {k: p.to(torch.get_default_dtype()) for k, p in load().items()}
+    loss = on_query(cross_entropy(how.net.forward))
+    drawn = family(setting, "test", setting["queries"])
+    return (
+        in_parts(how.adapts[0], meta, drawn, loss, TEST, min(10, setting["tests"])).double().mean(0)
+    )
 
 
 def cost(setting: Setting) -> float:

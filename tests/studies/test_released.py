@@ -8,6 +8,7 @@ import pytest
 import torch
 from torch.nn import functional as F
 
+from mamlkit.bank.experiment import beginning, fingerprint
 from mamlkit.bank.tensorflow import read
 from mamlkit.families import archive
 from mamlkit.families.few_shot import few_shot
@@ -17,7 +18,7 @@ from mamlkit.machine import seeded
 from mamlkit.nets import all_but_norms, count, pooled_convnet
 from mamlkit.studies import image_methods, released
 from mamlkit.studies.image_measures import TEST
-from mamlkit.studies.released import KNOWN, NAME, load, parameters
+from mamlkit.studies.released import KNOWN, NAME, RELEASED, load, parameters
 from mamlkit.task import sample
 from mamlkit.trees import tree_map
 from tests.bank.test_tensorflow import write
@@ -141,3 +142,19 @@ def test_the_released_file_itself():
     params = load(place)
     assert count(params) == 32_773
     assert params["layer4.weight"].shape == (5, 800) and params["layer0.weight"].std() > 0.01
+
+
+def test_the_bank_knows_it_by_losses_of_tasks_in_both_precisions(monkeypatch):
+    g = seeded(4)
+    photos = torch.randint(256, (7, 20, 3, 84, 84), dtype=torch.uint8, generator=g)
+    monkeypatch.setattr(image_methods, "pictures", lambda *_: photos)
+    params = pooled_convnet(5).init(g)
+    monkeypatch.setattr(released, "load", lambda: params)
+    setting = released.cells("paper")["maml-0"] | {"tests": 2}
+    single, double = beginning(RELEASED, setting), fingerprint(RELEASED, setting)
+    assert single.shape == double.shape == (setting["test"] + 1,)
+    torch.testing.assert_close(single[:3], double[:3], rtol=1e-3, atol=0.0)
+    tasks = sample(few_shot(photos, way=5, shots=1, queries=15), seeded(TEST), 2)
+    loss = cross_entropy(pooled_convnet(5).forward)
+    before = [loss(params, tree_map(lambda t: t[i], tasks.query)) for i in range(2)]
+    torch.testing.assert_close(single[0].float(), torch.stack(before).mean())
