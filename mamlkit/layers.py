@@ -134,6 +134,19 @@ def pooled_norm(
     return F.max_pool2d(batch_norm(x, beta, scale, reference=reference), 2)
 
 
+def linear(x: Tensor, weight: Tensor, bias: Tensor) -> Tensor:
+    """The fully connected layer. x: (examples, in). weight: (out, in). bias: (out,).
+
+    Compiled, one with a single input or output is written as products of numbers, which a compiler
+    joins to what stands beside them; a matrix product would be a call of its own.
+    """
+    if torch.compiler.is_compiling() and weight.shape[1] == 1:
+        return x * weight.T + bias
+    if torch.compiler.is_compiling() and weight.shape[0] == 1:
+        return (x * weight).sum(1, keepdim=True) + bias
+    return F.linear(x, weight, bias)
+
+
 def padded_conv(x: Tensor, weight: Tensor, bias: Tensor) -> Tensor:
     """The 3x3 convolution of stride 1, padded by 1.
 

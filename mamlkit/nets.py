@@ -9,7 +9,7 @@ from torch import Generator, Tensor, nn
 from torch.nn import functional as F
 
 from mamlkit.boundary import a_function, inputs, random_numbers, whole
-from mamlkit.layers import batch_norm, padded_conv, pooled_norm, strided_conv
+from mamlkit.layers import batch_norm, linear, padded_conv, pooled_norm, strided_conv
 from mamlkit.modules import pure
 from mamlkit.trees import Params
 
@@ -113,9 +113,9 @@ def mlp(
             )
         x = x.flatten(1)
         for i in range(last):
-            x = F.linear(x, params[f"layer{i}.weight"], params[f"layer{i}.bias"])
+            x = linear(x, params[f"layer{i}.weight"], params[f"layer{i}.bias"])
             x = activation(batch_norm(x, **_norm(params, i), reference=reference) if norm else x)
-        return F.linear(x, params[f"layer{last}.weight"], params[f"layer{last}.bias"])
+        return linear(x, params[f"layer{last}.weight"], params[f"layer{last}.bias"])
 
     return Net(
         lambda generator: _layers(

@@ -8,7 +8,7 @@ from torch.nn import functional as F
 
 from mamlkit import layers
 from mamlkit.inner import inner_step
-from mamlkit.layers import batch_norm, padded_conv, pooled_norm, strided_conv, unfuse
+from mamlkit.layers import batch_norm, linear, padded_conv, pooled_norm, strided_conv, unfuse
 from mamlkit.machine import seeded
 from mamlkit.task import Data
 from mamlkit.trees import plainly
@@ -17,14 +17,9 @@ from tests.oracles import derivative_gap, gap, norm, one
 pytestmark = pytest.mark.usefixtures("float64")
 
 
-@pytest.mark.parametrize("size", [(9, 11), (4, 6)], ids=str)
-def test_a_strided_convolution_is_the_same_compiled_where_it_is_a_matrix_product(size):
-    """Second derivatives too, of weights that differ by task. What is compiled is only looked at,
-    and run as it is."""
-    x, weight, bias = (
-        torch.randn(shape, generator=seeded(0))
-        for shape in ((3, 6, 2, *size), (3, 4, 2, 3, 3), (3, 4))
-    )
+def compiled_and_plain(layer, x, weight, bias):
+    """(what a layer gives compiled, uncompiled, the graph): outputs and second derivatives, of
+    weights that differ by task. What is compiled is only looked at, and run as it is."""
     graphs = []
 
     def look(graph, inputs):
@@ -32,14 +27,36 @@ def test_a_strided_convolution_is_the_same_compiled_where_it_is_a_matrix_product
         return graph
 
     def values(weight, x, bias):
-        inner = grad(lambda w, x, b: strided_conv(x, w, b).tanh().square().sum(), (0, 1))
+        inner = grad(lambda w, x, b: layer(x, w, b).tanh().square().sum(), (0, 1))
         outer = grad(lambda *args: sum(g.square().sum() for g in inner(*args)), (0, 1, 2))
-        return vmap(strided_conv)(x, weight, bias), *vmap(outer)(weight, x, bias)
+        return vmap(layer)(x, weight, bias), *vmap(outer)(weight, x, bias)
 
     found = torch.compile(values, backend=look, fullgraph=True, dynamic=False)(weight, x, bias)
-    for a, b in zip(found, values(weight, x, bias), strict=True):
+    return found, values(weight, x, bias), graphs[0]
+
+
+@pytest.mark.parametrize("size", [(9, 11), (4, 6)], ids=str)
+def test_a_strided_convolution_is_the_same_compiled_where_it_is_a_matrix_product(size):
+    drawn = (
+        torch.randn(shape, generator=seeded(0))
+        for shape in ((3, 6, 2, *size), (3, 4, 2, 3, 3), (3, 4))
+    )
+    found, expected, graph = compiled_and_plain(strided_conv, *drawn)
+    for a, b in zip(found, expected, strict=True):
         assert a.shape == b.shape and (a - b).abs().max() < 1e-11 * b.abs().max()
-    assert graphs and "conv2d" not in graphs[0] and "matmul" in graphs[0]
+    assert "conv2d" not in graph and "matmul" in graph
+
+
+@pytest.mark.parametrize(("ins", "outs", "product"), [(1, 4, False), (5, 1, False), (5, 4, True)])
+def test_a_linear_layer_is_the_same_compiled_where_it_is_no_matrix_product(ins, outs, product):
+    drawn = (
+        torch.randn(shape, generator=seeded(0))
+        for shape in ((3, 6, ins), (3, outs, ins), (3, outs))
+    )
+    found, expected, graph = compiled_and_plain(linear, *drawn)
+    for a, b in zip(found, expected, strict=True):
+        assert a.shape == b.shape and (a - b).abs().max() < 1e-12 * b.abs().max()
+    assert ("linear" in graph or "matmul" in graph) == product
 
 
 @pytest.mark.parametrize("shape", [(6, 4), (6, 4, 7), (6, 4, 3, 2)])
