@@ -26,7 +26,7 @@ error, usual, cosine = tables.searched(e), tables.usual(e), tables.costs(e, "cos
 best = min(error, key=lambda m: tables.middle(error[m]))
 panels = [Panel("cosine to MAML's\nmeta-gradient", cosine, limits=(-0.6, 1.15))]
 what = "error on new waves\n(MSE, a mark a seed)"
-panels += [Panel(what, error, usual, log=True, limits=(0.01, 5))]
+panels += [Panel(what, error, usual, ("searched", "usual"), log=True, limits=(0.01, 5))]
 panels += [Panel("ms for 50 waves", tables.costs(e, "waves ms"))]
 panels += [Panel("MiB for one\nOmniglot task", tables.costs(e, "MiB", 5))]
 title = f"{NAMES[best]}'s error is the lowest, "

@@ -73,7 +73,7 @@ def c041(e) -> Finding:
     return finding(
         checks=worse | {"the paper's order": order},
         here={
-            f"{name}, {s} step{'s' * (s > 1)}": over_seeds(errors[:, s])
+            f"MSE, {name}, {s} step{'s' * (s > 1)}": over_seeds(errors[:, s])
             for name, errors in found.items()
             for s in (1, 5, 10)
         },
@@ -91,7 +91,7 @@ def c042(e) -> Finding:
     best = min(one_step(e).values())
     return finding(
         checks={"below all": maml < best},
-        here={"MAML": maml, "best average": best},
+        here={"MSE, MAML": maml, "MSE, best average": best},
         why=f"after one step, over the {len(seeds(e))} seeds that both have, MAML's error is "
         f"{maml:.2f} and the best average's {best:.2f}.",
         seeds=seeds(e),

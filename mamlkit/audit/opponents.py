@@ -57,7 +57,7 @@ def c028(e) -> Finding:
     over = {k: (t[GRID.index(legend[k])] / t.min()).item() for k, t in tried.items()}
     return finding(
         checks={f"K={k}": over[k] <= 1.03 for k in SHOTS},
-        here={f"K={k}": chosen[k] for k in SHOTS}
+        here={f"tuned alpha, K={k}": chosen[k] for k in SHOTS}
         | {f"error at the legend's step over the best, K={k}": over[k] for k in SHOTS},
         why=f"tuning chose {', '.join(f'{a:g}' for a in chosen.values())} for K = 5, 10, 20.",
         seeds=e["pretrained"].seeds,

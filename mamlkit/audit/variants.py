@@ -53,8 +53,8 @@ def step_for_every_number(e: Evidence) -> Finding | None:
             for m, found in runs.items()
         }
         | {"failed runs, Meta-SGD": failed(runs["meta_sgd"])},
-        f"{'yes' if all(checks.values()) else 'no'}: after one step Meta-SGD is "
-        f"{ahead[5].value:+.2f} from MAML's error at K = 5 and {ahead[10].value:+.2f} at K = 10; "
+        f"after one step Meta-SGD is {ahead[5].value:+.2f} from MAML's error at K = 5 and "
+        f"{ahead[10].value:+.2f} at K = 10; "
         "after ten, with step sizes learned for one, its median wave at K = 5 has an error above "
         f"MAML's in {above} of {len(pairs)} seeds and above {waves.LIMIT:g} in {beyond}.",
         f"{s['iterations']:,} iterations of {s['tasks']} tasks, K = {s['shots']} in training, Adam "
@@ -81,7 +81,7 @@ def best_when_searched(e: Evidence) -> Finding | None:
         {f"median error, {NAMES[m]}": middle([*v.values()]) for m, v in errors.items()}
         | {f"over MAML's, {NAMES[m]}": gap.mean().exp().item() for m, gap in gaps.items()}
         | {f"p after Holm's correction, {NAMES[m]}": p for m, p in sure.items()},
-        f"{'yes' if better else 'no'}: each at its own searched settings, the error is {said}; "
+        f"each at its own searched settings, the error is {said}; "
         f"MAML's is {middle([*errors['maml'].values()]):.2g}.",
         f"{s['iterations']:,} iterations of {s['tasks']} tasks at searched settings, K = "
         f"{s['shots']}, Adam {s['beta']:g} annealed to 0, {s['tests']:,} test waves",
@@ -115,7 +115,7 @@ def free_of_alpha(e: Evidence) -> Finding | None:
     times = [*errors["maml"][seeds[0]]]
     halved = all(ratio["meta_sgd"][i] < ratio["maml"][i] / 2 for i in seeds)
     learned = s["iterations"] >= LEARNED
-    answer = ("yes" if halved else "no") if learned else "open, the networks have not learned yet"
+    early = "" if learned else "the networks have not learned yet; "
     return Finding(
         {"less than half": halved, "networks that have learned": learned},
         {
@@ -128,14 +128,13 @@ def free_of_alpha(e: Evidence) -> Finding | None:
             for m in ratio
             for t in times
         },
-        f"{answer}: the error after one step varies {max(ratio['maml'].values()):.3g} times over "
+        f"{early}the error after one step varies {max(ratio['maml'].values()):.3g} times over "
         f"this range with alpha fixed and {max(ratio['meta_sgd'].values()):.3g} times with step "
         "sizes that are learned from there.",
         f"{s['iterations']:,} iterations of {s['tasks']} tasks, one inner step, alpha 0.01 times "
         f"{times[0]:g} to {times[-1]:g}, K = {s['shots']}, {s['tests']:,} test waves",
         seeds,
         ("variants-alpha", "variants-alpha-cpu"),
-        answer=answer,
     )
 
 

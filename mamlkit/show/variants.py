@@ -8,12 +8,14 @@ from mamlkit.show.plots import INK, LOOKS, QUIET, canvas, draw
 
 class Panel(NamedTuple):
     """One pair of axes with a row for each method. label: below it. values: a dot each, by method.
-    second: another set of dots a little lower, drawn hollow. log: the scale. chance: a dotted line.
+    second: another set of dots a little lower, drawn hollow. both: what the two sets are called, for
+    a key. log: the scale. chance: a dotted line.
     """
 
     label: str
     values: Mapping[str, Sequence[float]]
     second: Mapping[str, Sequence[float]] | None = None
+    both: tuple[str, str] | None = None
     log: bool = False
     chance: float | None = None
     limits: tuple[float | None, float | None] = (0, None)
@@ -56,6 +58,11 @@ def by_row(
                     markeredgewidth=1.0 if face == color else 0.8,
                     markersize=5 if face == color else 6,
                 )
+        for words, face in zip(panel.both or (), (QUIET, "none")):
+            ax.plot([], [], "o", color=QUIET, markerfacecolor=face, markersize=5, label=words)
+        if panel.both:
+            where = dict(loc="lower center", bbox_to_anchor=(0.5, 0.97), ncols=2)
+            ax.legend(**where, handletextpad=0.1, columnspacing=1, fontsize=8, frameon=False)
         if panel.chance is not None:
             ax.axvline(panel.chance, color=QUIET, linestyle=":")
         ax.set(xlabel=panel.label, xlim=panel.limits)

@@ -32,7 +32,7 @@ def test_the_legends_step_sizes():
 
     mixed = judges.c028(tuned(4))
     assert mixed.checks == {"K=5": False, "K=10": True, "K=20": True}
-    assert mixed.here["K=5"] == 0.02
+    assert mixed.here["tuned alpha, K=5"] == 0.02
 
 
 def pretrained(query, support):

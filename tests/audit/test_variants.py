@@ -3,6 +3,7 @@
 import pytest
 
 from mamlkit.audit.claims import ledger, verdict
+from mamlkit.audit.judging import record
 from mamlkit.audit.variants import JUDGES, by_alpha
 from tests.audit.made_up_variants import (
     GOOD,
@@ -104,5 +105,6 @@ def test_a_smaller_budget_refutes_nothing(claim, given, check):
 def test_a_question_of_ours_has_an_answer(claim, good):
     bad = {"X061": waves(0.4), "X062": alpha(1.0, 3.0), "X063": searched(0.4)}[claim]
     name = {"X061": "waves", "X062": "alpha", "X063": "searched"}[claim]
-    assert JUDGES[claim](evidence(**{name: good})).why.startswith("yes: ")
-    assert JUDGES[claim](evidence(**{name: bad})).why.startswith("no: ")
+    for answer, made in {"yes": good, "no": bad}.items():
+        kept = record(claim, JUDGES[claim](evidence(**{name: made})), "a commit")
+        assert kept["answer"] == answer and not kept["why"].startswith(answer)
