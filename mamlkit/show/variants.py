@@ -8,8 +8,8 @@ from mamlkit.show.plots import INK, LOOKS, QUIET, canvas, draw
 
 class Panel(NamedTuple):
     """One pair of axes with a row for each method. label: below it. values: a dot each, by method.
-    second: another set of dots a little lower, drawn hollow. both: what the two sets are called, for
-    a key. log: the scale. chance: a dotted line.
+    second: another set of dots a little lower, drawn hollow. both: how a key calls the two sets.
+    log: the scale. chance: a dotted line.
     """
 
     label: str
