@@ -48,6 +48,8 @@ def compiled_loop(advance) -> Callable:
 
     kept = {"torch.ops.higher_order.while_loop": str(torch.__version__)}
     options: Any = {"cpp_wrapper": True, "unsafe_marked_cacheable_functions": kept}
+    # A runner's tensors have one shape and type from its first call on: nothing is to be guarded.
+    options["guard_filter_fn"] = torch.compiler.skip_all_guards_unsafe
     loop = torch.compile(_renewed(loop), fullgraph=True, dynamic=False, options=options)
     return lambda place, noise, n: loop(place, noise, place[0] + n)
 

@@ -470,11 +470,8 @@ def test_compiled_training_gives_the_same_numbers():
     compiled, eager = run(compiled=True, **settings), run(**settings)
     assert [a.iteration for a in compiled] == [b.iteration for b in eager] == [4, 7]
     for a, b in zip(compiled, eager):
-        assert (
-            gap(a.meta, b.meta) < 1e-10
-            and gap(a.optimizer, b.optimizer) < 1e-10
-            and torch.equal(a.generator, b.generator)
-        )
+        # moments of Adam's are as large as 1e6 here
+        torch.testing.assert_close(a[1:4], b[1:4], rtol=1e-12, atol=1e-12)
         assert a.losses.shape == b.losses.shape and (a.losses - b.losses).abs().max() < 1e-6
     assert gap(eager[0].meta, eager[-1].meta) > 1e-3
 

@@ -53,7 +53,8 @@ def verdict(entry: Mapping, checks: Mapping[str, bool], *, seeds: int, share: fl
     (`otherwise`); some passed: partial. With fewer seeds than the criterion asks for it is at best
     partial. A training budget smaller than the paper's can support a claim, which is then partial,
     and never refute it: `share` is below 1, or, where the criterion has a check of the budget
-    itself (`enough`), that check fails. A question of ours has an answer and no verdict: it is
+    itself (`enough`), that check fails. A count needs no training: a check that the criterion calls
+    `exact` refutes its part at any budget. A question of ours has an answer and no verdict: it is
     "answered" (`answers` of the ledger: where every check passes, and where not). Raises
     ValueError if `checks` are not exactly those of the criterion.
     """
@@ -70,7 +71,7 @@ def verdict(entry: Mapping, checks: Mapping[str, bool], *, seeds: int, share: fl
     )
     checks = {name: passed for name, passed in checks.items() if name != entry.get("enough")}
     if not all(checks.values()):
-        if reduced:
+        if reduced and not all(checks[n] for n in checks if n not in entry.get("exact", ())):
             return "not tested"
         lost = not any(checks.values()) or not all(
             checks[name] for name in entry.get("decisive", ())

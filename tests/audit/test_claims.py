@@ -90,6 +90,11 @@ SMALL = {"share": 0.08}
         ({"enough": "c"}, checks(a=False), {}, "partial"),
         ({"enough": "c"}, checks(False, False), {}, "refuted as stated"),
         ({"enough": "c", "decisive": ["a"]}, checks(a=False), {}, "refuted as stated"),
+        # a count, which needs no training
+        ({"exact": ["b"]}, checks(b=False), SMALL, "partial"),
+        ({"exact": ["b"]}, checks(a=False, b=False), SMALL, "not tested"),
+        ({"exact": ["b"]}, checks(a=False), SMALL, "not tested"),
+        ({"exact": ["b"], "decisive": ["b"]}, checks(b=False), SMALL, "refuted as stated"),
         # a question of ours has an answer, whatever it is
         ({"kind": "question"}, checks(), {}, "answered"),
         ({"kind": "question"}, NONE, {}, "answered"),
@@ -253,7 +258,7 @@ def test_ids_are_unique_and_well_formed():
 
 FIELDS = ("id", "section", "where", "quote", "kind", "paper", "criterion", "checks", "decisive")
 FIELDS += ("otherwise", "seeds", "budget", "notebook")
-OPTIONAL = {"reason", "amended", "experiment", "enough", "evidence", "answers"}
+OPTIONAL = {"reason", "amended", "experiment", "enough", "exact", "evidence", "answers"}
 
 
 @pytest.mark.parametrize("name", ledger())
@@ -265,7 +270,8 @@ def test_an_entry_of_the_ledger_is_well_formed(name):
     assert e["budget"] in ("any", "paper") and e["seeds"] >= 1
     assert (e["kind"] == "question") == (len(e.get("answers", ())) == 2)
     assert e.get("evidence", "exact") in ("exact", "document")
-    assert {*e["decisive"], *([e["enough"]] if "enough" in e else [])} <= set(e["checks"])
+    named = [*e["decisive"], *e.get("exact", ()), *([e["enough"]] if "enough" in e else [])]
+    assert set(named) <= set(e["checks"])
     assert all(isinstance(v, (int, float)) and v != 0 for v in e["paper"].values()), (
         "the forest plot divides by them"
     )

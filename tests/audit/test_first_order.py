@@ -157,7 +157,16 @@ def test_without_what_it_needs_a_judge_says_nothing(claim):
     assert JUDGES[claim](empty) is None
 
 
-@pytest.mark.parametrize("claim", ["C070", "S108", "S205"])
+def test_half_of_the_settings_can_support_the_often_and_less_than_half_decide_nothing():
+    change = PASSES["S205"]
+    two = JUDGES["S205"](made(pairs={name: pair() for name in EACH[:2]}, **change))
+    assert two.checks["nearly as effective"] and "5-shot" in two.protocol
+    assert "20-way" not in two.protocol + two.why
+    for pairs in ({EACH[0]: pair()}, {EACH[0]: pair(), EACH[1]: pair(gap=3.0)}):
+        assert JUDGES["S205"](made(pairs=pairs, **change)) is None
+
+
+@pytest.mark.parametrize("claim", ["C070", "S108"])
 def test_one_setting_that_has_not_run_leaves_the_others_unjudged(claim):
     three = {name: pair() for name in EACH[:3]}
     assert JUDGES[claim](made(pairs=three)) is None

@@ -72,7 +72,7 @@ def ours(order, tasks=TASKS, compiled=True, step=100):
     settings = dict(tasks=tasks, compiled=compiled)
 
     def gradient():
-        fixed = Family(lambda generator, n: FIXED, lambda task: task)
+        fixed = Family(lambda generator, n: tree_map(lambda t: t[:n], FIXED), lambda task: task)
         run = train(
             learner, THETA, fixed, sgd(1.0), generator=seeded(0), iterations=1, block=1, **settings
         )
