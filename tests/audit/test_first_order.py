@@ -162,8 +162,8 @@ def test_half_of_the_settings_can_support_the_often_and_less_than_half_decide_no
     two = JUDGES["S205"](made(pairs={name: pair() for name in EACH[:2]}, **change))
     assert two.checks["nearly as effective"] and "5-shot" in two.protocol
     assert "20-way" not in two.protocol + two.why
-    for pairs in ({EACH[0]: pair()}, {EACH[0]: pair(), EACH[1]: pair(gap=3.0)}):
-        assert JUDGES["S205"](made(pairs=pairs, **change)) is None
+    for some in ({EACH[0]: pair()}, {EACH[0]: pair(), EACH[1]: pair(gap=3.0)}):
+        assert JUDGES["S205"](made(pairs=some, **change)) is None
 
 
 @pytest.mark.parametrize("claim", ["C070", "S108"])
