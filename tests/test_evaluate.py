@@ -339,3 +339,17 @@ def test_tasks_without_numbers_are_refused(part, edit, words):
     metric = on_query(mse(net.forward))
     with pytest.raises(ValueError, match=words):
         evaluate(*given, change(sample(family, seeded(1), 3)), metric)
+
+
+@pytest.mark.parametrize("least, found", [(0, 4), (1e30, 3)], ids=["alone", "batched"])
+def test_the_task_that_is_looked_at_first_is_not_adapted_to_twice(least, found, monkeypatch):
+    """One call asks whether the parameters are this learner's. Batched, one is that of all tasks."""
+    monkeypatch.setattr("mamlkit.memory.ALONE_FROM", least)
+    net, calls = mlp(1, 3, 1, weight=he), []
+    loss = mse(net.forward)
+    learner = maml(loss, alpha=0.05, steps=2)
+    counted = learner._replace(adapt=lambda *args: calls.append(0) or learner.adapt(*args))
+    theta, tasks = net.init(seeded(0)), sample(sinusoid(shots=4), seeded(1), 3)
+    error = evaluate(counted, theta, tasks, on_query(loss))
+    assert len(calls) == found
+    torch.testing.assert_close(error, evaluate(learner, theta, tasks, on_query(loss), chunk=3))

@@ -6,7 +6,8 @@ their networks, which has one order: ORDERS says so). All contestants run in one
 `.venv-peers`, an environment of their own that the first run makes, in turn, round after round, on
 one core, after their meta-gradients have been compared with a float64 reference. The result is
 printed and written to runs/bench/<workload>.json; at the end one table has a line for each
-workload. Nothing here is a test: times depend on the machine.
+workload, and after a run of all of them it is kept in data (`summary`). Nothing here is a test:
+times depend on the machine.
 """
 
 import importlib
@@ -66,7 +67,12 @@ def main(*workloads: str) -> None:
                 env=os.environ | settings,
                 check=True,
             )
-    print(*table(workloads or WORKLOADS), sep="\n")
+    from tests.benchmarks import summary
+
+    rows = summary.rows(workloads or WORKLOADS)
+    print(*summary.table(rows), sep="\n")
+    if not workloads:
+        summary.keep(rows)
 
 
 def run(workload: str) -> None:
@@ -296,25 +302,6 @@ def rivals(rows: list[dict], order: int) -> list[dict | None]:
         (row for row in those if kind(row) == k), key=lambda row: row["cpu_ms"], default=None
     )
     return [fastest(k) for k in (OURS, "peer", FLOOR)]
-
-
-def table(workloads) -> list[str]:
-    """A line for each workload and order, of the records in runs/bench: the fastest of ours beside
-    the fastest peer, and both ratios of processor time."""
-    lines = [
-        "",
-        "ms of one core an iteration",
-        f"{'':4} order  {'ours':>10} {'':26} {'best peer':>10} {'':24} ours/peer ours/floor",
-    ]
-    for workload in workloads:
-        rows = json.loads((RECORDS / f"{workload}.json").read_text())["rows"]
-        for order in sorted({row["order"] for row in rows}, reverse=True):
-            ours, peer, floor = rivals(rows, order)
-            named = lambda row: (nan, "-") if row is None else (row["cpu_ms"], row["contestant"])
-            ratios = [named(ours)[0] / named(other)[0] for other in (peer, floor)]
-            shown = " ".join(f"{ms:10.3f} {name:26}" for ms, name in map(named, (ours, peer)))
-            lines.append(f"{workload:4} {order:5}  {shown} {ratios[0]:7.2f} {ratios[1]:10.2f}")
-    return lines
 
 
 def say(line: str) -> None:

@@ -1,7 +1,6 @@
 """The contestants that need no package of their own, on small images: one meta-gradient, whoever
 makes it."""
 
-import json
 from math import prod
 
 import pytest
@@ -9,7 +8,7 @@ import torch
 
 from mamlkit.nets import pooled_convnet, strided_convnet
 from mamlkit.task import validate
-from tests.benchmarks import O1, O15, M, speed
+from tests.benchmarks import O1, O15, M
 from tests.benchmarks.convnets import Module, Setting, Workload
 from tests.benchmarks.evaluations import Evaluation
 from tests.benchmarks.speed import distance
@@ -62,18 +61,6 @@ def test_an_evaluations_contestants_find_the_reference_losses(name, float64):
     for contestant in (work.ours(), work.ours(chunk=3), work.finding(work.in_a_loop)):
         contestant.advance(1)
         assert distance(contestant.gradient(), reference) < 1e-10
-
-
-def test_the_table_has_the_fastest_of_ours_beside_the_fastest_peer(tmp_path, monkeypatch):
-    monkeypatch.setattr(speed, "RECORDS", tmp_path)
-    times = {"mamlkit": 6.0, "mamlkit, uncompiled": 3.0, "higher": 4.0, "JAX": 5.0}
-    rows = [{"contestant": n, "order": 2, "cpu_ms": t} for n, t in times.items()]
-    (tmp_path / "X.json").write_text(json.dumps({"rows": rows}))
-    *_, line = speed.table(["X"])
-    assert line.split() == ["X", "2", "3.000", "mamlkit,", "uncompiled", "4.000", "higher"] + [
-        "0.75",
-        "nan",
-    ]
 
 
 @pytest.mark.parametrize("name", SMALL)

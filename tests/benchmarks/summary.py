@@ -1,0 +1,108 @@
+"""What the workloads say together: one table, and the figure of README and chapter 8.
+
+`python -m tests.benchmarks.summary` makes them anew from the records in runs/bench, which `make
+bench` writes: data/speed.json and data/speed.png.
+"""
+
+import json
+from collections.abc import Mapping, Sequence
+from io import BytesIO
+from math import nan
+from typing import Any
+
+from mamlkit.files import ROOT, write
+from mamlkit.show.plots import LOOKS, QUIET, canvas
+from tests.benchmarks import speed
+
+SHORT = {
+    "S": "sinusoids, 25 tasks",
+    "O1": "Omniglot 5-way 1-shot, 1 query a class",
+    "O15": "the same, 15 queries",
+    "O20": "Omniglot 20-way 1-shot, 5 steps",
+    "M": "miniImagenet 5-way 1-shot, 5 steps",
+    "EO": "evaluation, Omniglot",
+    "EM": "evaluation, miniImagenet",
+}
+Row = Mapping[str, Any]
+
+
+def rows(workloads: Sequence[str]) -> list[Row]:
+    """For each workload and order the fastest of ours, the fastest peer and the matrix products
+    alone, of the records in runs/bench. A row holds milliseconds of processor time an iteration,
+    who took them, and where they come from."""
+    found = []
+    for workload in workloads:
+        record = json.loads((speed.RECORDS / f"{workload}.json").read_text())
+        origin = {name: record[name] for name in ("commit", "date")}
+        origin |= {name: record["machine"][name] for name in ("device", "torch", "cpu")}
+        of = record["rows"]
+        for order in sorted({row["order"] for row in of}, reverse=True):
+            three = zip(("ours", "peer", "floor"), speed.rivals(of, order))
+            named = {
+                name: {"ms": row["cpu_ms"], "contestant": row["contestant"]}
+                for name, row in three
+                if row
+            }
+            found.append({"workload": workload, "order": order, **named, **origin})
+    return found
+
+
+def ratio(row: Row, other: str) -> float:
+    """Our time over another's; nan where one of them did not run."""
+    return row["ours"]["ms"] / row[other]["ms"] if {"ours", other} <= row.keys() else nan
+
+
+def table(rows: Sequence[Row]) -> list[str]:
+    """A line for each row: the fastest of ours beside the fastest peer, and both ratios."""
+    lines = [
+        "",
+        "ms of one core an iteration",
+        f"{'':4} order  {'ours':>10} {'':26} {'best peer':>10} {'':24} ours/peer ours/floor",
+    ]
+    nobody = {"ms": nan, "contestant": "-"}
+    for row in rows:
+        both = (row.get(name, nobody) for name in ("ours", "peer"))
+        shown = " ".join(f"{of['ms']:10.3f} {of['contestant']:26}" for of in both)
+        ratios = f"{ratio(row, 'peer'):7.2f} {ratio(row, 'floor'):10.2f}"
+        lines.append(f"{row['workload']:4} {row['order']:5}  {shown} {ratios}")
+    return lines
+
+
+def keep(rows: Sequence[Row]) -> None:
+    """Writes the rows and their figure into data."""
+    write(ROOT / "data" / "speed.json", json.dumps(rows, indent=1, allow_nan=False) + "\n")
+    image = BytesIO()
+    draw(rows).savefig(image, dpi=150, format="png", metadata={"Software": None})
+    write(ROOT / "data" / "speed.png", image.getvalue())
+
+
+def draw(rows: Sequence[Row]):
+    """A row for each workload and order, two panels: our time over the fastest peer's, and over
+    that of the matrix products alone."""
+    ahead = sum(ratio(row, "peer") < 1 for row in rows)
+    title = f"Faster than the fastest other library in {ahead} of {len(rows)}"
+    height = 1.1 + 0.3 * len(rows)
+    fig, axes = canvas(title, columns=2, width=9.0, height=height, sharey=True)
+    labels = []
+    for y, row in enumerate(rows):
+        look = LOOKS["maml" if row["order"] == 2 else "fomaml"]
+        for ax, other in zip(axes, ("peer", "floor"), strict=True):
+            ax.plot(ratio(row, other), y, look.marker, color=look.color, markersize=6)
+            what = row.get(other, {"ms": nan, "contestant": ""})
+            words = f"{what['ms']:.3g} ms" + f", {what['contestant']}" * (other == "peer")
+            place = dict(xycoords=("axes fraction", "data"), va="center", ha="right")
+            ax.annotate(words, (0.99, y), fontsize=8, color=QUIET, **place)
+        order = {2: "second", 1: "first"}[row["order"]]
+        named = "" if row["workload"].startswith("E") else f", {order} order"
+        labels.append(f"{SHORT[row['workload']]}{named}")
+    for ax, words, far in zip(axes, ("the fastest peer's", "the matrix products' alone"), (2, 4)):
+        ax.axvline(1, color=LOOKS["paper"].color, linewidth=1.5)
+        ax.set(xlabel=f"our time over {words}", xlim=(0, far))
+    axes[0].set(yticks=range(len(rows)), yticklabels=labels, ylim=(len(rows) - 0.5, -0.5))
+    return fig
+
+
+if __name__ == "__main__":
+    kept = rows([w for w in speed.WORKLOADS if (speed.RECORDS / f"{w}.json").exists()])
+    print(*table(kept), sep="\n")
+    keep(kept)
