@@ -343,7 +343,7 @@ def test_tasks_without_numbers_are_refused(part, edit, words):
 
 @pytest.mark.parametrize("least, found", [(0, 4), (1e30, 3)], ids=["alone", "batched"])
 def test_the_task_that_is_looked_at_first_is_not_adapted_to_twice(least, found, monkeypatch):
-    """One call asks whether the parameters are this learner's. Batched, one is that of all tasks."""
+    """One call asks whether the parameters are this learner's; batched, one is of all tasks."""
     monkeypatch.setattr("mamlkit.memory.ALONE_FROM", least)
     net, calls = mlp(1, 3, 1, weight=he), []
     loss = mse(net.forward)
