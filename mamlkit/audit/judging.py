@@ -26,7 +26,8 @@ class Finding(NamedTuple):
     label (a number, an `Interval` or words); a label that the ledger's paper numbers share is
     drawn beside them. why: one sentence with numbers. protocol: how they were measured. seeds:
     which trainings stand behind it. experiments: the bank's experiments that were read. share: of
-    the paper's training budget; below 1 it can support and cannot refute.
+    the paper's training budget; below 1 it can support and cannot refute. answer: of a question of
+    ours, where a number says more than the two answers in the ledger.
     """
 
     checks: Mapping[str, bool]
@@ -36,6 +37,7 @@ class Finding(NamedTuple):
     seeds: Iterable[int] = (0,)
     experiments: tuple[str, ...] = ()
     share: float = 1.0
+    answer: str = ""
 
 
 Judge = Callable[[Any], Finding | None]
@@ -74,7 +76,7 @@ def record(claim: str, finding: Finding, made: str) -> dict[str, Any]:
     stands = verdict(entry, checks, share=finding.share, seeds=len(seeds))
     answer = ""
     if stands == "answered":
-        answer = entry["answers"][not all(checks.values())]
+        answer = finding.answer or entry["answers"][not all(checks.values())]
     return {
         "id": claim,
         "profile": "paper",

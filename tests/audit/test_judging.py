@@ -44,6 +44,7 @@ def test_a_question_has_an_answer_and_nothing_else_has_one():
     found = {won: record("X002", finding, "0") for won, finding in asked.items()}
     assert [f["verdict"] for f in found.values()] == ["answered", "answered"]
     assert [f["answer"] for f in found.values()] == ledger()["X002"]["answers"]
+    assert record("X002", asked[True]._replace(answer="4 times"), "0")["answer"] == "4 times"
     assert "answer" not in record("C026", C026, "0")
 
 
