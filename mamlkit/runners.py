@@ -50,6 +50,10 @@ def compiled_loop(advance) -> Callable:
     options: Any = {"cpp_wrapper": True, "unsafe_marked_cacheable_functions": kept}
     # A runner's tensors have one shape and type from its first call on: nothing is to be guarded.
     options["guard_filter_fn"] = torch.compiler.skip_all_guards_unsafe
+    # What the processor says that it can is believed. To try it out, torch compiles and loads a
+    # program of its own, which takes a third of a cold start; a compiler too old for it is too old
+    # for torch's headers.
+    options["cpp.vec_isa_ok"] = True
     loop = torch.compile(_renewed(loop), fullgraph=True, dynamic=False, options=options)
     return lambda place, noise, n: loop(place, noise, place[0] + n)
 
