@@ -398,8 +398,7 @@ except (ConnectionError, ImportError) as missing:
 # `chunk` and `compiled` say otherwise. `make bench` times updates beside other libraries; left of
 # the line we are ahead.
 #
-# ![Our time over the fastest other library's, and over that of the matrix products
-# alone](../data/speed.png)
+# ![Our time for an update over the fastest other library's](../data/speed.png)
 #
 # Convolutions in bfloat16 are not used: on a processor with instructions for it they were 6 %
 # faster than the same calls in single precision and slower than this package's own, and turned the
