@@ -10,6 +10,7 @@ workload, and after a run of all of them it is kept in data (`summary`). Nothing
 times depend on the machine.
 """
 
+import ctypes
 import importlib
 import json
 import os
@@ -152,6 +153,7 @@ def measure(workload, module, order, left_out) -> list[dict]:
                     f"its meta-gradient is wrong by {error:.0e}, and the other order's is"
                     f" {apart:.0e} away"
                 )
+            peak = memory(contestant)
             running[name] = contestant
         except Exception as problem:
             left_out[f"{name}, order {order}"] = (
@@ -164,6 +166,7 @@ def measure(workload, module, order, left_out) -> list[dict]:
             "order": order,
             "error": error,
             "cold_s": cold,
+            "peak_mb": peak,
         }
         say(
             f"order {order}: {name}: cold {cold} s, error"
@@ -225,6 +228,19 @@ def clock(contestant) -> tuple[float, float]:
     )
 
 
+def memory(contestant) -> float:
+    """MB that a round holds at its peak beyond what lay in the process before it, free pieces given
+    back. Linux only."""
+    from mamlkit.memory import resident
+    from tests.benchmarks.evaluation import most
+
+    ctypes.CDLL(None).malloc_trim(0)
+    before = resident()
+    Path("/proc/self/clear_refs").write_text("5")  # the kernel counts the peak anew
+    contestant.advance(contestant.step)
+    return most() - before / 2**20
+
+
 def distance(gradient, reference) -> float:
     """The relative error of a gradient in float64, both flat."""
     import torch
@@ -243,7 +259,7 @@ def write(workload, module, rows, scaling, left_out) -> None:
     )
     print(
         f"{'contestant':28} order   median   spread  cpu time  / best peer   / floor     error  "
-        " cold s"
+        " cold s   peak MB"
     )
     for row in rows:
         peer, floor = (of and row["cpu_ms"] / of["cpu_ms"] for of in rivals(rows, row["order"])[1:])
@@ -253,7 +269,7 @@ def write(workload, module, rows, scaling, left_out) -> None:
         print(
             f"{row['contestant']:28} {row['order']:5} {row['median_ms']:8.3f}"
             f" {row['spread_ms']:8.3f} {row['cpu_ms']:9.3f} {ratios[0]:12.2f} {ratios[1]:9.1f}"
-            f" {error:>9} {row['cold_s']:8.1f}"
+            f" {error:>9} {row['cold_s']:8.1f} {row['peak_mb']:9.0f}"
         )
     if scaling:
         print("\nsecond order, cpu time in ms by number of tasks (cold compilation in s)")

@@ -1,8 +1,10 @@
 """What the workloads say together: the table and the figure, from records of made-up times."""
 
 import json
+import sys
 
 import pytest
+import torch
 
 from mamlkit.files import ROOT
 from tests.benchmarks import speed, summary
@@ -28,6 +30,14 @@ def test_the_table_has_the_fastest_of_ours_beside_the_fastest_peer(records):
     words = ["2", "3.000", "mamlkit,", "uncompiled", "4.000", "higher", "0.75"]
     assert first.split() == ["S", *words, "nan"] and second.split() == ["O1", *words, "1.50"]
     assert found[0]["commit"] == "c0ffee" and found[1]["torch"] == "2.13.0"
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="Linux says how much memory a process had")
+def test_the_peak_of_a_round_is_counted_without_what_lay_there_before():
+    kept = [torch.ones(2**24)]  # 64 MiB
+    held = speed.memory(speed.Contestant(lambda n: torch.ones(n * 2**23).sum(), 4))
+    assert kept and 120 < held < 150
+    assert speed.memory(speed.Contestant(lambda n: None, 1)) < 20
 
 
 def test_the_figure_and_its_numbers_are_kept_together(records, tmp_path, monkeypatch):
