@@ -373,8 +373,8 @@ except (ConnectionError, ImportError) as missing:
 # test tasks, 15 queries a class, and needs miniImagenet in a folder of your own. Where the 75
 # queries of a task share a batch norm, 44.8 ± 1.4 % of them are right. The authors' main.py tests
 # with one query a class, so that five share one: then it is 46.0 ± 1.5 %, on the same pictures 1.2
-# ± 0.6 more. The paper's 48.70 ± 1.84 % is of other tasks: its ± is what 600 tasks of five queries
-# give.
+# ± 0.6 more. The paper's 48.70 ± 1.84 % is of other tasks: its ± is what 600 tasks of five
+# queries give.
 #
 # ## Keep what you trained
 #
@@ -403,7 +403,7 @@ except (ConnectionError, ImportError) as missing:
 # Convolutions in bfloat16 are not used: on a processor with instructions for it they were 6 %
 # faster than the same calls in single precision and slower than this package's own, and turned the
 # first meta-gradient away by 70 % of its length (`python -m tests.benchmarks.bfloat16 150`).
-#
+
 # %% [markdown]
 # ## Many cores, one training
 #

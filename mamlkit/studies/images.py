@@ -50,9 +50,8 @@ SETTINGS: dict[str, dict[str, Any]] = {
     "omniglot-20w1s-cpu": TWENTY | TWO_CORES | dict(iterations=8_000, tests=600),
     # 1 percent (3,000 x 4 of 60,000 x 16)
     "omniglot-20w5s-cpu": TWENTY | TWO_CORES | dict(shots=5, tasks=4, iterations=3_000, tests=600),
-    # 17 percent (20,000 x 2 of 60,000 x 4). Chosen on validation classes: after 300 s of one core
-    # first order is right on 31.0 % with 2 tasks of 5 queries a class, on 30.6 with 2 of 15, and on
-    # 30.3 with 4 of 5.
+    # 17 percent (20,000 x 2 of 60,000 x 4). Five queries a class: in a probe on validation classes,
+    # whose script is not kept, 15 of them or twice the tasks were no better after equal time.
     "mini-5w1s-cpu": MINI | FEW_QUERIES | dict(iterations=20_000),
     # 10 percent (6,000 x 2 of 60,000 x 2)
     "mini-5w5s-cpu": MINI | FEW_QUERIES | dict(shots=5, iterations=6_000),
