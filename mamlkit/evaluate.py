@@ -86,7 +86,7 @@ def evaluate(
 
     def every(chunk):
         with torch.no_grad():
-            if chunk == 1 and device.type == "cpu":
+            if chunk == 1:
                 rest = tidied(range(len(known), count))
                 return torch.stack([*known, *(one(nth(drawn, i)) for i in rest)])
             return vmap(one, chunk_size=chunk)(drawn)

@@ -30,7 +30,7 @@ def batch_norm(
         )
     axes = [0, *range(2, x.ndim)]
     shape = [1, -1] + [1] * (x.ndim - 2)
-    if reference is None and plainly() and not x.is_cuda:
+    if reference is None and plainly():
         if scale is None:
             return _Norm.apply(x, beta)
         return _Norm.apply(x, torch.zeros_like(beta)) * scale.view(shape) + beta.view(shape)
@@ -127,7 +127,7 @@ def pooled_norm(
     Without a learned scale normalising preserves order, so the maxima are taken first and only they
     are normalised, by the statistics of the whole map: the same function.
     """
-    if scale is None and reference is None and plainly() and not x.is_cuda:
+    if scale is None and reference is None and plainly():
         mean, variance = _Moments.apply(x)
         shift = beta.view(1, -1, 1, 1)
         return (F.max_pool2d(x, 2) - mean) * torch.rsqrt(variance + EPSILON) + shift
@@ -150,15 +150,15 @@ def linear(x: Tensor, weight: Tensor, bias: Tensor) -> Tensor:
 def padded_conv(x: Tensor, weight: Tensor, bias: Tensor) -> Tensor:
     """The 3x3 convolution of stride 1, padded by 1.
 
-    x: (examples, in, height, width). weight: (out, in, 3, 3). bias: (out,). On a CPU the map of a
-    task alone lies channels last: convolutions of many pixels and few channels are then twice as
+    x: (examples, in, height, width). weight: (out, in, 3, 3). bias: (out,). The map of a task
+    alone lies channels last: convolutions of many pixels and few channels are then twice as
     fast, and max-pooling seven times.
     """
     return _conv(x, weight, bias, stride=1)
 
 
 def _conv(x, weight, bias, stride):
-    if x.is_cuda or not plainly():
+    if not plainly():
         return F.conv2d(x, weight, bias, stride=stride, padding=1)
     if x.stride(1) != 1:  # asked of the strides: a map of one channel is contiguous in both ways
         x = x.clone(memory_format=torch.channels_last)

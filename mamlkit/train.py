@@ -151,8 +151,8 @@ def train(
         each = operations(lambda: learner.meta_grad(unravel(vector), task))
     chunk = chunk or (tasks if compiled else fastest(tasks, each, vector.device))
     compiled = iterations >= COMPILE_FROM[vector.device.type] if compiled is None else compiled
-    alone = vector.device.type == "cpu" and spread is ALONE
-    how = "compiled" if compiled and (chunk == tasks or not alone) else "uncompiled"
+    on_gpu, alone = vector.device.type == "cuda", spread is ALONE
+    how = "compiled" if compiled and (chunk == tasks or on_gpu) else "uncompiled"
     LOG.info("%d tasks a meta-update, %d at once, %s", tasks, chunk, how)
 
     def meta_batch(chunk: int) -> Callable:
@@ -162,13 +162,14 @@ def train(
 
     @lru_cache(maxsize=1)  # of another chunk nothing is kept: it may hold the memory that ran out
     def runner(chunk: int) -> Callable:
-        advance, on_gpu = _advance(meta_batch(chunk), optimizer), vector.device.type == "cuda"
+        advance = _advance(meta_batch(chunk), optimizer)
         if not compiled or chunk < tasks and not on_gpu:
             return in_python(advance)
         fast = captured if on_gpu else compiled_loop
         what = f"{tasks} tasks of {each} operations, {len(vector)} parameters, {vector.device}"
         way = or_else(lambda: fast(advance), in_python(advance), what)
-        both = on_gpu and iterations >= BOTH_FROM
+        by_one = chunk == 1 and alone  # torch's own kernels do the work: nothing is left to compile
+        both = on_gpu and iterations >= BOTH_FROM and not by_one
         return or_else(lambda: compiled_and_captured(advance), way, what) if both else way
 
     while done < iterations:
@@ -250,7 +251,7 @@ def _meta_batch(learner: Learner, family: Family, unravel, chunk, spread: Spread
 
 
 def _one_by_one(learner: Learner, family: Family, unravel) -> Callable:
-    """`_meta_batch` as a loop that adds the tasks' gradients up: plain autograd, on a CPU."""
+    """`_meta_batch` as a loop that adds the tasks' gradients up: plain autograd."""
 
     def meta_batch(vector, noise):
         meta, total, losses = unravel(vector), torch.zeros_like(vector), []

@@ -94,7 +94,7 @@ def dependent(value: Tensor, params: Params) -> Tensor:
 def plainly() -> bool:
     """Is nothing at work but plain autograd: no `torch.func` transform, no compiler?
 
-    For a task at a time, on a CPU: torch's own kernels are right there at second order, and much
+    For a task at a time: torch's own kernels are right there at second order, and much
     faster than what a transform or a compiler can look through.
     """
     return not (torch.compiler.is_compiling() or torch._C._are_functorch_transforms_active())

@@ -282,14 +282,15 @@ def trained(name, device, compiled, **settings):
 
 
 @needs_gpu
+@pytest.mark.parametrize("chunk", [None, 1])
 @pytest.mark.parametrize("name", MODELS)
-def test_a_gpu_agrees_with_the_cpu(name):
-    assert gap(trained(name, "cuda", False), trained(name, "cpu", False)) < 1e-10
+def test_a_gpu_agrees_with_the_cpu(name, chunk):
+    assert gap(trained(name, "cuda", False, chunk=chunk), trained(name, "cpu", False)) < 1e-10
 
 
 @needs_gpu
 @pytest.mark.filterwarnings("error:.*uncompiled")
-@pytest.mark.parametrize("chunk", [None, 2])
+@pytest.mark.parametrize("chunk", [None, 2, 1])
 @pytest.mark.parametrize("name", MODELS)
 def test_on_a_gpu_a_captured_update_is_the_eager_one(name, chunk):
     assert gap(trained(name, "cuda", True, chunk=chunk), trained(name, "cuda", False)) < 1e-10

@@ -28,13 +28,14 @@ from mamlkit.trees import Params
 PAIRS = {
     column: [
         ((column, "maml"), (column, "fomaml")),
+        *([((f"{column}-sixth", "maml"), (f"{column}-sixth", "fomaml"))] if mini else []),
         (
             (f"{column}-cpu", "maml" if mini else "printed"),
             (f"{column}-cpu", "fomaml")
             if mini
             else (f"{column}-cpu-first-order", "first order, printed"),
         ),
-    ][: min(2, len(images.COLUMNS[column]))]
+    ][: len(images.COLUMNS[column])]
     for column in images.COLUMNS
     for mini in [column.startswith("mini")]
 }

@@ -62,6 +62,12 @@ SETTINGS: dict[str, dict[str, Any]] = {
     "mini-5w1s-sixth": MINI | dict(
         net="pooled, empty head", iterations=10_000, schedule="cosine", tests=600
     ),
+    # 17 percent (10,000 x 2 of 60,000 x 2)
+    "mini-5w5s-sixth": MINI | dict(
+        net="pooled, empty head", shots=5, tasks=2, iterations=10_000, schedule="cosine", tests=600
+    ),
+    # 5 percent (6,000 x 8 of 60,000 x 16)
+    "omniglot-20w5s-twentieth": TWENTY | TWO_CORES | dict(shots=5, iterations=6_000, tests=600),
     # the paper's
     "omniglot-noconv-5w1s": OMNIGLOT | dict(net="no conv"),
     "omniglot-noconv-5w5s": OMNIGLOT | dict(net="no conv", shots=5, queries=5),
@@ -77,11 +83,11 @@ COLUMNS = {  # of Table 1, and the settings that fill it: the paper's first
     "omniglot-5w1s": ("omniglot-5w1s", "omniglot-5w1s-cpu"),
     "omniglot-5w5s": ("omniglot-5w5s", "omniglot-5w5s-cpu"),
     "omniglot-20w1s": ("omniglot-20w1s", "omniglot-20w1s-third", "omniglot-20w1s-cpu"),
-    "omniglot-20w5s": ("omniglot-20w5s", "omniglot-20w5s-cpu"),
+    "omniglot-20w5s": ("omniglot-20w5s", "omniglot-20w5s-twentieth", "omniglot-20w5s-cpu"),
     "omniglot-noconv-5w1s": ("omniglot-noconv-5w1s",),
     "omniglot-noconv-5w5s": ("omniglot-noconv-5w5s",),
     "mini-5w1s": ("mini-5w1s", "mini-5w1s-sixth", "mini-5w1s-cpu"),
-    "mini-5w5s": ("mini-5w5s", "mini-5w5s-cpu"),
+    "mini-5w5s": ("mini-5w5s", "mini-5w5s-sixth", "mini-5w5s-cpu"),
 }
 OTHERS = ("prototypical", "matching", "siamese", "statistician", "memory", "fine-tuned", "pixels")
 MINIS = ("prototypical", "matching", "fine-tuned", "pixels")
@@ -95,6 +101,8 @@ ROWS: dict[str, tuple[str, ...]] = {  # the methods of each setting, in the orde
     "mini-5w5s-cpu": ("fomaml", *MINIS, "maml", "lstm"),
     "omniglot-20w1s-third": ("printed", "maml"),
     "mini-5w1s-sixth": ("maml", "fomaml"),
+    "mini-5w5s-sixth": ("maml", "fomaml"),
+    "omniglot-20w5s-twentieth": ("printed",),
     "omniglot-noconv-5w1s": ("maml", "mann", "fomaml"),
     "omniglot-noconv-5w5s": ("maml", "mann", "fomaml"),
     "omniglot-5w1s": ("maml", "fomaml", "printed", *OTHERS, "context"),

@@ -2,25 +2,27 @@
 
 import os
 import tarfile
+from pathlib import Path
 
 import pytest
 
-from mamlkit.__main__ import main as mamlkit
+from mamlkit.bank.process import Ended
 from tests.benchmarks import lent
 
+DONE = Ended("done", None, 0.0)
 
-def test_each_experiment_is_begun_by_the_banks_own_command(monkeypatch):
-    asked = []
 
-    def missing(experiments, profile, seeds, device):
-        asked.append((*(e.name for e in experiments), profile, device))
-        return []
-
-    monkeypatch.setattr("mamlkit.bank.work.missing", missing)
-    names = ["omniglot-5w1s", "mini-5w1s-sixth"]
-    for words in lent.commands(names, 2.5, "cpu", "smoke").values():
-        assert mamlkit(words[3:]) == 0
-    assert asked == [(name, "smoke", "cpu") for name in names]
+def test_a_chain_of_cells_is_made_in_its_order(monkeypatch):
+    made = []
+    monkeypatch.setattr("mamlkit.bank.work.call", lambda f, job, seconds: made.append(job) or DONE)
+    chain = "mini-5w1s-sixth/fomaml-0,omniglot-5w5s/context-7,mini-5w1s-sixth/maml-2"
+    how = ["--minutes", "2", "--device", "cpu", "--profile", "smoke"]
+    monkeypatch.setattr("mamlkit.bank.experiment.path", lambda *cell: Path("nowhere"))
+    assert lent.main(["make", *how, chain]) == 0
+    assert [(job.name, job.budget, job.device) for job in made] == [
+        ("mini-5w1s-sixth fomaml-0", "smoke", "cpu"),
+        ("mini-5w1s-sixth maml-2", "smoke", "cpu"),
+    ]
 
 
 @pytest.fixture
@@ -41,5 +43,14 @@ def test_a_poll_says_how_far_all_are_and_packs_what_is_new(place, capsys):
     (lent.LOGS / "b.log").touch()
     lent.poll(place)
     assert capsys.readouterr().out == "second\nb: nothing yet\n"
-    with tarfile.open(place / "lent.tgz") as packed:
+    with tarfile.open(place / "lent-0.tgz") as packed:
         assert packed.getnames() == ["data/bank/x/new.safetensors"]
+
+
+def test_no_part_is_larger_than_what_comes_back(tmp_path, monkeypatch):
+    monkeypatch.setattr(lent, "LIMIT", 10)
+    files = [tmp_path / name for name in "abcde"]
+    for file, size in zip(files, (6, 4, 11, 3, 8)):
+        file.write_bytes(bytes(size))
+    a, b, c, d, e = files
+    assert lent.parts(files) == [[a, b], [c], [d], [e]]
