@@ -6,7 +6,6 @@ from mamlkit.families.sinusoid import sinusoid
 from mamlkit.learner import Learner
 from mamlkit.losses import accuracy, mse
 from mamlkit.machine import seeded
-from mamlkit.memory import ALONE_FROM
 from mamlkit.nets import he, mlp, strided_convnet
 from mamlkit.task import Data, Family, Task, sample
 from mamlkit.train import Step
@@ -345,7 +344,7 @@ def test_tasks_without_numbers_are_refused(part, edit, words):
 @pytest.mark.parametrize("least, found", [(0, 4), (1e30, 3)], ids=["alone", "batched"])
 def test_the_task_that_is_looked_at_first_is_not_adapted_to_twice(least, found, monkeypatch):
     """One call asks whether the parameters are this learner's; batched, one is of all tasks."""
-    monkeypatch.setitem(ALONE_FROM, "cpu", least)
+    monkeypatch.setattr("mamlkit.memory.ALONE_FROM", least)
     net, calls = mlp(1, 3, 1, weight=he), []
     loss = mse(net.forward)
     learner = maml(loss, alpha=0.05, steps=2)

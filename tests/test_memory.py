@@ -81,16 +81,14 @@ def test_any_other_error_goes_up_at_once(other):
 
 
 @pytest.mark.parametrize(
-    "rows, device, held",
-    [(1.01, "cpu", 1), (0.99, "cpu", 9), (1.01, "cuda", 1), (0.99, "cuda", 9), (99, "meta", 9)],
+    "rows, device, held", [(1.01, "cpu", 1), (0.99, "cpu", 9), (1.01, "cuda", 9)]
 )
-def test_a_task_that_is_much_work_is_fastest_alone(rows, device, held):
+def test_a_task_that_is_much_work_is_fastest_alone_on_a_cpu(rows, device, held):
     """A product of (n, 500) and (500, 1000) is 1e6 n operations."""
-    least = ALONE_FROM.get(device, 1e9)
-    a = torch.empty(round(rows * least / 1e6), 500, device="meta")
+    a = torch.empty(round(rows * ALONE_FROM / 1e6), 500, device="meta")
     b = torch.empty(500, 1000, device="meta")
     each = operations(lambda: a @ b)
-    assert each == pytest.approx(rows * least)
+    assert each == pytest.approx(rows * ALONE_FROM)
     assert fastest(9, each, torch.device(device)) == held
 
 

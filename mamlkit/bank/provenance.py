@@ -37,10 +37,12 @@ def installed(package: str) -> str:
 
 def commit() -> str:
     """The commit of the source tree, with "+" behind it when package or notebook sources differ
-    from it. A copy without its history, on a lent machine, is told it by MAMLKIT_COMMIT; else it is
-    "unknown"."""
+    from it. A copy on a lent machine, whose history is not there or stopped earlier, is told it by
+    MAMLKIT_COMMIT; without either it is "unknown"."""
+    if told := os.environ.get("MAMLKIT_COMMIT"):
+        return told
     if not CLONED:
-        return os.environ.get("MAMLKIT_COMMIT", "unknown")
+        return "unknown"
 
     def git(*words):
         return subprocess.run(
@@ -52,7 +54,7 @@ def commit() -> str:
             git("status", "--porcelain", "--", "mamlkit", "notebooks/*.py")
         )
     except (OSError, subprocess.CalledProcessError):
-        return os.environ.get("MAMLKIT_COMMIT", "unknown")
+        return "unknown"
 
 
 def check() -> list[tuple[str, bool, str]]:

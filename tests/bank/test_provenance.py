@@ -61,6 +61,12 @@ def test_commit_says_when_sources_differ_from_it(source):
     assert commit().endswith("+"), "a file that git does not know yet counts"
 
 
+def test_a_copy_on_a_lent_machine_is_told_its_commit_whatever_its_history(source, monkeypatch):
+    subprocess.run(["git", "init", "-q", source], check=True)
+    monkeypatch.setenv("MAMLKIT_COMMIT", "0123456789")
+    assert commit() == "0123456789"
+
+
 def test_commit_outside_of_git_is_unknown(source, monkeypatch):
     monkeypatch.setenv("GIT_CEILING_DIRECTORIES", str(source.parent))
     assert commit() == "unknown"
