@@ -13,9 +13,14 @@ another. `poll` says how far each is, and packs what is banked and what was save
 unpacked at the root of a checkout, the same commands go on from there. MAMLKIT_COMMIT names the
 commit of a copy without its history.
 
+Never end one of them early by a signal: on an H200 the card's service then failed in all others,
+which went on from what they had saved. One that is to wait is stopped with SIGSTOP.
+
 A session of fifteen minutes: one call that carries the original images (data/README.md) to
 data/cache/omniglot and data/cache/miniimagenet and starts, then a `poll` now and then. Compiling
-takes the first minute of a one-step training and about three of a five-step one on four cores.
+takes the first minute of a one-step training and about three of a five-step one on four cores. On
+an H200, side by side, 60,000 iterations of Omniglot took 95 s (5-way 1-shot, first order) to 210 s,
+10,000 of miniImagenet 5-way 5-shot 300 s.
 """
 
 import argparse
@@ -28,6 +33,7 @@ from pathlib import Path
 
 from mamlkit.bank import work
 from mamlkit.files import ROOT
+from mamlkit.machine import choose_device
 from mamlkit.studies.catalogue import find
 
 LOGS = ROOT / "data" / "cache" / "lent"
@@ -115,7 +121,8 @@ def main(words: list[str]) -> int:
         start(said.names, said.minutes, said.device, said.profile)
     elif said.action == "make":
         (name,) = said.names
-        return work.run(jobs(name, said.profile, said.device), said.minutes)
+        device = str(choose_device(said.device))
+        return work.run(jobs(name, said.profile, device), said.minutes)
     else:
         poll(Path(os.environ.get("OUT", ".")))
     return 0
