@@ -236,7 +236,7 @@ def s205(e: Evidence) -> Finding | None:
 def improvement(e: Evidence) -> tuple[dict[str, Interval], Interval] | None:
     """Accuracy of joint training and the two orders, in percent; and the share of second order's
     improvement over joint training that first order has. None unless all three have run."""
-    pair = e.pairs.get("5-way 1-shot")
+    pair = e.alike
     if pair is None or e.joint is None or 0 not in pair.seeds:
         return None
     at = pair.seeds.index(0)
@@ -254,11 +254,11 @@ def improvement(e: Evidence) -> tuple[dict[str, Interval], Interval] | None:
 
 def c071(e: Evidence) -> Finding | None:
     """Most of the improvement comes from gradients at the post-update parameters."""
-    if (found := improvement(e)) is None or "start" not in e.gradients:
+    pair = e.alike
+    if (found := improvement(e)) is None or pair is None or "start" not in e.gradients:
         return None
     accurate, share = found
     untrained = e.gradients["start"]["right"][:, 3].float().mean().item() / 75 * 100
-    pair = e.pairs["5-way 1-shot"]
     return Finding(
         {"most": (share.low if share.low == share.low else share.value) > 0.5},
         {**accurate, "an untrained network, adapted": untrained, "share of first order": share},

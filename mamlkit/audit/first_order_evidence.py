@@ -1,7 +1,7 @@
 """What the bank holds on section 5.2's first-order approximation, as its judges and figures read
 it."""
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from functools import cache
 from typing import NamedTuple
 
@@ -44,8 +44,9 @@ class Pair(NamedTuple):
 class Evidence(NamedTuple):
     """What the judges read. counted: by Table 1's setting, what `counting.measure` kept. along: by
     (network, activation), what `omitted.measure` kept. gradients: by place, "start" and "trained",
-    what `first_order.measure_gradients` kept. pairs: by setting. joint: joint training's accuracy
-    in 5-way 1-shot tasks, (1, tasks). steps: what `first_order.measure_steps` kept, and its
+    what `first_order.measure_gradients` kept. pairs: by setting, each at its largest budget.
+    joint: joint training's accuracy in 5-way 1-shot tasks, (1, tasks). alike: the pair that was
+    trained as it was. steps: what `first_order.measure_steps` kept, and its
     setting."""
 
     counted: Mapping[str, Mapping[str, Tensor]]
@@ -54,6 +55,7 @@ class Evidence(NamedTuple):
     gradients: Mapping[str, Mapping[str, Tensor]]
     pairs: Mapping[str, Pair]
     joint: Tensor | None
+    alike: Pair | None
     steps: Result | None
 
 
@@ -75,6 +77,7 @@ def evidence(budget: str = "paper") -> Evidence:
         {r.setting["place"]: r.measured for r in gradients.values() if r.setting["seed"] == 0},
         pairs(budget),
         None if joint is None else accuracies(joint, "together")[None],
+        next(_trained("omniglot-5w1s", budget, {first_order.TWO_CORES}), None),
         _largest(load(first_order.STEP_SIZES, budget)),
     )
 
@@ -94,31 +97,38 @@ def accuracies(found: Result, protocol: str) -> Tensor:
 
 def pairs(budget: str) -> dict[str, Pair]:
     """The settings of Table 1 that are banked at both orders, each at its largest budget."""
+    found = {c: next(_trained(c, budget, {*images.SETTINGS}), None) for c in first_order.PAIRS}
+    return {LABELS[column]: pair for column, pair in found.items() if pair}
+
+
+def _trained(column: str, budget: str, among: set[str]) -> Iterator[Pair]:
+    """What is banked at both orders of one of Table 1's columns, the largest budget first.
+
+    among: the experiments of the second order that count.
+    """
     known = first_order.by_name()
     read = cache(lambda name: load(known[name], budget))
-    found = {}
-    for column, choices in first_order.PAIRS.items():
-        for (second, how), (first, without) in choices:
-            seeds = [
-                seed
-                for seed in range(10)
-                if images.cell(how, seed) in read(second)
-                and images.cell(without, seed) in read(first)
-            ]
-            if seeds and LABELS[column] not in found:
-                of = lambda name, method, protocol, seeds=seeds: torch.stack(
-                    [accuracies(read(name)[images.cell(method, s)], protocol) for s in seeds]
-                )
-                found[LABELS[column]] = Pair(
-                    images.share(images.SETTINGS[second], column),
-                    seeds,
-                    *_common(
-                        {p: of(second, how, p) for p in PROTOCOLS},
-                        {p: of(first, without, p) for p in PROTOCOLS},
-                    ),
-                    experiments=tuple(dict.fromkeys((second, first))),
-                )
-    return found
+    for (second, how), (first, without) in first_order.PAIRS[column]:
+        seeds = [
+            seed
+            for seed in range(10)
+            if second in among
+            and images.cell(how, seed) in read(second)
+            and images.cell(without, seed) in read(first)
+        ]
+        if seeds:
+            of = lambda name, method, protocol, seeds=seeds: torch.stack(
+                [accuracies(read(name)[images.cell(method, s)], protocol) for s in seeds]
+            )
+            yield Pair(
+                images.share(images.SETTINGS[second], column),
+                seeds,
+                *_common(
+                    {p: of(second, how, p) for p in PROTOCOLS},
+                    {p: of(first, without, p) for p in PROTOCOLS},
+                ),
+                experiments=tuple(dict.fromkeys((second, first))),
+            )
 
 
 def _common(

@@ -14,21 +14,20 @@ def dumbbells(
     rows: Mapping[str, tuple[float, float]],
     quoted: Mapping[str, tuple[float, float]],
     title: str,
+    share: float,
 ):
-    """Accuracy of second and first order, one row for each way to test; hollow marks, since the
-    budget is below the paper's.
+    """Accuracy of second and first order, one row for each way to test.
 
     rows: name -> (second order, first order), in percent. quoted: the same for numbers of papers,
-    open diamonds.
+    open diamonds. share: of the paper's training tasks; the marks are hollow below 1.
     """
     fig, ax = canvas(title, height=2.6)
+    hollow = dict(linestyle="none", markerfacecolor="none", markeredgewidth=2)
+    ours = hollow if share < 1 else hollow | dict(markerfacecolor=None)
     for y, (name, (second, first)) in enumerate(rows.items()):
         ax.plot([first, second], [y, y], color=QUIET, linewidth=1.2, zorder=1)
         for value, color, marker in ((second, SECOND, "o"), (first, FIRST, "s")):
-            ax.plot(
-                value, y, marker, color=color, markersize=9, markerfacecolor="none",
-                markeredgewidth=2,
-            )  # fmt: skip
+            ax.plot(value, y, marker=marker, color=color, markersize=9, **ours)
         ax.annotate(
             f"{second - first:+.2f}", ((first + second) / 2, y), xytext=(0, 5),
             textcoords="offset points", ha="center", fontsize=9, color=INK,
@@ -37,13 +36,12 @@ def dumbbells(
             ax.plot(
                 value, y + 0.28, "D", markersize=7, markerfacecolor="none", markeredgecolor=color
             )
-    for marker, color, label in (
-        ("o", SECOND, "second order"),
-        ("s", FIRST, "first order"),
-        ("D", INK, "as published"),
+    for marker, color, label, how in (
+        ("o", SECOND, "second order", ours),
+        ("s", FIRST, "first order", ours),
+        ("D", INK, "as published", hollow),
     ):
-        hollow = dict(linestyle="none", markerfacecolor="none", markeredgewidth=2)
-        ax.plot([], [], marker=marker, color=color, label=label, **hollow)
+        ax.plot([], [], marker=marker, color=color, label=label, **how)
     ax.legend(frameon=False, fontsize=9, loc="center left", bbox_to_anchor=(1.0, 0.5))
     ax.set(yticks=range(len(rows)), yticklabels=rows, ylim=(len(rows) - 0.4, -0.6))
     ax.set_xlabel("accuracy on new characters, %")

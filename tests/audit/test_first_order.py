@@ -67,6 +67,7 @@ def made(**changes):
             "gradients": gradients,
             "pairs": {name: pair() for name in EACH},
             "joint": torch.full((1, 30), 60.0),
+            "alike": pair(),
             "steps": swept(),
         }
         | changes
@@ -98,7 +99,7 @@ FAILS = {  # claim -> evidence by which a check fails, and which
         (dict(counted=counted(time=10.0)), "time"),
     ],
     "C070": [(dict(pairs=paired(gap=3.0)), "20-way 1-shot")],
-    "C071": [(dict(joint=torch.full((1, 30), 95.0), pairs={"5-way 1-shot": pair(3.0)}), "most")],
+    "C071": [(dict(joint=torch.full((1, 30), 95.0), alike=pair(3.0)), "most")],
     "C072": [
         (dict(along=along_with("ReLU", 0.2)), "close to zero"),
         (dict(along=along_with("tanh", 0.01)), "ReLU is special"),
@@ -153,7 +154,7 @@ def test_every_judge_has_evidence_that_fails_it():
 
 @pytest.mark.parametrize("claim", JUDGES)
 def test_without_what_it_needs_a_judge_says_nothing(claim):
-    empty = Evidence({}, [], {}, {}, {}, None, None)
+    empty = Evidence({}, [], {}, {}, {}, None, None, None)
     assert JUDGES[claim](empty) is None
 
 
@@ -176,11 +177,12 @@ def test_one_setting_that_has_not_run_leaves_the_others_unjudged(claim):
 def test_a_small_budget_can_support_and_cannot_refute(claim):
     small = {name: pair(share=0.1) for name in EACH}
     entry, change = ledger()[claim], PASSES.get(claim, {})
-    found = JUDGES[claim](made(pairs=small, **change))
+    found = JUDGES[claim](made(pairs=small, alike=pair(share=0.1), **change))
     assert found.share == pytest.approx(0.1)
     assert verdict(entry, found.checks, seeds=5, share=found.share) == "partial"
     far = {name: pair(gap=3.0, share=0.1) for name in EACH}
-    lost = JUDGES[claim](made(pairs=far, joint=torch.full((1, 30), 95.0), **change))
+    change |= dict(alike=pair(gap=3.0, share=0.1), joint=torch.full((1, 30), 95.0))
+    lost = JUDGES[claim](made(pairs=far, **change))
     assert verdict(entry, lost.checks, seeds=5, share=lost.share) == "not tested"
 
 
@@ -200,8 +202,8 @@ def test_the_margin_holds_the_whole_interval():
 
 
 def test_the_share_of_the_improvement_is_counted_from_joint_training():
-    pairs_ = {"5-way 1-shot": pair(gap=1.0, seeds=1, spread=0.0)}
-    accurate, share = improvement(made(joint=torch.full((1, 30), 92.0), pairs=pairs_))
+    alike = pair(gap=1.0, seeds=1, spread=0.0)
+    accurate, share = improvement(made(joint=torch.full((1, 30), 92.0), alike=alike))
     assert share.value == pytest.approx(3 / 4)
     assert accurate["second order"].value == pytest.approx(96)
 
@@ -228,6 +230,7 @@ def test_pairs_read_the_largest_budget_and_the_seeds_that_both_have(monkeypatch)
         "mamlkit.audit.first_order_evidence.load",
         lambda experiment, budget: bank.get(experiment.name, {}),
     )
+    assert evidence().alike.share == pytest.approx(20_000 * 8 / (60_000 * 32))
     found = pairs("paper")
     assert found.keys() == {"5-way 1-shot"}
     one = found["5-way 1-shot"]
@@ -235,6 +238,10 @@ def test_pairs_read_the_largest_budget_and_the_seeds_that_both_have(monkeypatch)
     assert one.gap().unique().item() == pytest.approx(20)
     assert one.gap("paper").unique().item() == pytest.approx(20)
     assert one.share == pytest.approx(20_000 * 8 / (60_000 * 32))
+    longer = {f"{m}-0": kept(m, 0, right, 20) for m, right in (("maml", 75), ("fomaml", 45))}
+    bank["omniglot-5w1s"] = longer
+    assert pairs("paper")["5-way 1-shot"].share == 1
+    assert evidence().alike.gap().unique().item() == pytest.approx(20), "as joint training was"
 
 
 def test_the_bank_is_read_in_seconds():

@@ -19,14 +19,18 @@ def lines(ax, color=None):
     ]
 
 
-def test_dumbbells_are_hollow_and_say_the_difference():
+@pytest.mark.parametrize("share", [0.5, 1.0])
+def test_dumbbells_say_the_difference_and_are_hollow_below_the_papers_budget(share):
     rows = {"one": (99.0, 98.25), "two": (97.0, 96.0)}
-    fig = pictures.dumbbells(rows, {"one": (98.7, 98.3)}, "message")
+    fig = pictures.dumbbells(rows, {"one": (98.7, 98.3)}, "message", share)
     (ax,) = fig.axes
     assert ([99.0], [0]) in lines(ax, MAML) and ([96.0], [1]) in lines(ax, FIRST)
     assert {text.get_text() for text in ax.texts} == {"+0.75", "+1.00"}
     marks = [line for line in ax.lines if line.get_marker() in ("o", "s", "D")]
-    assert all(line.get_markerfacecolor() == "none" for line in marks), "a smaller budget is hollow"
+    faces = {line.get_marker(): line.get_markerfacecolor() for line in marks}
+    assert faces == ({"o": MAML, "s": FIRST} if share == 1 else dict.fromkeys("os", "none")) | {
+        "D": "none"
+    }
     assert [x for x, y in ((m.get_xdata(), m.get_ydata()) for m in marks) if list(x) == [98.7]]
 
 
