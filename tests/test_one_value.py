@@ -107,7 +107,7 @@ QUANTITIES: dict[str, dict[str, list[str]]] = {
             rf"The same network: {N} or",
             rf"After three steps: together, 1 a class {N}",
             rf"C050: {N} by the paper's protocol",
-            rf"C050 accuracy, paper's protocol: {N}",
+            rf"C050 accuracy, 5-way 1-shot: {N}",
         ],
         "the paper's 5-way 1-shot": [
             rf"5-way 1-shot: [\d.]+ % here, {N} in the paper",

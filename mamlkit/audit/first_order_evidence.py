@@ -12,18 +12,8 @@ from mamlkit.bank.experiment import Result, load
 from mamlkit.studies import first_order, images
 from mamlkit.studies.counting import COUNTING
 from mamlkit.studies.image_measures import PROTOCOLS, queries
+from mamlkit.studies.images import LABELS
 from mamlkit.studies.omitted import ACTIVATIONS, FILES, NETWORKS, OMITTED
-
-LABELS = {  # Table 1's columns in words
-    "omniglot-5w1s": "5-way 1-shot",
-    "omniglot-5w5s": "5-way 5-shot",
-    "omniglot-20w1s": "20-way 1-shot",
-    "omniglot-20w5s": "20-way 5-shot",
-    "omniglot-noconv-5w1s": "5-way 1-shot, no convolutions",
-    "omniglot-noconv-5w5s": "5-way 5-shot, no convolutions",
-    "mini-5w1s": "miniImagenet, 5-way 1-shot",
-    "mini-5w5s": "miniImagenet, 5-way 5-shot",
-}
 
 
 class Pair(NamedTuple):

@@ -18,7 +18,7 @@ from mamlkit.audit.accuracies import row as row_of
 from mamlkit.audit.judging import Finding
 from mamlkit.audit.table1 import over_mann
 from mamlkit.studies.image_methods import NAMES
-from mamlkit.studies.images import COLUMNS
+from mamlkit.studies.images import COLUMNS, LABELS
 from mamlkit.studies.released import RELEASED
 
 LEAST = {  # claim: the column of Table 1, and what the criterion asks for
@@ -56,7 +56,7 @@ def accuracy(column: str, least: float, name: str, bank: Bank) -> Finding | None
         return None
     ours, more = shares(row), shares(row, "together")
     here = {
-        "accuracy, paper's protocol": interval(ours),
+        f"accuracy, {LABELS[column]}": interval(ours),
         "15 queries a class": interval(more),
         "per seed": of_seeds(ours),
     }

@@ -89,6 +89,16 @@ COLUMNS = {  # of Table 1, and the settings that fill it: the paper's first
     "mini-5w1s": ("mini-5w1s", "mini-5w1s-sixth", "mini-5w1s-cpu"),
     "mini-5w5s": ("mini-5w5s", "mini-5w5s-sixth", "mini-5w5s-cpu"),
 }
+LABELS = {  # Table 1's columns in words
+    "omniglot-5w1s": "5-way 1-shot",
+    "omniglot-5w5s": "5-way 5-shot",
+    "omniglot-20w1s": "20-way 1-shot",
+    "omniglot-20w5s": "20-way 5-shot",
+    "omniglot-noconv-5w1s": "5-way 1-shot, no convolutions",
+    "omniglot-noconv-5w5s": "5-way 5-shot, no convolutions",
+    "mini-5w1s": "miniImagenet, 5-way 1-shot",
+    "mini-5w5s": "miniImagenet, 5-way 5-shot",
+}
 OTHERS = ("prototypical", "matching", "siamese", "statistician", "memory", "fine-tuned", "pixels")
 MINIS = ("prototypical", "matching", "fine-tuned", "pixels")
 ROWS: dict[str, tuple[str, ...]] = {  # the methods of each setting, in the order of their value
