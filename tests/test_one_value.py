@@ -149,7 +149,10 @@ QUANTITIES: dict[str, dict[str, list[str]]] = {
         "first order, many queries": [
             rf"first order on {N}: a difference",
             rf"15 queries a class, together: [\d.]+ and {N}",
+        ],
+        "first order, trained as joint training was": [
             rf"first order {N}, second order",
+            rf"C071 first order: {N}",
         ],
         "what is left out at the start": [
             rf"is {N} times as long as the part that is used",

@@ -53,4 +53,4 @@ def test_an_oracle_below_an_untrained_start_is_no_yardstick(bank):
 def test_experience_is_counted_in_frames(bank):
     assert bank.played("cheetah-direction-half") == 100 * 20 * 20 * 2 * 200 / 1e6
     assert bank.returns("cheetah-direction-half", "oracle").shape == (1, 20, 4)
-    assert bank.returns("cheetah-direction", "maml") is None
+    assert bank.returns("ant-direction", "maml") is None
