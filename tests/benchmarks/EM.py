@@ -5,7 +5,7 @@ from tests.benchmarks.convnets import WAYS, Setting
 from tests.benchmarks.evaluations import Evaluation
 
 DESCRIPTION = (
-    "miniImagenet 5-way 1-shot, evaluation of 4 pooled convolutions x 32 on 10 tasks, 5 + 75 images"
+    "miniImagenet 5-way 1-shot, evaluation of 4 pooled convolutions x 32 on 4 tasks, 5 + 75 images"
     " of 84x84, after 0 to 10 steps"
 )
 ROUNDS, ORDERS = 3, (1,)
@@ -15,7 +15,7 @@ EVALUATION = Evaluation(
         image=(3, 84, 84),
         stride=1,
         filters=32,
-        tasks=10,
+        tasks=4,
         queries=15,
         steps=10,
         alpha=0.01,

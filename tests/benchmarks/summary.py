@@ -29,8 +29,8 @@ ALL = ("ours", "peer", "floor")
 
 def rows(workloads: Sequence[str]) -> list[Row]:
     """For each workload and order the fastest of ours, the fastest peer and the matrix products
-    alone, of the records in runs/bench. A row holds milliseconds of processor time an iteration,
-    who took them, and where they come from."""
+    alone, of the records in runs/bench. A row holds milliseconds of processor time an iteration and
+    MB of memory at the peak, who took them, and where they come from."""
     found = []
     for workload in workloads:
         record = json.loads((speed.RECORDS / f"{workload}.json").read_text())
@@ -40,7 +40,11 @@ def rows(workloads: Sequence[str]) -> list[Row]:
         for order in sorted({row["order"] for row in of}, reverse=True):
             three = zip(ALL, speed.rivals(of, order))
             named = {
-                name: {"ms": row["cpu_ms"], "contestant": row["contestant"]}
+                name: {
+                    "ms": row["cpu_ms"],
+                    "contestant": row["contestant"],
+                    "peak_mb": round(row["peak_mb"]),
+                }
                 for name, row in three
                 if row
             }
@@ -57,13 +61,14 @@ def table(rows: Sequence[Row]) -> list[str]:
     """A line for each row: the fastest of ours beside the fastest peer, and both ratios."""
     lines = [
         "",
-        "ms of one core an iteration",
-        f"{'':4} order  {'ours':>10} {'':26} {'best peer':>10} {'':24} ours/peer ours/floor",
+        "ms of one core an iteration, and MB at its peak",
+        f"{'':4} order  {'ours':>10} {'MB':>6} {'':26} {'best peer':>10} {'MB':>6} {'':24} "
+        "ours/peer ours/floor",
     ]
-    nobody = {"ms": nan, "contestant": "-"}
+    nobody = {"ms": nan, "contestant": "-", "peak_mb": nan}
     for row in rows:
         both = (row.get(name, nobody) for name in ("ours", "peer"))
-        shown = " ".join(f"{of['ms']:10.3f} {of['contestant']:26}" for of in both)
+        shown = " ".join(f"{of['ms']:10.3f} {of['peak_mb']:6} {of['contestant']:26}" for of in both)
         ratios = f"{ratio(row, 'peer'):7.2f} {ratio(row, 'floor'):10.2f}"
         lines.append(f"{row['workload']:4} {row['order']:5}  {shown} {ratios}")
     return lines

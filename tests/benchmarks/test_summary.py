@@ -17,8 +17,11 @@ MACHINE = {"device": "cpu", "torch": "2.13.0", "cpu": "one"}
 def records(tmp_path, monkeypatch):
     monkeypatch.setattr(speed, "RECORDS", tmp_path)
     times = {"mamlkit": 6.0, "mamlkit, uncompiled": 3.0, "higher": 4.0, "JAX": 5.0}
-    ran = [{"contestant": n, "order": 2, "cpu_ms": t} for n, t in times.items()]
-    floor = {"contestant": "matmul floor", "order": 2, "cpu_ms": 2.0}
+    ran = [
+        {"contestant": n, "order": 2, "cpu_ms": t, "peak_mb": 10 * t + 0.4}
+        for n, t in times.items()
+    ]
+    floor = {"contestant": "matmul floor", "order": 2, "cpu_ms": 2.0, "peak_mb": 7.0}
     for name, of in {"S": ran, "O1": [*ran, floor], "EM": [*ran, floor]}.items():
         record = {"rows": of, "machine": MACHINE, **ORIGIN}
         (tmp_path / f"{name}.json").write_text(json.dumps(record))
@@ -27,7 +30,7 @@ def records(tmp_path, monkeypatch):
 def test_the_table_has_the_fastest_of_ours_beside_the_fastest_peer(records):
     found = summary.rows(["S", "O1"])
     first, second = summary.table(found)[-2:]
-    words = ["2", "3.000", "mamlkit,", "uncompiled", "4.000", "higher", "0.75"]
+    words = ["2", "3.000", "30", "mamlkit,", "uncompiled", "4.000", "40", "higher", "0.75"]
     assert first.split() == ["S", *words, "nan"] and second.split() == ["O1", *words, "1.50"]
     assert found[0]["commit"] == "c0ffee" and found[1]["torch"] == "2.13.0"
 
