@@ -25,6 +25,7 @@ __all__ = ["JUDGES", "evidence"]
 
 FEW, MANY = 5, 20  # tries that S213 compares
 SCRATCH_EPISODES = 20  # an update of learning from scratch
+OTHERS = ("pretrained", "random")  # the starts that MAML is compared with
 WAYS = {"forward": 1.0, "backward": -1.0}
 
 
@@ -103,21 +104,14 @@ def judge_more_steps(e: Evidence) -> Finding | None:
     )
 
 
-def rivals(e: Evidence) -> dict[str, list[str]]:
-    """The baselines that are there, by environment."""
-    return {
-        env: [m for m in ("pretrained", "random") if e.returns(name, m) is not None]
-        for env, name in e.judged().items()
-    }
-
-
 def judge_outperforms(e: Evidence) -> Finding | None:
     """C109: "substantially outperforms random initialization and pretraining"."""
-    judged, others = e.judged(), rivals(e)
+    e = e.beside(*OTHERS)
+    judged = e.judged()
     lead = {
         (env, m, k): difference(*(e.found(judged[env], who, k).mean(1) for who in ("maml", m)))
         for env in judged
-        for m in others[env]
+        for m in OTHERS
         for k in (1, 2, 3)
     }
     if not lead:
@@ -125,7 +119,6 @@ def judge_outperforms(e: Evidence) -> Finding | None:
     wins = {
         env: env in judged
         and three(e, judged[env])
-        and len(others[env]) == 2
         and all(above(i) for (where, _, _), i in lead.items() if where == env)
         for env in ORDER
     }
@@ -134,9 +127,8 @@ def judge_outperforms(e: Evidence) -> Finding | None:
         {f"MAML minus {m}, step {k}, {words(env)}": i for (env, m, k), i in lead.items()},
         "after one step MAML is above pretrained and random by "
         + "; ".join(
-            f"{words(env)} " + ", ".join(f"{lead[env, m, 1].value:+.0f}" for m in others[env])
+            f"{words(env)} " + ", ".join(f"{lead[env, m, 1].value:+.0f}" for m in OTHERS)
             for env in judged
-            if others[env]
         )
         + ".",
         e.protocol(),
@@ -148,7 +140,8 @@ def judge_outperforms(e: Evidence) -> Finding | None:
 
 def judge_worse_than_random(e: Evidence) -> Finding | None:
     """C111: "pretraining is in some cases worse than random initialization"."""
-    judged = {env: name for env, name in e.judged().items() if len(rivals(e)[env]) == 2}
+    e = e.beside(*OTHERS)
+    judged = e.judged()
     if not judged:
         return None
     lead = {

@@ -71,6 +71,13 @@ class Evidence(NamedTuple):
         """The experiment that stands for each environment, as far as there is one."""
         return {env: size for env in ORDER if (size := self.largest(env))}
 
+    def beside(self, *methods: str) -> "Evidence":
+        """The same without the sizes at which one of these methods has not run: a comparison is
+        judged at the largest size that has both."""
+        has = lambda name: all(self.returns(name, m) is not None for m in methods)
+        kept = {name: cells if has(name) else {} for name, cells in self.results.items()}
+        return self._replace(results=kept)
+
     def gain(self, name: str, method: str = "maml", step: int = 1, start: int = 0) -> Interval:
         """What the steps add to the mean return, with its interval over seeds (one seed: goals).
         Of two seeds there is no interval."""
@@ -87,8 +94,7 @@ class Evidence(NamedTuple):
         return {
             env: self.average(name, "oracle")
             - max(self.average(name, method, k) for k in range(STEPS + 1))
-            for env, name in self.judged().items()
-            if self.returns(name, "oracle") is not None and self.returns(name, method) is not None
+            for env, name in self.beside("oracle", method).judged().items()
         }
 
     def fractions(self) -> dict[str, list[float]]:
@@ -96,7 +102,7 @@ class Evidence(NamedTuple):
         oracle is above every return of the random start, else it is no yardstick."""
         found = {}
         for env, lead in self.oracle_above("random").items():
-            name = self.judged()[env]
+            name = self.beside("oracle", "random").judged()[env]
             if lead > 0:
                 random, oracle = self.average(name, "random"), self.average(name, "oracle")
                 found[env] = [
