@@ -6,6 +6,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
+from safetensors.torch import save_file
 from torch.func import grad
 
 from mamlkit.audit import independent
@@ -76,7 +77,7 @@ def test_intervals_that_do_not_meet_are_told():
     ours = np.array([0.9, 1.0, 1.1, 1.0])
     assert apart("a", ours, 1.05, 1.2) == (
         False,
-        "a: 1 +- 0.08 agrees with the record's 1.05 to 1.2",
+        "a: 1 +- 0.08 agrees with the kept 1.05 to 1.2",
     )
     assert apart("a", ours, 1.2, 1.3)[0] and "DIFFERS" in apart("a", ours, 1.2, 1.3)[1]
 
@@ -104,3 +105,12 @@ def test_a_record_that_is_wrong_is_found(tmp_path, monkeypatch):
     said = []
     assert not independent.agree(said.append, waves=200)
     assert "DIFFERS" in said[-1] and said[0].startswith("Omniglot is not here")
+
+
+def test_what_the_bank_counted_is_an_interval_in_percent(tmp_path):
+    right = torch.zeros(3, 5, dtype=torch.int16)
+    right[:, 4] = torch.tensor([3, 30, 12])  # of 2 classes with 15 queries each
+    save_file({"measured/right.together": right}, tmp_path / "a.safetensors")
+    low, high = independent.counted(tmp_path / "a.safetensors", way=2, steps=4, shots=5)
+    assert (low + high) / 2 == pytest.approx(50)
+    assert high - low == pytest.approx(2 * 1.96 * np.std([10, 100, 40], ddof=1) / 3**0.5)
