@@ -103,8 +103,8 @@ claim("C011", "S102")
 #
 # Each chapter opens with its answer. Its second cell is a scene to play with, on networks that we
 # trained and keep in the *bank*, a folder of this repository. Then comes the argument, with figures
-# from our largest runs. The last section is yours: it trains for a minute and holds your run
-# against ours.
+# from our largest runs. In chapters 1 to 6 the last section is yours: it trains for a minute and
+# holds your run against ours.
 
 # %% tags=["fold"]
 from mamlkit.book.notebooks import contents

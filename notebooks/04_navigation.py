@@ -366,7 +366,7 @@ say(
 # layers are for.
 
 # %% [markdown]
-# ## A memory beats a gradient step here
+# ## Does a memory beat a gradient step here?
 #
 # A policy with a memory can do what a gradient step does, and more. RL$^2$ (Duan et al. 2016),
 # which the paper cites and never runs, feeds a recurrent network with what it did and what that

@@ -116,7 +116,6 @@ QUANTITIES: dict[str, dict[str, list[str]]] = {
         "75 queries together": [
             rf"with five queries in the batch, {N} with 75",
             rf"together, 15 a class {N}",
-            rf"everything {N}",
             rf"C050: .*, {N} with 15 queries a class",
             rf"C050 15 queries a class: {N}",
         ],
@@ -155,13 +154,16 @@ QUANTITIES: dict[str, dict[str, list[str]]] = {
             rf"C071 first order: {N}",
         ],
         "what is left out at the start": [
-            rf"is {N} times as long as the part that is used",
             rf"leave out [\d.]+ to {N} times",
             rf"falls from {N} to",
             rf"of the {N} would remain",
             rf"Left out over kept: {N} at first",
             rf"in the paper's network {N}, ",
             rf"C072 convolutions, batch norm, ReLU, start and end: {N}",
+        ],
+        "what is left out at the start, with N times the step": [
+            rf"is {N} times as long as the part that is used",
+            rf"C072 with the authors' step, 5 alpha: {N}",
         ],
         "what is left out after a hundred updates": [
             rf"falls from [\d.]+ to {N} times",
@@ -270,10 +272,13 @@ QUANTITIES: dict[str, dict[str, list[str]]] = {
             rf"One step from MAML's start gains {N} \(direction\)",
             rf"In direction one step adds {N} from",
             rf"Five numbers gain \d+ by one step, all parameters {N}",
-            rf"C107: one step gains cheetah direction {N},",
             rf"X013: .* a gain of {N} \[",
-            rf"(?:C107|X013) gain of one step, cheetah direction: {N}",
+            rf"X013 gain of one step, cheetah direction: {N}",
             rf"C141 gain of 1 step, all parameters: {N}",
+        ],
+        "the gain in direction, largest": [
+            rf"C107: one step gains cheetah direction {N},",
+            rf"C107 gain of one step, cheetah direction: {N}",
         ],
         "the gain in velocity": [
             rf"\(direction\) and {N} \(velocity\)",

@@ -78,7 +78,7 @@ def shares(row: Row, protocol: str = "paper", step: int | None = None, among=Non
     s = row.setting
     each = queries(s, "together" if protocol == "training classes" else protocol) * s["way"]
     chosen = [r for seed, r in row.results.items() if among is None or seed in among.results]
-    right = torch.stack([r.measured[f"{row.measured}.{protocol}"] for r in chosen]).float()
+    right = torch.stack([r.measured[f"{row.measured}.{protocol}"] for r in chosen]).double()
     return 100 * right[..., min(s["test"] if step is None else step, right.shape[-1] - 1)] / each
 
 

@@ -202,6 +202,11 @@ BORDER = {
 }
 
 
+def _seconds(known: int) -> str:
+    """How long trainings took; an old file did not tell it."""
+    return f"{known:,} s" if known else "seconds not kept"
+
+
 def card(c: Mapping[str, Any]) -> str:
     """One claim as a small card: the paper's words, the verdict and a sentence; criterion, numbers
     and provenance fold out."""
@@ -226,7 +231,8 @@ def card(c: Mapping[str, Any]) -> str:
     )
     trained = "".join(
         f"<p><small>trained: {escape(t['command'])} · "
-        f"commits {escape(', '.join(t['commits']))} · {t['seconds']:,} s</small></p>"
+        f"commits {escape(', '.join(t['commits']))} · {escape(', '.join(t['devices']))} · "
+        f"{_seconds(t['seconds'])}</small></p>"
         for t in c.get("provenance", {}).get("trained", {}).values()
     )
     return (

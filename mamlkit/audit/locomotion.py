@@ -9,11 +9,9 @@ from mamlkit.audit.judging import Finding
 from mamlkit.audit.locomotion_evidence import CONTEXT, Evidence, evidence
 from mamlkit.audit.locomotion_quoted import (
     AUTHORS,
-    MODELS,
     ORDER,
     below,
     gain_of_theirs,
-    millions,
     needed,
     words,
 )
@@ -69,7 +67,7 @@ def judge_one_step(e: Evidence) -> Finding | None:
         return None
     gains = {env: e.gain(name) for env, name in judged.items()}
     enough = [env in gains and gains[env].value >= 0.75 * gain_of_theirs(env) for env in ORDER]
-    times = [millions(**MODELS[env]) / e.played(name) for env, name in judged.items()]
+    times = [needed(env) / e.played(name) for env, name in judged.items()]
     spread = " to ".join(dict.fromkeys(f"{f(times):.0f}" for f in (min, max)))
     theirs = listed({env: gain_of_theirs(env) for env in judged})
     return Finding(

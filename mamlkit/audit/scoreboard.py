@@ -101,7 +101,7 @@ def forest(rows: Iterable[Mapping]):
     ax.axvline(1, color=LOOKS["paper"].color, linewidth=1.5)
     for i, (label, paper, value, low, high) in enumerate(found):
         blue = LOOKS["maml"].color
-        ends = sorted(max(end / paper, 0.05) for end in (low, high))
+        ends = sorted(max(end / paper, 0.005) for end in (low, high))
         ax.plot(ends, [i, i], color=blue, linewidth=2)
         hollow = label.split()[0] in small
         ax.plot(value / paper, i, "o", color=blue, mfc=GROUND if hollow else blue, markersize=5)
@@ -117,7 +117,7 @@ def forest(rows: Iterable[Mapping]):
         )
     ax.set_yticks(range(len(found)), [label for label, *_ in found])
     ax.set(xscale="log", xlabel="here / paper (bars: 95 %; hollow: less training than the paper)")
-    ax.set_xticks(ticks := [0.1, 0.3, 1, 3, 10], ticks)
+    ax.set_xticks(ticks := [0.01, 0.03, 0.1, 0.3, 1, 3, 10], ticks)
     ax.set_xticks([], minor=True)
     ax.set_ylim(max(1, len(found)) - 0.5, -0.5)
     return fig

@@ -189,12 +189,11 @@ def memory(lengths: Sequence[int], sizes: Mapping[str, Mapping[str, Sequence]], 
 
 
 def step_sizes(times: Sequence[float], accuracy: Mapping[int, Sequence[float]], title: str):
-    """Accuracy against the step size at test over that of training: steps -> one for each size;
-    hollow, since the network's budget is below the paper's."""
+    """Accuracy against the step size at test over that of training: steps -> one for each size."""
     fig, ax = canvas(title, height=3.0)
     for (steps, found), style in zip(accuracy.items(), ("-", "--", "-.", ":")):
         label = f"{steps} step{'s' * (steps > 1)}"
-        draw(ax, "maml", times, found, linestyle=style, label=label, markerfacecolor="none")
+        draw(ax, "maml", times, found, linestyle=style, label=label)
     ax.axvspan(0.5, 2, color=SECOND, alpha=0.1, linewidth=0)
     ax.set(xscale="log", xticks=times, xticklabels=[f"{m:g}" for m in times], xlim=(0.11, 16))
     ax.set(xlabel="step size at test over that of training", ylabel="accuracy, %")
