@@ -499,12 +499,12 @@ claim("X010", "X011", "X013", "X014")
 # %% [markdown]
 # ## Run it yourself
 #
-# The loop below is the beginning of the cheetah's smallest banked training, ten tasks of ten tries, with the
-# same seed. On the machine that made the bank every return comes out to the last digit. On another
-# one it does not, and for a reason worth knowing: contacts with the ground multiply rounding, so
-# that a change in the last digit of the parameters moves a return by some percent within two
-# seconds. What must agree everywhere is the first update on episodes of twenty frames, where
-# rounding has had no time to grow, and the mean return over the whole run within a band.
+# The loop below is the beginning of the cheetah's smallest banked training, ten tasks of ten tries,
+# with the same seed. On the machine that made the bank every return comes out to the last digit. On
+# another one it does not, and for a reason worth knowing: contacts with the ground multiply
+# rounding, so that a change in the last digit of the parameters moves a return by some percent
+# within two seconds. What must agree everywhere is the first update on episodes of twenty frames,
+# where rounding has had no time to grow, and the mean return over the whole run within a band.
 
 # %% tags=["parameters"]
 profile: str = "quick"  # how much is run; one of smoke, quick, paper

@@ -99,9 +99,9 @@ def kind(row: Mapping) -> str:
         return "secondary"
     if row.get("evidence", "experiment") != "experiment":
         return row["evidence"]
-    if "share" not in row:  # no record
+    if not {"share", "provenance"} & row.keys():  # no record
         return "open"
-    return "smaller" if row["share"] < 1 else "measured"
+    return "smaller" if row.get("share", 1.0) < 1 else "measured"
 
 
 def read(profile: str, folder: Path | None = None) -> dict[str, dict]:

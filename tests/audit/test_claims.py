@@ -132,6 +132,7 @@ def test_every_verdict_has_a_mark_of_its_own():
         ({"id": "C012", "kind": "property", "evidence": "exact"}, "exact"),
         ({"id": "C026", "kind": "number", "share": 1.0}, "measured"),
         ({"id": "C026", "kind": "number"}, "open"),
+        ({"id": "C039", "kind": "shape", "provenance": {}}, "measured"),  # of before shares
         ({"id": "C050", "kind": "number", "share": 0.083}, "smaller"),
     ],
 )
