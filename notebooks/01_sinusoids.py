@@ -502,7 +502,7 @@ robots. That is the paper's case for it, and on waves alone it is not the best t
 """)
 
 # %% [markdown]
-# The first card is open: its trainings take a quarter of an hour each and have not all been run.
+# The first card asks the same of a learned optimiser. From a random start it does not get there.
 
 # %% tags=["claim"]
 claim("X030", "X031", "X032")

@@ -410,6 +410,10 @@ it to {alike[1]:.2f}.
 # with only its last layer adapting has to learn features that are ready; [chapter
 # 6](06_variants.ipynb) trains one. Oh et al. (2021) argue for what we found here and call it
 # *representation change*.
+#
+# Appendix C.2 goes to the other extreme: no weight adapts, only three channels of free numbers
+# beside the drawing. Here that falls short of MAML, as the paper says, and gets further than it
+# says.
 
 # %% tags=["claim"]
 claim("C009", "C139")
@@ -507,7 +511,7 @@ claim("X004")
 # The cells below train the two-core network of this chapter for about a minute, with the same seed,
 # the same characters and the same schedule. So your run *is* the beginning of the banked one, and
 # the page says whether it agrees. It trains without compiling; the whole training, compiled, takes
-# some forty minutes of one core.
+# an hour or so of one core.
 
 # %% tags=["parameters"]
 profile: str = "quick"  # how much is run; one of smoke, quick, paper
