@@ -208,6 +208,17 @@ def test_first_order_stands_for_maml_against_the_lstm_where_it_is_what_is_traine
     assert JUDGES["X034"](of(("mini-5w1s-cpu", "fomaml", 60))) is None
 
 
+def test_the_lstm_is_compared_with_the_maml_of_its_own_experiment_where_that_has_one():
+    ours, short, lstm = (
+        ("omniglot-5w1s", "maml", 90),
+        ("omniglot-5w1s-cpu", "printed", 70),
+        ("omniglot-5w1s-cpu", "lstm", 50),
+    )
+    assert "+40.0 points" in JUDGES["X035"](of(ours, lstm)).why
+    found = JUDGES["X035"](of(ours, short, lstm))
+    assert "+20.0 points" in found.why and found.experiments == ("omniglot-5w1s-cpu",)
+
+
 @pytest.mark.parametrize(("percent", "expected"), [(99, "partial"), (90, "not tested")])
 def test_a_smaller_budget_supports_and_does_not_refute(percent, expected):
     found = JUDGES["C050"](of(("omniglot-5w1s-cpu", "printed", percent)))
