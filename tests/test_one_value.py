@@ -277,6 +277,7 @@ QUANTITIES: dict[str, dict[str, list[str]]] = {
             rf"C141 gain of 1 step, all parameters: {N}",
         ],
         "the gain in direction, largest": [
+            rf"one step gains {N} in direction",
             rf"C107: one step gains cheetah direction {N},",
             rf"C107 gain of one step, cheetah direction: {N}",
         ],
