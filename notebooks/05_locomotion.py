@@ -440,7 +440,8 @@ title = f"Five tries give {share_of_five:.0%} of the gain; TRPO alone is not the
 fig, (left, right_ax) = canvas(title, columns=2, height=3.0)
 for row in by_tries:
     left.plot(TRIES, row, color=LOOKS["maml"].color, linewidth=0.7, alpha=0.45)
-draw(left, "maml", TRIES, by_tries.mean(0), label="", markerfacecolor="none")
+hollow = {} if largest == direction else dict(markerfacecolor="none")
+draw(left, "maml", TRIES, by_tries.mean(0), label="", **hollow)
 left.axhline(0, color="#222222", linewidth=0.6)
 left.set(
     xscale="log",
