@@ -124,7 +124,7 @@ say(contents())
 # | ✔ reproduced | every check passed, with the seeds and the budget that the criterion asks for |
 # | ◐ partial | some checks passed, or all did with fewer seeds or a smaller budget |
 # | ✘ not reproduced | the paper's number or order did not come out here, at the paper's budget |
-# | ⚑ refuted as stated | the sentence, taken at its word, is false; the card says what is true instead |
+# | ⚑ refuted as stated | the sentence, taken at its word, is false; the card says what is true |
 # | ▸ answered | a question of our own: it has an answer, not a verdict |
 # | ○ not tested | nothing that was run can decide it; the card says what would |
 # | – not testable | an opinion, history, or a note |
@@ -136,7 +136,7 @@ say(contents())
 # | word | meaning |
 # |---|---|
 # | task | one problem $T_i$, with its own loss $L_i$; in the first chapter one sine wave |
-# | support, query | the examples a model adapts to, and the ones it is judged on ($D$ and $D'$ in the paper) |
+# | support, query | what a model adapts to, and what it is judged on (the paper's $D$ and $D'$) |
 # | shot, way | support examples (for each class); classes in a task |
 # | inner step, $\alpha$ | a gradient step on one task's support, and its size |
 # | outer step, $\beta$ | an update of the starting point itself, and its size |

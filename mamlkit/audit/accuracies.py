@@ -82,6 +82,12 @@ def shares(row: Row, protocol: str = "paper", step: int | None = None, among=Non
     return 100 * right[..., min(s["test"] if step is None else step, right.shape[-1] - 1)] / each
 
 
+def reaches(values: Tensor, least: float) -> bool:
+    """Is the mean at or above what is asked for? A mean that is exactly it counts, whatever its
+    last digits are by rounding."""
+    return round(values.mean().item(), 6) >= least
+
+
 def interval(values: Tensor) -> Interval:
     """Mean over seeds and tasks (seeds, tasks) with its 95 % interval over tasks."""
     mean, half = values.mean().item(), 1.96 * values.mean(0).std().item() / values.shape[1] ** 0.5

@@ -11,6 +11,7 @@ from mamlkit.audit.accuracies import (
     made,
     margin,
     of_seeds,
+    reaches,
     shares,
     whole,
 )
@@ -63,8 +64,7 @@ def accuracy(column: str, least: float, name: str, bank: Bank) -> Finding | None
     why = (
         f"{ours.mean():.2f} % by the paper's protocol, {more.mean():.2f} % with 15 queries a class"
     )
-    passed = {name: round(ours.mean().item(), 6) >= least}  # 99.6 may be 99.59999
-    return Finding(passed, here, f"{why}.", made(row), **standing([row]))
+    return Finding({name: reaches(ours, least)}, here, f"{why}.", made(row), **standing([row]))
 
 
 def c056(bank: Bank) -> Finding | None:

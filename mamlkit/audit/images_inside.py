@@ -12,6 +12,7 @@ from mamlkit.audit.accuracies import (
     made,
     margin,
     of_seeds,
+    reaches,
     shares,
     whole,
 )
@@ -162,7 +163,7 @@ def c064(bank: Bank) -> Finding | None:
     found = {shot: shares(r) for shot, r in zip(("1-shot", "5-shot"), rows, strict=True)}
     least = {"1-shot": 46.3, "5-shot": 62.2}
     return Finding(
-        {shot: round(found[shot].mean().item(), 6) >= x for shot, x in least.items()},
+        {shot: reaches(found[shot], x) for shot, x in least.items()},
         {shot: interval(x) for shot, x in found.items()},
         " and ".join(f"{x.mean():.2f} % ({shot})" for shot, x in found.items()) + ".",
         made(rows[0]),

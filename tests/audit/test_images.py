@@ -4,7 +4,7 @@ import pytest
 import torch
 
 from mamlkit.audit import images, images_inside
-from mamlkit.audit.accuracies import cell, interval, made, margin, of_seeds, row, shares
+from mamlkit.audit.accuracies import cell, interval, made, margin, of_seeds, reaches, row, shares
 from mamlkit.audit.claims import ledger, verdict
 from mamlkit.bank.experiment import Result
 from mamlkit.studies.images import SETTINGS
@@ -265,3 +265,10 @@ def test_a_protocol_says_budget_and_test():
     words = made(row(of(("omniglot-5w1s-cpu", "printed", 98)), "omniglot-5w1s-cpu", "printed"))
     for part in ("8 tasks x 20,000", "8.3 %", "0.003 falling to 0", "100 test tasks"):
         assert part in words
+
+
+def test_a_mean_that_is_exactly_what_is_asked_for_reaches_it():
+    """14,940 of 15,000 are 99.6 %; in single precision their mean is 99.59999."""
+    exact = torch.full((1, 600), 99.6)
+    assert exact.mean().item() < 99.6 and reaches(exact, 99.6)
+    assert not reaches(exact - 0.001, 99.6)
