@@ -45,10 +45,14 @@ LIMIT = 15 * 2**20  # bytes of one packed file
 
 def jobs(words: str, profile: str, device: str) -> list[work.Job]:
     """The cells that a word like "a/x-0,a/y-0" names, without those that are banked. Raises
-    ValueError for an experiment that the catalogue does not have."""
+    ValueError for an experiment that the catalogue does not have, and for a cell that it has
+    not."""
     found = []
     for word in words.split(","):
-        name, cell = word.split("/")
+        name, _, cell = word.partition("/")
+        known = find([name])[0].cells(profile, SEEDS)
+        if cell not in known:
+            raise ValueError(f'"{word}" is no cell: {name} has {", ".join(known)}')
         found += [
             job for job in work.missing(find([name]), profile, SEEDS, device) if job.cell == cell
         ]
@@ -67,7 +71,10 @@ def shared() -> dict[str, str]:
 
 
 def start(names: list[str], minutes: float, device: str, profile: str) -> None:
-    """Begins all chains of cells; each writes a log in data/cache/lent."""
+    """Begins all chains of cells, unless one names what there is not; each writes a log in
+    data/cache/lent."""
+    for name in names:
+        jobs(name, profile, device)
     LOGS.mkdir(parents=True, exist_ok=True)
     (LOGS / "begun").touch()
     place = {"PYTHONPATH": str(ROOT), "OMP_NUM_THREADS": "1"} | shared()
@@ -129,4 +136,7 @@ def main(words: list[str]) -> int:
 
 
 if __name__ == "__main__":
-    sys.exit(main(sys.argv[1:]))
+    try:
+        sys.exit(main(sys.argv[1:]))
+    except ValueError as error:
+        sys.exit(f"lent: {error}")

@@ -15,7 +15,7 @@ DONE = Ended("done", None, 0.0)
 def test_a_chain_of_cells_is_made_in_its_order(monkeypatch):
     made = []
     monkeypatch.setattr("mamlkit.bank.work.call", lambda f, job, seconds: made.append(job) or DONE)
-    chain = "mini-5w1s-sixth/fomaml-0,omniglot-5w5s/context-7,mini-5w1s-sixth/maml-2"
+    chain = "mini-5w1s-sixth/fomaml-0,mini-5w1s-sixth/maml-2"
     how = ["--minutes", "2", "--device", "cpu", "--profile", "smoke"]
     monkeypatch.setattr("mamlkit.bank.experiment.path", lambda *cell: Path("nowhere"))
     assert lent.main(["make", *how, chain]) == 0
@@ -23,6 +23,21 @@ def test_a_chain_of_cells_is_made_in_its_order(monkeypatch):
         ("mini-5w1s-sixth fomaml-0", "smoke", "cpu"),
         ("mini-5w1s-sixth maml-2", "smoke", "cpu"),
     ]
+
+
+@pytest.mark.parametrize(
+    "name, words",
+    [
+        ("edge-cases/x-0", 'experiment "edge-cases" is unknown; there are sinusoid'),
+        ("mini-5w1s-sixth/context-0", "is no cell: mini-5w1s-sixth has maml-0, maml-1"),
+        ("mini-5w1s-sixth", '"mini-5w1s-sixth" is no cell'),
+    ],
+)
+def test_what_there_is_not_is_refused_before_anything_starts(name, words, place, monkeypatch):
+    monkeypatch.setattr(lent, "shared", lambda: pytest.fail("begun"))
+    with pytest.raises(ValueError, match=words):
+        lent.start([name], 1.0, "cpu", "smoke")
+    assert not lent.LOGS.exists()
 
 
 @pytest.fixture
