@@ -49,7 +49,13 @@ def lstm_step(
     """One step of the `lstm` called `name`: input (..., inputs) and state (h, c), each (...,
     hidden) -> the next state."""
     h, c = state
-    forget, write, show, new = apply_dense(params, name, torch.cat([x, h], -1)).chunk(4, -1)
+    return lstm_state(apply_dense(params, name, torch.cat([x, h], -1)), c)
+
+
+def lstm_state(gates: Tensor, c: Tensor) -> tuple[Tensor, Tensor]:
+    """The next state (h, c) of a long short-term memory, each (..., hidden), by what its linear
+    layer says, (..., 4 * hidden), and its last cell state."""
+    forget, write, show, new = gates.chunk(4, -1)
     c = torch.sigmoid(forget) * c + torch.sigmoid(write) * torch.tanh(new)
     return torch.sigmoid(show) * torch.tanh(c), c
 

@@ -8,8 +8,8 @@ from typing import Any, NamedTuple
 import torch
 from torch import Tensor
 
+from mamlkit.baselines.episodic import as_one, episodic, remembering, together
 from mamlkit.baselines.episodic import cosine as by_angle
-from mamlkit.baselines.episodic import episodic, remembering
 from mamlkit.baselines.fine_tune import HEAD, fine_tune, fresh_head
 from mamlkit.baselines.mann import mann, shuffled
 from mamlkit.baselines.matching import matching
@@ -44,6 +44,7 @@ GLYPHS = {"train": 1100, "validation": 100, "test": 423}  # as many as Omniglot'
 CLASSES = {"omniglot": 4400, "glyphs": 4400, "miniimagenet": 64}  # of `every_class`
 SHAPES = {"omniglot": (1, 28, 28), "glyphs": (1, 28, 28), "miniimagenet": (3, 84, 84)}
 ARRANGED = {"mann": shuffled, "statistician": sets}  # how a method wants its tasks
+AS_ONE = ("mann",)  # a meta-batch is one task to train: its net reads one example after another
 # Steps of the meta-learner LSTM by shots: its paper's for miniImagenet, ours for Omniglot.
 RULE_STEPS = {"miniimagenet": {1: 12, 5: 5}, "omniglot": {1: 5, 5: 5}, "glyphs": {1: 5, 5: 5}}
 TUNINGS = [(names, alpha) for names in (HEAD, None) for alpha in (0.003, 0.03)]  # ours
@@ -126,7 +127,13 @@ def drawn_for(setting: Setting, device: str = "cpu") -> Family:
 
 def arranged(setting: Setting, tasks: Family) -> Family:
     """The tasks as the setting's method wants them."""
-    return ARRANGED.get(setting["method"], lambda family: family)(tasks)
+    found = ARRANGED.get(setting["method"], lambda family: family)(tasks)
+    return as_one(found, setting["tasks"]) if setting["method"] in AS_ONE else found
+
+
+def at_once(setting: Setting) -> int:
+    """How many tasks of a meta-batch are one to train."""
+    return setting["tasks"] if setting["method"] in AS_ONE else 1
 
 
 def blank_task(setting: Setting) -> Task:
@@ -191,6 +198,12 @@ def statistician(setting: Setting) -> Method:
     body, pixels = BODIES[setting["net"]], prod(SHAPES[setting["images"]])
     net = neural_statistician(body, features=64, pixels=pixels, ways=setting["way"])
     return comparing(net, bound(body))
+
+
+def in_order(setting: Setting) -> Method:
+    """MANN, which reads the support one image after another."""
+    net = mann(784, ways=setting["way"])
+    return comparing(net, together(cross_entropy(net.forward)))
 
 
 def memory(setting: Setting) -> Method:
@@ -263,7 +276,7 @@ METHODS: dict[str, Callable[[Setting], Method]] = {
     "prototypical": partial(of_bodies, prototypical),
     "matching": partial(of_bodies, matching),
     "siamese": twins,
-    "mann": lambda setting: comparing(mann(784, ways=setting["way"])),
+    "mann": in_order,
     "statistician": statistician,
     "memory": memory,
     "lstm": by_rule,

@@ -14,7 +14,7 @@ from mamlkit.optimizer import Optimizer, adam, annealed, cosine
 from mamlkit.probes.cost import flops, without_numbers
 from mamlkit.studies.image_looks import looked_at, looks
 from mamlkit.studies.image_measures import PROTOCOLS, right, score
-from mamlkit.studies.image_methods import GRADIENT, blank_task, drawn_for, features, method
+from mamlkit.studies.image_methods import GRADIENT, at_once, blank_task, drawn_for, features, method
 from mamlkit.train import Step, train
 from mamlkit.trees import Params
 
@@ -194,7 +194,7 @@ def steps(
         drawn_for(setting, str(device)),
         rule(setting),
         generator=generator,
-        tasks=setting["tasks"],
+        tasks=setting["tasks"] // at_once(setting),
         iterations=until or setting["iterations"],
         # large maps of several tasks leave a CPU's cache
         chunk=1 if large and torch.device(device).type == "cpu" else None,
@@ -258,7 +258,7 @@ def cost(setting: Setting) -> float:
         return 60.0
     each = _operations(*sorted(setting.items()))
     each *= 3 if setting["method"] == "lstm" else 1  # gates of every weight, which are not counted
-    return each * setting["tasks"] * setting["iterations"] / RATE
+    return each * setting["tasks"] // at_once(setting) * setting["iterations"] / RATE
 
 
 def experiment(name: str, methods: tuple[str, ...] | None = None) -> Experiment:

@@ -6,6 +6,7 @@ from torch.func import vmap
 from torch.nn import functional as F
 
 from mamlkit.baselines.episodic import (
+    as_one,
     best_of_class,
     cosine,
     episodic,
@@ -13,6 +14,7 @@ from mamlkit.baselines.episodic import (
     recall,
     remembering,
     squared_euclidean,
+    together,
 )
 from mamlkit.baselines.mann import mann
 from mamlkit.baselines.matching import full_context, matching
@@ -126,6 +128,37 @@ def test_batched_is_looped(name):
     assert (batched - alone).abs().max() < 1e-11 and alone.std(0).min() > 1e-9
     measured = evaluate(learner, meta, tasks, on_query(accuracy(net.forward)))
     assert torch.equal(measured, (alone.argmax(-1) == tasks.query.y).float().mean(1, keepdim=True))
+
+
+@pytest.mark.parametrize("name", TRAINED)
+def test_a_meta_batch_as_one_task_has_the_mean_of_its_tasks_gradients(name):
+    _, net, meta, tasks = case(name)
+    loss = cross_entropy(net.forward)
+    gradients, aux = vmap(episodic(loss).meta_grad, (None, 0))(meta, tasks)
+    one_task = tree_map(lambda t: t.transpose(0, 1), tasks)
+    found, whole = episodic(together(loss)).meta_grad(meta, one_task)
+    assert (whole["loss"] - aux["loss"].mean()).abs() < 1e-12
+    assert gap(found, tree_map(lambda g: g.mean(0), gradients)) < 1e-12
+
+
+@pytest.mark.parametrize("name", TRAINED)
+def test_a_training_on_meta_batches_as_one_is_that_on_their_tasks(name):
+    _, net, meta, _ = case(name)
+    loss, drawn = cross_entropy(net.forward), toy()
+
+    def trained(learner, family, tasks):
+        size = dict(tasks=tasks, iterations=3, block=2)
+        return [*train(learner, meta, family, sgd(0.1), generator=seeded(4), **size)][-1]
+
+    apart = trained(episodic(loss), drawn, TASKS)
+    whole = trained(episodic(together(loss)), as_one(drawn, TASKS), 1)
+    assert (apart.losses - whole.losses).abs().max() < 1e-11
+    assert gap(apart.meta, whole.meta) < 1e-11
+
+
+def test_no_meta_batch_is_made_of_no_task():
+    with pytest.raises(ValueError, match="tasks is 0"):
+        as_one(toy(), 0)
 
 
 @pytest.mark.parametrize("name", TRAINED)
