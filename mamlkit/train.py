@@ -153,7 +153,7 @@ def train(
     compiled = iterations >= COMPILE_FROM[vector.device.type] if compiled is None else compiled
     on_gpu, alone = vector.device.type == "cuda", spread is ALONE
     how = "compiled" if compiled and (chunk == tasks or on_gpu) else "uncompiled"
-    LOG.info("%d tasks a meta-update, %d at once, %s", tasks, chunk, how)
+    LOG.info("meta-batch of %d, %d at once, %s", tasks, chunk, how)
 
     def meta_batch(chunk: int) -> Callable:
         if chunk == 1 and alone:

@@ -89,7 +89,7 @@ def test_cells_are_made_in_processes_of_their_own_and_not_again(start, monkeypat
     said, _ = process.communicate(timeout=300)
     assert process.returncode == 0, said
     assert "tiny maml-0: banked after" in said and "tiny fomaml-0: banked after" in said
-    assert "tiny maml-0  2 tasks a meta-update, 2 at once, uncompiled" in said
+    assert "tiny maml-0  meta-batch of 2, 2 at once, uncompiled" in said
     kept = sorted(p.name for p in start.root.rglob("data/cache/bank/smoke/tiny/*"))
     assert kept == ["fomaml-0.safetensors", "maml-0.safetensors"]
     assert not [*start.root.rglob("data/cache/runs/**/*.safetensors*")], "a run that is kept goes"
