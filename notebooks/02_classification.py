@@ -177,7 +177,8 @@ show(strided_body)
 
 # %% tags=["figure"]
 columns = [c for c in COLUMNS if cell(bank, c, "maml") or cell(bank, c, "fomaml")]
-found = [(c, cell(bank, c, m)) for c in columns for m in ("maml", *ROWS[c], "features")]
+rows = {c: dict.fromkeys(["maml", *(m for e in COLUMNS[c] for m in ROWS[e])]) for c in columns}
+found = [(c, cell(bank, c, m)) for c in columns for m in (*rows[c], "features")]
 found = list({(r.experiment, r.method): (c, r) for c, r in found if r}.values())
 found.sort(key=lambda cr: ([*COLUMNS].index(cr[0]), -shares(cr[1]).mean()))
 key = lambda m: {"printed": "maml", "first order, printed": "fomaml"}.get(m, m)
