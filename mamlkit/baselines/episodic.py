@@ -35,7 +35,7 @@ def together(loss: Callable[[Params, Any], Tensor]) -> Callable[[Params, Any], T
     """The mean `loss` of tasks that `as_one` made one.
 
     The weights are the same in every task, so one gradient serves all; `train`, which holds a
-    gradient for each task, takes up to six times as long where a net reads its examples in order.
+    gradient for each task, takes several times as long where a net reads its examples in order.
     """
 
     def mean(params, data):

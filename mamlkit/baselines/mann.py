@@ -82,8 +82,8 @@ def mann(
         )
         known = membership(support.y, ways).to(x.dtype)
         late = torch.cat([zeros(1, ways), known])  # every label one step late
-        # What is there before the sequence begins is read at once: a gradient of these weights at
-        # every step took three quarters of the time.
+        # What is there before the sequence begins is read at once: a gradient of these weights,
+        # which are most, at every step is most of the work.
         outside, inside = theta["controller.weight"].split(
             [inputs + ways, reads * width + hidden], 1
         )

@@ -30,8 +30,7 @@ ALL = ("ours", "peer", "floor")
 def rows(workloads: Sequence[str]) -> list[Row]:
     """For each workload and order the fastest of ours, the fastest peer and the matrix products
     alone, of the records in runs/bench. A row holds milliseconds of processor time an iteration and
-    MB of memory at the peak (a record of before 2026-11-28 may lack it), who took them, and where
-    they come from."""
+    MB of memory at the peak, who took them, and where they come from."""
     found = []
     for workload in workloads:
         record = json.loads((speed.RECORDS / f"{workload}.json").read_text())
@@ -41,8 +40,11 @@ def rows(workloads: Sequence[str]) -> list[Row]:
         for order in sorted({row["order"] for row in of}, reverse=True):
             three = zip(ALL, speed.rivals(of, order))
             named = {
-                name: {"ms": row["cpu_ms"], "contestant": row["contestant"]}
-                | ({"peak_mb": round(row["peak_mb"])} if "peak_mb" in row else {})
+                name: {
+                    "ms": row["cpu_ms"],
+                    "contestant": row["contestant"],
+                    "peak_mb": round(row["peak_mb"]),
+                }
                 for name, row in three
                 if row
             }
@@ -66,9 +68,7 @@ def table(rows: Sequence[Row]) -> list[str]:
     nobody = {"ms": nan, "contestant": "-", "peak_mb": nan}
     for row in rows:
         both = (row.get(name, nobody) for name in ("ours", "peer"))
-        shown = " ".join(
-            f"{of['ms']:10.3f} {of.get('peak_mb', nan):6} {of['contestant']:26}" for of in both
-        )
+        shown = " ".join(f"{of['ms']:10.3f} {of['peak_mb']:6} {of['contestant']:26}" for of in both)
         ratios = f"{ratio(row, 'peer'):7.2f} {ratio(row, 'floor'):10.2f}"
         lines.append(f"{row['workload']:4} {row['order']:5}  {shown} {ratios}")
     return lines
