@@ -185,11 +185,24 @@ def test_mann_above_maml_fails_the_same_split_and_not_the_quotation():
 
 @pytest.mark.parametrize("later", images.LATER)
 def test_a_later_prior_method_counts_where_it_is_trained(later):
-    kept = columns(99, 97) | of(("omniglot-20w1s-cpu", later, 99.5))
+    kept = columns(99, 97)
+    kept["omniglot-20w1s"] |= of(("omniglot-20w1s", later, 99.5))["omniglot-20w1s"]
     found = JUDGES["C056"](kept)
     assert [name for name, passed in found.checks.items() if not passed] == ["20-way 1-shot"]
     assert found.here["the best, 20-way 1-shot"] == images.NAMES[later]
-    assert found.share < 0.1, "the smaller training is the weakest of what stands behind it"
+
+
+def test_prior_methods_are_compared_with_a_maml_of_as_many_tasks():
+    small = of(*(("omniglot-20w1s-cpu", m, 90) for m in ("printed", *images.PRIOR, "memory")))
+    kept = columns(99, 97) | small | {"omniglot-20w1s": of(("omniglot-20w1s", "maml", 99))}
+    kept["omniglot-20w1s"] = kept["omniglot-20w1s"]["omniglot-20w1s"]
+    found = JUDGES["C056"](kept)
+    assert found.here["MAML minus the best, 20-way 1-shot"].value == pytest.approx(0)
+    assert "omniglot-20w1s-cpu" in found.experiments and "omniglot-20w1s" not in found.experiments
+    assert found.share == pytest.approx(1 / 15), "the smallest training is what stands behind it"
+    shorter = small["omniglot-20w1s-cpu"]["siamese-0"]
+    shorter.setting["iterations"] //= 4
+    assert JUDGES["C056"](kept) is None, "one of them has fewer tasks"
 
 
 def test_the_authors_network_counts_where_none_of_ours_has_the_papers_budget():
