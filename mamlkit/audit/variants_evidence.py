@@ -30,8 +30,9 @@ Results = Mapping[str, Result]
 
 
 class Evidence(NamedTuple):
-    """What the judges read. The first seven are banked results by cell, each of the paper's budget
-    where that is banked, else of two cores'. identities: what holds of the algorithms themselves,
+    """What the judges read. The first eight are banked results by cell, each of the paper's budget
+    where that is banked, else of two cores'. longer: MAML and MAML++ whole, longer than `parts` on
+    two cores. identities: what holds of the algorithms themselves,
     see `identities`."""
 
     waves: Results
@@ -39,6 +40,7 @@ class Evidence(NamedTuple):
     costs: Results
     alpha: Results
     parts: Results
+    longer: Results
     reptile: Results
     classes: Results
     identities: Mapping[str, float]
@@ -52,6 +54,7 @@ def evidence(budget: str = "paper") -> Evidence:
         load(COSTS, budget),
         largest(budget, waves.ALPHA, waves.ALPHA_CPU),
         largest(budget, images.PARTS_PAPER, images.PARTS_CPU),
+        load(images.PARTS_LONGER, budget),
         largest(budget, images.REPTILE, images.REPTILE_CPU),
         largest(budget, classes.CLASSES_PAPER, classes.CLASSES_CPU),
         identities(),

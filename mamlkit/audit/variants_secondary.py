@@ -1,5 +1,7 @@
 """Judges of what one secondary text says of MAML's variants: S206 to S210, and S219."""
 
+from collections.abc import Mapping
+
 import torch
 
 from mamlkit.audit.intervals import Interval, over_seeds
@@ -98,9 +100,17 @@ def accuracy(run: Result) -> float:
     return run.measured["right"][:, run.setting["test"]].mean().item()
 
 
+def budget_of(runs: Mapping[str, list[Result]]) -> int:
+    """Training tasks of one run; 0 without one."""
+    return next((r[0].setting["iterations"] * r[0].setting["tasks"] for r in runs.values() if r), 0)
+
+
 def mamlpp_part_by_part(e: Evidence) -> Finding | None:
-    """S209: MAML++'s parts added one at a time."""
+    """S209: MAML++'s parts added one at a time; its whole alone where that was trained longer."""
     runs = {part: of(e.parts, parts=part) for part in images.PARTS}
+    longer = {part: of(e.longer, parts=part) for part in ("none", "cosine")}
+    if min(map(len, longer.values())) > 2 and budget_of(longer) > budget_of(runs):
+        runs = longer
     if not all(runs.values()):
         return None
     s = runs["none"][0].setting
@@ -133,7 +143,7 @@ def mamlpp_part_by_part(e: Evidence) -> Finding | None:
         f"{s['alpha']:g} on the mean loss, {s['images']}; {s['tests']} test tasks of "
         f"{s['queries']} queries a class",
         seeds_of(runs["none"]),
-        ("mamlpp-20w1s", "mamlpp-20w1s-cpu"),
+        ("mamlpp-20w1s", "mamlpp-20w1s-longer", "mamlpp-20w1s-cpu"),
     )
 
 

@@ -296,12 +296,12 @@ NAMES = {
     "matching": "matching nets",
     "siamese": "Siamese nets",
     "mann": "MANN",
-    "fine-tuned": "classifier, fine-tuned",
-    "features": "nearest neighbour, classifier's features",
-    "pixels": "nearest neighbour, pixels",
     "statistician": "neural statistician",
     "memory": "memory module",
     "lstm": "meta-learner LSTM",
+    "fine-tuned": "classifier, fine-tuned",
+    "features": "nearest neighbour, classifier's features",
+    "pixels": "nearest neighbour, pixels",
 }
 
 

@@ -16,6 +16,7 @@ EXPERIMENTS: tuple[Experiment, ...] = (
     search.SEARCHED,  # at what `SEARCH` chose
     images.OMNIGLOT_CPU,
     images.PARTS_CPU,
+    images.PARTS_LONGER,
     images.REPTILE_CPU,
     classes.CLASSES_CPU,
     images.PARTS_PAPER,

@@ -108,6 +108,6 @@ def reptile(reached, iterations=100_000):
 
 
 def evidence(**given):
-    names = ("waves", "searched", "costs", "alpha", "parts", "reptile", "classes")
+    names = ("waves", "searched", "costs", "alpha", "parts", "longer", "reptile", "classes")
     empty = dict.fromkeys(names, {})
     return Evidence(**empty | {"identities": GOOD} | given)

@@ -84,6 +84,17 @@ def test_a_training_that_failed_counts_as_infinitely_sensitive():
     assert not JUDGES["X062"](found).checks["less than half"]
 
 
+def test_mamlpp_is_judged_where_it_was_trained_longest():
+    short, long = parts(-1.0, iterations=240, tasks=2), parts(2.0, iterations=2_000, tasks=4)
+    ends = {k: r for k, r in long.items() if k.split("-")[0] in ("none", "cosine")}
+    found = JUDGES["S209"](evidence(parts=short, longer=ends))
+    assert found.checks["higher"] and found.here["all parts minus none"].value == pytest.approx(2)
+    assert verdict(ledger()["S209"], found.checks, seeds=3) == "partial"
+    assert not JUDGES["S209"](evidence(parts=parts(0.0), longer=ends)).checks["higher"]
+    two = {k: r for k, r in ends.items() if not k.endswith("2")}
+    assert not JUDGES["S209"](evidence(parts=short, longer=two)).checks["higher"]
+
+
 @pytest.mark.parametrize(
     ("claim", "given", "check"),
     [

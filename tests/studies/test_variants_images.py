@@ -4,9 +4,11 @@ import pytest
 import torch
 
 from mamlkit.bank.experiment import last
+from mamlkit.machine import seeded
 from mamlkit.nets import strided_convnet
 from mamlkit.studies import variants_images as images
 from mamlkit.studies.variants_images import OMNIGLOT, OMNIGLOT_CPU, PARTS, PARTS_CPU, REPTILE
+from mamlkit.task import sample
 
 
 @pytest.fixture(autouse=True)
@@ -37,6 +39,18 @@ def test_parts_are_added_one_at_a_time():
     assert shapes == [(2, 64)] * 3, "norms have a value for each of two steps"
     none = images.plan(cells["none-0"]).phases[-1][0]
     assert none.init(start)["norm0.beta"].shape == (64,)
+
+
+def test_the_longer_trainings_are_of_the_whole_and_of_none_with_five_queries_a_class():
+    cells = images.PARTS_LONGER.cells("paper")
+    assert {*cells} == {f"{p}-{seed}" for p in ("none", "cosine") for seed in range(3)}
+    s = cells["none-1"]
+    assert (s["iterations"], s["tasks"], s["alpha"], s["steps"]) == (2_000, 4, 0.1, 5)
+    drawn = images.longer_plan(s).family
+    assert sample(drawn, seeded(0), 3).query.y.shape == (3, 20 * 5)
+    assert sample(images.part_plan(s).family, seeded(0), 3).query.y.shape == (3, 20)
+    smoke = images.PARTS_LONGER.cells("smoke")["cosine-0"]
+    assert smoke["iterations"] == 2 and smoke["images"] == "glyphs"
 
 
 def test_only_the_last_part_lets_the_meta_step_fall():
