@@ -114,9 +114,11 @@ def characters(omniglot: Results, way: int = 5) -> dict[str, list[float]]:
     return {m: [accuracy(r) for r in of(omniglot, method=m, way=way)] for m in VARIANTS}
 
 
-def parts(e: Evidence) -> dict[str, list[float]]:
-    """Accuracy with MAML++'s parts added one at a time, one number a seed."""
-    return {part: [accuracy(r) for r in of(e.parts, parts=part)] for part in images.PARTS}
+def parts(results: Results) -> dict[str, list[float]]:
+    """Accuracy with MAML++'s parts added one at a time, one number a seed; of the parts that are
+    banked."""
+    found = {part: [accuracy(r) for r in of(results, parts=part)] for part in images.PARTS}
+    return {part: shares for part, shares in found.items() if shares}
 
 
 def by_classes(e: Evidence, kind: str, other: str) -> list[list[float]]:

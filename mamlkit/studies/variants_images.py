@@ -29,7 +29,7 @@ from mamlkit.studies.variant_methods import (
     while_finite,
 )
 from mamlkit.task import Family, sample
-from mamlkit.train import Step, train
+from mamlkit.train import COMPILE_FROM, Step, train
 from mamlkit.trees import Params
 
 TEST = 10_000  # the seed that draws test tasks
@@ -247,6 +247,8 @@ def steps(
     generator, found = seeded(setting["seed"], device), plan_of(setting, device)
     meta = found.phases[0][0].init(found.net.init(generator))
     start = before(meta, generator)
+    # a run too short to be compiled is faster a task at a time
+    brief = generator.device.type == "cpu" and setting["iterations"] < COMPILE_FROM["cpu"]
 
     def training(step):
         for learner, end in found.phases:
@@ -260,7 +262,7 @@ def steps(
                 tasks=setting["tasks"],
                 iterations=stop,
                 block=blocks(parts, setting),
-                chunk=1 if generator.device.type == "cpu" else None,  # uncompiled, one is faster
+                chunk=1 if brief else None,
                 resume=step,
             )
             for step in going:

@@ -16,8 +16,9 @@ def test_the_middle_of_some_values():
 
 
 def test_parts_and_gains_are_by_seed():
-    found = tables.parts(evidence(parts=parts(5.0)))
+    found = tables.parts(parts(5.0))
     assert found["none"] == [90.0, 91.0, 92.0] and found["cosine"] == [95.0, 96.0, 97.0]
+    assert tables.parts({"none-0": parts(5.0)["none-0"]}) == {"none": [90.0]}
     e = evidence(classes=classes(-2.0))
     gains = tables.by_classes(e, "omniglot", "means")
     assert [gain[0] for gain in gains] == pytest.approx([10.0, 8.0, 6.0])
