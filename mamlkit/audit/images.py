@@ -17,7 +17,7 @@ from mamlkit.audit.accuracies import (
 )
 from mamlkit.audit.accuracies import row as row_of
 from mamlkit.audit.judging import Finding
-from mamlkit.audit.table1 import over_mann
+from mamlkit.audit.table1 import TABLE1, over_mann
 from mamlkit.studies.image_methods import NAMES
 from mamlkit.studies.images import COLUMNS, LABELS
 from mamlkit.studies.released import RELEASED
@@ -119,10 +119,14 @@ def against_mann(quoted: bool, bank: Bank) -> Finding | None:
             for shot, (d, half) in said.items()
         }
     words = ", ".join(f"{i.value:+.1f} points ({shot})" for shot, i in over.items())
+    theirs = {shot: interval(shares(pair[1])) for shot, pair in rows.items()}
+    reached = " and ".join(f"{i.value:.1f}" for i in theirs.values())
+    said_of_it = " and ".join(f"{TABLE1[c]['mann']}" for c in NOCONV.values())
     return Finding(
         above,
-        here,
-        f"MAML minus MANN, both trained here: {words}.",
+        here | {f"accuracy, MANN, {shot}": i for shot, i in theirs.items()},
+        f"MAML minus MANN, both trained here: {words}. MANN reaches {reached} % here, and "
+        f"{said_of_it} % as quoted.",
         made(rows["1-shot"][0], "together"),
         **standing([row for pair in rows.values() for row in pair]),
     )
