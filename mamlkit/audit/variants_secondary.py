@@ -135,7 +135,7 @@ def mamlpp_part_by_part(e: Evidence) -> Finding | None:
         | {f"failed, up to {name[p]}": n for p, n in broke.items()}
         | {"all parts minus none": gain}
         | aims,
-        ("" if whole else f"{s['iterations']} iterations of {s['tasks']} tasks decide nothing: ")
+        ("" if whole else f"{s['iterations']:,} iterations of {s['tasks']} tasks refute nothing: ")
         + f"all parts together are {gain.value:+.1f} points from none ({gain.low:+.1f} to "
         f"{gain.high:+.1f}); {broke['none']} of {count} trainings failed without, "
         f"{broke['cosine']} with them.",
