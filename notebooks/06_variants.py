@@ -395,7 +395,8 @@ tasks of {p["queries"]} queries a class. Right: MAML without and with all parts,
 In the short trainings "{most}" helps most ({gain[most]:+.1f} points); "{least}" costs
 {-gain[least]:.1f}: a meta step that falls to a hundredth within {p["iterations"]} iterations stops
 a training that has barely begun. Where MAML has learned, at {tables.mean(longer["none"]):.1f} %,
-all parts together are worth {worth(longer)} points. No training failed, so there was nothing to stabilise.
+all parts together are worth {worth(longer)} points; which of them does it was not tried there. No
+training failed, so there was nothing to stabilise.
 """)
 
 # %% tags=["claim"]
