@@ -223,6 +223,8 @@ for column in COLUMNS:
         best = max(rows[1:], key=lambda r: shares(r, "together").mean())
         at = f"{LABELS[column]}, {part(rows[0])}"
         even += [f"{margin(rows[0], best).value:+.1f} points from {named(best.method)} ({at})"]
+beside = "Against the best prior method that had as many tasks, MAML is " + " and ".join(even)
+beside = f"{beside}." if even else ""
 untold = f" Not run yet: {'; '.join(missing)}." if missing else ""
 say(f"""
 *Dots and numbers: ours, with 95 % intervals; hollow where training was smaller than the paper's.
@@ -237,7 +239,7 @@ With {part(main)} MAML reaches {of_seeds(ours)} %, where the paper has {paper} Â
 {part(early)}, {of_seeds(shares(early))} %. Two things make up for the missing tasks: five queries a
 class in training, which teach more in the same time than one, and a meta step that falls to 0. Both
 were chosen on validation characters.
-{f"Against the best prior method that had as many tasks, MAML is {' and '.join(even)}." * bool(even)}
+{beside}
 """)
 
 # %% tags=["claim"]

@@ -102,7 +102,7 @@ QUANTITIES: dict[str, dict[str, list[str]]] = {
     "02_classification": {
         "5-way 1-shot by the paper's protocol": [
             rf"Omniglot, 5-way 1-shot: {N} here",
-            rf"by column of Table 1, .*?5-way 1-shot: MAML: {N}",
+            rf"by column of Table 1, .*?5-way 1-shot, MAML: {N}",
             rf"The paper's protocol is the kindest: {N}",
             rf"The same network: {N} or",
             rf"After three steps: together, 1 a class {N}",

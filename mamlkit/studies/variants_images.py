@@ -124,7 +124,7 @@ def part_cells(two_cores: bool, budget: str, seeds: int | None = None) -> dict[s
 def longer_cells(budget: str, seeds: int | None = None) -> dict[str, Setting]:
     """MAML and MAML++ with all its parts, 20-way 1-shot, on three seeds."""
     return {
-        name: setting | LONGER | BUDGETS[budget]
+        name: dict(setting) | LONGER | BUDGETS[budget]
         for name, setting in part_cells(False, budget, seeds).items()
         if setting["parts"] in ("none", "cosine")
     }
