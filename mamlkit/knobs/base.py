@@ -134,7 +134,7 @@ class Knobs:
             try:
                 from ipympl.backend_nbagg import Canvas, FigureManager
 
-                canvas = Canvas(self.fig)
+                canvas = _whole(Canvas)(self.fig)
                 FigureManager(canvas, 0)
                 for part in ("header_visible", "footer_visible", "toolbar_visible", "resizable"):
                     setattr(canvas, part, False)
@@ -269,6 +269,18 @@ class Knobs:
             canvas.draw_idle()
         for channel in get_comm_manager().comms.values():
             vars(channel).pop("_reply_subshell_id", None)
+
+
+def _whole(canvas: type) -> type:
+    """ipympl's canvas sends what differs from its last picture, and a busy page drops a picture
+    that the next one overtakes: pieces of an older state would stay. This one sends all of it."""
+
+    class Whole(canvas):
+        def get_diff_image(self):
+            self._force_full = True
+            return super().get_diff_image()
+
+    return Whole
 
 
 class WaveKnobs(Knobs):

@@ -397,6 +397,32 @@ def test_a_point_follows_the_mouse(scene):
     assert scene.settle(before) == before
 
 
+def test_pictures_that_a_busy_page_drops_leave_nothing_behind(scene):
+    """A picture whose successor comes before it is decoded is never shown; here decoding is
+    slow."""
+    before = scene.fresh()
+    scene.press("amplitude", "ArrowRight")
+    assert scene.settle() != before
+    scene.page.evaluate("""() => {
+        const src = Object.getOwnPropertyDescriptor(HTMLImageElement.prototype, 'src');
+        window.decoding = src; window.dropped = 0;
+        Object.defineProperty(HTMLImageElement.prototype, 'src', {...src, set(url) {
+            if (this.coming) { clearTimeout(this.coming); window.dropped += 1; }
+            this.coming = setTimeout(() => { this.coming = null; src.set.call(this, url); }, 400);
+        }});
+    }""")
+    for label in ("amplitude", "phase"):
+        scene.slider(label, ".noUi-handle").focus()
+        scene.page.keyboard.press("ArrowLeft")
+    scene.click("reset")
+    after = scene.settle(before)
+    dropped = scene.page.evaluate("""() => {
+        Object.defineProperty(HTMLImageElement.prototype, 'src', window.decoding);
+        return window.dropped;
+    }""")
+    assert after == before and dropped
+
+
 def test_play_goes_through_the_steps(scene):
     before = scene.fresh()
     scene.at.locator(".widget-play button").first.click()

@@ -184,6 +184,27 @@ def test_only_what_moves_is_drawn_anew(monkeypatch):
     assert (quick == np.array(knob.fig.canvas.buffer_rgba())).all()
 
 
+def test_a_picture_that_the_page_drops_leaves_nothing_behind(monkeypatch):
+    """Each picture is whole: a busy page drops those that the next one overtakes."""
+    import numpy as np
+    from PIL import Image
+
+    pytest.importorskip("ipympl")
+    monkeypatch.setattr(knobs, "in_notebook", lambda: True)
+    monkeypatch.delenv("MAMLKIT_HEADLESS", raising=False)
+    knob, sent = Slope(), []
+    knob.fig.canvas.syncing_data_url = False  # as soon as there is a page
+    monkeypatch.setattr(
+        knob.fig.canvas, "send", lambda content, buffers=None: sent.extend(buffers or [])
+    )
+    knob.fig.canvas.draw()
+    for slope in (0.5, 2.0, 1.0):
+        knob.controls["slope"].value = slope
+    assert len(sent) == 4
+    seen = np.array(Image.open(io.BytesIO(sent[-1])))
+    assert (seen == np.array(knob.fig.canvas.buffer_rgba())).all()
+
+
 def test_a_table_marks_one_column_and_lets_one_cell_span_all():
     text = table("Errors", ["step", "0", "1"], {"MAML": ["a", "b"], "oracle": ["never"]}, chosen=1)
     assert text.count('font-weight:bold">') == 2 and 'colspan="2"' in text and "<caption" in text
