@@ -132,6 +132,18 @@ def test_a_stop_shortens_a_run_and_changes_nothing_else():
     assert torch.equal(begin(SMOKE["printed-0"]), whole.losses)
 
 
+@pytest.mark.parametrize(
+    "row, until, expected",
+    [("lstm", None, (None, True)), ("lstm", 2, (1, None)), ("prototypical", None, (1, None))],
+)
+def test_only_a_long_run_of_the_lstm_on_miniimagenet_is_compiled(row, until, expected, monkeypatch):
+    asked = {}
+    monkeypatch.setattr(images, "drawn_for", lambda *_: None)
+    monkeypatch.setattr(images, "train", lambda *_, **how: asked.update(how) or iter(()))
+    steps(cells("mini-5w1s-cpu", (row,), "paper")[f"{row}-0"], None, until)
+    assert (asked["chunk"], asked["compiled"]) == expected
+
+
 def test_a_falling_step_falls_to_zero_at_the_settings_end_not_at_the_stops():
     x, g = torch.ones(3), torch.ones(3)
     falling = rule(dict(beta=0.1, schedule="cosine", iterations=2))
