@@ -52,7 +52,8 @@ def reptile_as_printed(e: Evidence) -> Finding:
 
 
 def reptile_as_published(e: Evidence) -> Finding | None:
-    """S207: Reptile at its published settings. A shorter run can support it, not refute it."""
+    """S207: Reptile at its published settings. A shorter run can support it, not refute it, nor can
+    one whose Adam forgets its second moments between tasks, which the authors' does not."""
     if not e.reptile:
         return None
     run = e.reptile["reptile-0"]
@@ -65,6 +66,7 @@ def reptile_as_published(e: Evidence) -> Finding | None:
         {
             "97.68": reached >= PUBLISHED_REPTILE - 1,
             "simpler": more <= 3 and e.identities["another query"] == 0,
+            "the authors' Adam": s.get("moments") == "kept",
         },
         {
             f"accuracy after {s['iterations']:,} iterations": reached,
@@ -72,7 +74,9 @@ def reptile_as_published(e: Evidence) -> Finding | None:
         },
         f"{reached:.1f} % after {s['iterations']:,} of {images.PUBLISHED['iterations']:,} "
         f"iterations; {more} lines of code more than first-order MAML.",
-        f"published settings, {s['iterations']:,} iterations; {s['tests']} test tasks, "
+        "published settings"
+        + ("" if s.get("moments") == "kept" else ", but Adam begins anew on each task")
+        + f", {s['iterations']:,} iterations; {s['tests']} test tasks, "
         f"{s['images']}, queries together",
         [s["seed"]],
         ("reptile-5w1s",),

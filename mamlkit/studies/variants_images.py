@@ -206,8 +206,13 @@ def longer_plan(setting: Setting, device: Device = "cpu") -> Plan:
 
 
 def published_plan(setting: Setting, device: Device = "cpu") -> Plan:
-    """Reptile as published: Adam without momentum inside, anew on each task, each step on a
-    minibatch; outside theta + epsilon (theta_K - theta), epsilon from 1 to 0."""
+    """Reptile as published but for one thing: Adam without momentum inside, each step on a
+    minibatch; outside theta + epsilon (theta_K - theta), epsilon from 1 to 0.
+
+    Here Adam begins anew on each task; the authors' keeps its second moments, at test as well.
+    Source: `reptile.py` in github.com/openai/supervised-reptile, where only the trained variables
+    are put back.
+    """
 
     def learner(steps):
         inner = adapt_with(partial(adam, decay=(0.0, 0.999)))

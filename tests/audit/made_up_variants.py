@@ -102,8 +102,8 @@ def classes(slope, iterations=60_000):
     return found
 
 
-def reptile(reached, iterations=100_000):
-    setting = dict(method="reptile", iterations=iterations, images="omniglot")
+def reptile(reached, iterations=100_000, moments="kept"):
+    setting = dict(method="reptile", iterations=iterations, images="omniglot", moments=moments)
     return {"reptile-0": result(setting, {"right": torch.full((4, 51), reached)})}
 
 

@@ -35,6 +35,7 @@ FAILS = {
     ("S207", "simpler"): evidence(
         reptile=reptile(97.5), identities=GOOD | {"lines more": 9}
     ),
+    ("S207", "the authors' Adam"): evidence(reptile=reptile(97.5, moments="anew")),
     ("S209", "higher"): evidence(parts=parts(0.0)),
     ("S209", "no more failures"): evidence(parts=parts(2.0, broken=1)),
     ("S210", "flat memory"): evidence(costs=costs(1.0)),
@@ -76,6 +77,13 @@ def test_what_is_not_banked_is_not_judged(claim):
 def test_a_short_run_of_reptile_can_support_and_not_refute():
     assert JUDGES["S207"](evidence(reptile=reptile(90.0, 200))) is None
     assert JUDGES["S207"](evidence(reptile=reptile(97.0, 200))).checks["97.68"]
+
+
+def test_a_run_of_reptile_whose_adam_forgets_refutes_nothing():
+    found = JUDGES["S207"](evidence(reptile=reptile(90.0, moments="anew")))
+    assert verdict(ledger()["S207"], found.checks, seeds=1) == "not tested"
+    kept = JUDGES["S207"](evidence(reptile=reptile(90.0)))
+    assert verdict(ledger()["S207"], kept.checks, seeds=1) == "partial"
 
 
 def test_a_training_that_failed_counts_as_infinitely_sensitive():
