@@ -353,8 +353,8 @@ The order is another than on waves. {NAMES[ahead[0]]} is first, and what adapts 
 {NAMES[ahead[-2]]} with {tables.mean(right[ahead[-2]]):.0f} % and {NAMES[ahead[-1]]} with
 {tables.mean(right[ahead[-1]]):.0f} %. Where the features are still to be learned, letting all of
 them adapt is worth more than a clever choice of what adapts. With 20 classes {NAMES[top]} is
-ahead, with {twenty[top]:.0f} % where chance is 5 %. Reptile at its published settings reaches
-{reptile}.
+ahead, with {twenty[top]:.0f} % where chance is 5 %. Reptile, as published but for two things,
+reaches {reptile}.
 """)
 
 # %% [markdown]
