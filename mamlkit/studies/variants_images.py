@@ -210,8 +210,9 @@ def published_plan(setting: Setting, device: Device = "cpu") -> Plan:
     minibatch; outside theta + epsilon (theta_K - theta), epsilon from 1 to 0.
 
     Here Adam begins anew on each task; the authors' keeps its second moments, at test as well. And
-    the network averages its last maps to 64 numbers; the authors' keeps all 256. Source: `reptile.py` in
-    github.com/openai/supervised-reptile, where only the trained variables are put back.
+    the network averages its last maps to 64 numbers; the authors' keeps all 256. Source:
+    `reptile.py` in github.com/openai/supervised-reptile, where only the trained variables are put
+    back.
     """
 
     def learner(steps):
