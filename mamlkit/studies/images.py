@@ -134,6 +134,7 @@ LESS = dict(tasks=2, iterations=4_000, validation=50, tests=600)
 SHORTER = {
     "omniglot-5w5s-cpu": 5_000,  # 1 percent of the paper's tasks
     "omniglot-20w1s-cpu": 1_000,  # 1 percent
+    "omniglot-20w5s-cpu": 1_000,  # 0.4 percent
     "mini-5w1s-cpu": 5_000,  # 4 percent
     "mini-5w5s-cpu": 2_000,  # 3 percent
 }
