@@ -1,5 +1,7 @@
 """What every test shares: one thread, an order, and float64 where a law is exact."""
 
+from pathlib import Path
+
 import pytest
 import torch
 
@@ -29,6 +31,16 @@ def pytest_configure(config):
         "markers",
         "compiled: calls torch.compile; needs a C++ compiler and some 20 seconds the first time",
     )
+
+
+@pytest.fixture(scope="session", autouse=True)
+def kept_as_it_was():
+    """No test writes what the repository ships beside its code: another test may read it."""
+    root = Path(__file__).parents[1]
+    shipped = [p for p in (*root.glob("*"), *(root / "data").glob("*")) if p.is_file()]
+    before = {p: p.stat().st_mtime_ns for p in shipped}
+    yield
+    assert before == {p: p.stat().st_mtime_ns for p in shipped}
 
 
 @pytest.fixture

@@ -282,7 +282,13 @@ def test_an_ascii_locale(tmp_path):
     assert "\u03b1" in (tmp_path / "out" / "00_a.html").read_text(encoding="utf-8")
     readme = tmp_path / "README.md"
     readme.write_text(f"\u03b1\n{BEGIN}\n{END}\n", encoding="utf-8")
-    assert shell(f"mamlkit readme --file {readme}", **ascii).returncode == 0
+    code = (
+        "import sys; from pathlib import Path; from mamlkit.__main__ import main; "
+        "from mamlkit.audit import pages; pages.BANK = Path(sys.argv[1]); "
+        "sys.exit(main(['readme', '--file', sys.argv[2]]))"
+    )
+    ran = subprocess.run([sys.executable, "-c", code, tmp_path, readme], env=os.environ | ascii)
+    assert ran.returncode == 0
     assert readme.read_text(encoding="utf-8").startswith("\u03b1\n")
 
 
