@@ -20,8 +20,8 @@ EXTRAS = {
     ),
     "scale": ("dask", "distributed"),
     "test": (
-        *("imageio", "nbval", "playwright", "psutil", "pytest", "stable_baselines3", "xdist"),
-        "yaml",
+        *("imageio", "nbval", "playwright", "psutil", "pytest", "pytest_timeout"),
+        *("stable_baselines3", "xdist", "yaml"),
     ),
 }
 
