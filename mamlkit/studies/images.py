@@ -129,8 +129,8 @@ SEEDS = {
 # The meta-learner LSTM, with a state for each weight, costs ten and more times as much a task as
 # MAML, and gets a part of its tasks.
 LESS = dict(tasks=2, iterations=4_000, validation=50, tests=600)
-# The paper's other rows that have fewer iterations than MAML, and how many: as many tasks would take
-# up to an hour of one core for each. Nothing was tried: a row has the minutes that it has.
+# The paper's other rows that have fewer iterations than MAML, and how many: as many would take
+# up to an hour of one core each. Nothing was tried: a row has the minutes that it has.
 SHORTER = {
     # the others of this column are compared with MAML on as many tasks
     "omniglot-5w1s-cpu": (("fine-tuned",), 5_000),  # 2 percent of the paper's tasks
