@@ -116,7 +116,7 @@ drawing_pads(net.forward, start, alpha=alphas, samples=drawn)
 # %% tags=["imports"]
 import numpy as np
 
-from mamlkit.audit.accuracies import interval, margin, row
+from mamlkit.audit.accuracies import interval, margin, row, sure
 from mamlkit.audit.claims import claim
 from mamlkit.audit.images import alike
 from mamlkit.audit.images_inside import looked, points_lost
@@ -192,7 +192,7 @@ for column, ax in zip(COLUMNS, axes.flat):
         if quoted := TABLE1[column].get(m):
             ax.plot(quoted, y, "D", markerfacecolor="none", markeredgecolor=color(m), markersize=7)
         if r := found.get((column, m)):
-            i, face = interval(shares(r)), "white" if fewer(r) else color(m)
+            i, face = sure(shares(r)), "white" if fewer(r) else color(m)
             ax.plot([i.low, i.high], [y, y], color=color(m), linewidth=2)
             ax.plot(i.value, y, "o", color=color(m), markerfacecolor=face, markersize=6)
             ax.text(110, y, f"{i.value:.1f}", va="center", fontsize=8, color=INK)
@@ -227,8 +227,9 @@ beside = "Against the best prior method that had as many tasks, MAML is " + " an
 beside = f"{beside}." if even else ""
 untold = f" Not run yet: {'; '.join(missing)}." if missing else ""
 say(f"""
-*Dots and numbers: ours, with 95 % intervals; hollow where training was smaller than the paper's.
-Diamonds: the paper's numbers. 600 test tasks each.{untold} Hollow dots and their share of the
+*Dots and numbers: ours, with 95 % intervals, over trainings where there are three of them and else
+over tasks; hollow where training was smaller than the paper's. Diamonds: the paper's numbers. 600
+test tasks each.{untold} Hollow dots and their share of the
 paper's training tasks:*
 
 | column | trained with fewer tasks |

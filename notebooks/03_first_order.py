@@ -475,7 +475,8 @@ an eighth of the step one step reaches {swept[0, 1]:.1f} % and five reach {swept
 # The step that it was trained with is the best one, and it forgives more than we expected. The
 # sentence below, from an encyclopaedia, calls MAML sensitive to step size and number of steps. We
 # had asked for more than two points within a window of a factor of four, and at the paper's own
-# budget they are not there: on Omniglot the sentence is refuted. Two things are worth a look.
+# budget they are not there. Eight times the step does hurt, so the sentence holds for large changes
+# and not for small ones. Two things are worth a look.
 # Around the trained step the lines for one to five steps lie on each other: one step of about the
 # right length learns the support set, and there is nothing left to do. And a step that is too short
 # is only partly made up for by more of them: five steps of an eighth fall clearly short of a whole

@@ -94,6 +94,12 @@ def interval(values: Tensor) -> Interval:
     return Interval(mean, mean - half, mean + half)
 
 
+def sure(values: Tensor) -> Interval:
+    """Mean over seeds and tasks (seeds, tasks) with its 95 % interval: over trainings by Student's
+    t from three on, else over tasks, which says nothing of another training."""
+    return over_seeds(values.mean(1)) if len(values) > 2 else interval(values)
+
+
 def margin(row: Row, other: Row, protocol: str = "together") -> Interval:
     """How far a row is above another, paired over tasks and seeds, in points."""
     ours, theirs = shares(row, protocol, among=other), shares(other, protocol, among=row)

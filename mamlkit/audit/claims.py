@@ -162,9 +162,14 @@ def counts(rows: Iterable[Mapping]) -> str:
 
 
 def worded(row: Mapping) -> str:
-    """A verdict with its mark, its answer or its budget, and whether its criterion was amended."""
+    """A verdict with its mark, its answer or its budget, how many of the trainings asked for stand
+    behind it where that alone makes it partial, and whether its criterion was amended."""
     said = f"{MARKS[row['verdict']]} {row['verdict']}"
     said += f": {row['answer']}" if row.get("answer") else ""
+    seeds = len(row.get("provenance", {}).get("seeds", ()))
+    if row["verdict"] == "partial" and seeds < row["seeds"]:
+        if all(ok for name, ok in row["checks"].items() if name != row.get("enough")):
+            said += f", {seeds} of {row['seeds']} trainings"
     if row.get("share", 1) < 1 and row["verdict"] != "answered":
         said += f" at {100 * row['share']:.2g} % of the paper's budget"
     return said + (" (criterion amended)" if row.get("amended") else "")

@@ -3,8 +3,7 @@
 from typing import NamedTuple
 
 import torch
-from torch import Tensor
-from torch.func import grad, vmap
+from torch.func import vmap
 
 from mamlkit.audit.judging import Finding
 from mamlkit.machine import seeded
@@ -16,8 +15,8 @@ ALPHA = 0.9
 
 class Evidence(NamedTuple):
     """After one step, from the MAML point and from the joint point: the mean loss and the mean
-    distance to the tasks' optima; the least loss after a step from random points; how far the two
-    points lie apart at equal curvature; and what the best step size leaves of each distance."""
+    distance to the tasks' optima; the least loss after a step from random points; and how far the
+    two points lie apart at equal curvature."""
 
     loss_maml: float
     loss_joint: float
@@ -25,7 +24,6 @@ class Evidence(NamedTuple):
     distance_maml: float
     distance_joint: float
     apart: float
-    left: Tensor
 
 
 def evidence() -> Evidence:
@@ -45,10 +43,6 @@ def evidence() -> Evidence:
     anywhere = 6 * torch.rand(1000, 2, generator=seeded(0), dtype=torch.double) - 3
     same = Quadratic(0.5 * torch.eye(2, dtype=torch.double).expand(3, 2, 2), tasks.c)
     gap = joint_optimum(same)["theta"] - maml_optimum(same, ALPHA)["theta"]
-    sizes = torch.linspace(0.05, 8, 400, dtype=torch.double)
-    pull = vmap(grad(loss), (None, 0))(best, tasks)["theta"]
-    reached = best["theta"] - sizes[:, None, None] * pull
-    left = (reached - tasks.c).norm(dim=-1).amin(0) / (best["theta"] - tasks.c).norm(dim=-1)
     return Evidence(
         after(best),
         after(joint),
@@ -56,7 +50,6 @@ def evidence() -> Evidence:
         distance(best),
         distance(joint),
         gap.norm().item(),
-        left,
     )
 
 
@@ -85,19 +78,4 @@ def c011(e: Evidence) -> Finding:
     )
 
 
-def s102(e: Evidence) -> Finding:
-    """An article: one step gets "close to any" optimum."""
-    near = e.left <= 0.25
-    return Finding(
-        checks={"close to any": bool(near.all())},
-        here={
-            f"share of the distance left, task {i + 1}": x for i, x in enumerate(e.left.tolist())
-        },
-        why=f"the best single step leaves {e.left.min():.0%} to {e.left.max():.0%} of the distance "
-        f"to the task's optimum; at most a quarter is left for {int(near.sum())} of "
-        f"{len(near)} tasks.",
-        protocol="the same tasks; for each the best of 400 step sizes",
-    )
-
-
-JUDGES = {"C011": c011, "S102": s102}
+JUDGES = {"C011": c011}

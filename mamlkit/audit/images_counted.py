@@ -113,8 +113,9 @@ def c044(e: Counted) -> Finding:
 def c045(e: Counted) -> Finding:
     """1200 characters for training."""
     n = e.omniglot
+    rest = sum(n.values()) - 1200
     return Finding(
-        {"1200": n["train"] == 1200},
+        {"1200": n["train"] == 1200, "the remaining for testing": n["test"] == rest},
         dict(n),
         f"the authors' code, and this book, take {n['train']:,} characters for training, "
         f"{n['validation']} for validation and {n['test']} for testing.",
@@ -192,14 +193,18 @@ def c059(e: Counted) -> Finding:
 def s107(e: Counted) -> Finding:
     """Above matching nets and memory-augmented nets, by quoted numbers."""
     checks = {
+        "state of the art": all(c004(e).checks.values()),
         "matching networks": above("matching", e.table),
         "memory-augmented": above("mann", e.table),
     }
     return Finding(
         checks,
         {"quoted": "Table 1"},
-        "by the quoted numbers of Table 1, in every cell that both have: "
-        f"{'yes' if all(checks.values()) else 'no'}.",
+        "by the quoted numbers of Table 1 MAML is "
+        + ("above" if checks["matching networks"] and checks["memory-augmented"] else "not above")
+        + " both in every cell that it has with them, and "
+        + ("above" if checks["state of the art"] else "not above")
+        + " prototypical networks in every cell (C004).",
     )
 
 

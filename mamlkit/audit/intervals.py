@@ -46,12 +46,13 @@ def bootstrap(values: Tensor, generator: Generator, *, draws: int = 2000) -> Int
 
 
 def over_seeds(values: Tensor | Sequence[float]) -> Interval:
-    """Mean over seeds and Student's t interval; one seed has no interval (low and high are NaN)."""
+    """Mean over seeds and Student's t interval; fewer than three seeds have none (low and high are
+    NaN)."""
     from scipy import stats
 
     values = torch.as_tensor(values, dtype=torch.double)
     mean = values.mean().item()
-    if len(values) < 2:
+    if len(values) < 3:
         return Interval(mean, float("nan"), float("nan"))
     half = stats.t.ppf(0.975, len(values) - 1) * values.std().item() / len(values) ** 0.5
     return Interval(mean, mean - half, mean + half)

@@ -168,7 +168,8 @@ def s302(e) -> Finding:
         here={f"steps to an error of 0.5, {m}": s for m, s in said.items()}
         | {"meta-training": "70,000 iterations on 1,750,000 waves"},
         why=f"the median new wave takes {said['maml']} from MAML's start, {said['pretrained']} "
-        f"from the pretrained and {said['random']} from a random one, after 1,750,000 other waves.",
+        f"from the pretrained and {said['random']} from a random one, all on the same ten points; "
+        "MAML's start has seen 1,750,000 other waves.",
         protocol=f"{PROTOCOL}; ten points of 100 waves, the median of the waves, step sizes chosen "
         f"on validation waves from {', '.join(map(str, FASTER))}; at most 1,000 steps",
         seeds=e["maml"].seeds,

@@ -7,6 +7,8 @@ from torch import Tensor
 from mamlkit.audit.intervals import over_seeds
 from mamlkit.audit.judging import Finding
 from mamlkit.audit.sinusoid_evidence import PROTOCOL, Method, needs
+from mamlkit.bank.experiment import Experiment
+from mamlkit.studies.sinusoids import FIGURE3, RIVALS
 
 SHOTS = (5, 10)
 finding = partial(Finding, protocol=PROTOCOL, experiments=("sinusoid", "sinusoid-rivals"))
@@ -15,6 +17,12 @@ finding = partial(Finding, protocol=PROTOCOL, experiments=("sinusoid", "sinusoid
 def end(method: Method, shots: int) -> Tensor:
     """The median error after the last step, by seed."""
     return method.median(f"K={shots}")[:, -1]
+
+
+def drawn(experiment: Experiment, method: str) -> int:
+    """How many waves a training of a method draws."""
+    s = experiment.cells("paper", 1)[f"{method}-0"]
+    return s["iterations"] * s["tasks"]
 
 
 def against_maml(rival: Method, maml: Method) -> tuple[dict, dict, str]:
@@ -36,11 +44,14 @@ def x030(e) -> Finding:
     rival = e["learned-optimizer"]
     checks, here, words = against_maml(rival, e["maml"])
     before = rival.median("K=10")[:, 0].mean()
+    part = f"{drawn(RIVALS, 'learned-optimizer') / drawn(FIGURE3, 'maml'):.1%}"
     return finding(
         checks=checks,
         here=here | {"median MSE before any step": before.item()},
-        why=f"ten of its steps take the median wave from {before:.2f} to {words}.",
+        why=f"trained on {part} of MAML's waves, ten of its steps take the median wave from "
+        f"{before:.2f} to {words}.",
         seeds=rival.seeds,
+        answer="yes" if all(checks.values()) else f"no, with {part} of MAML's waves",
     )
 
 

@@ -142,7 +142,8 @@ def mamlpp_part_by_part(e: Evidence) -> Finding | None:
         ("" if whole else f"{s['iterations']:,} iterations of {s['tasks']} tasks refute nothing: ")
         + f"all parts together are {gain.value:+.1f} points from none ({gain.low:+.1f} to "
         f"{gain.high:+.1f}); {broke['none']} of {count} trainings failed without, "
-        f"{broke['cosine']} with them.",
+        f"{broke['cosine']} with them"
+        + ("." if broke["none"] else ", so that nothing here was there to be stabilised."),
         f"{s['iterations']:,} iterations of {s['tasks']} tasks, {s['steps']} inner steps of "
         f"{s['alpha']:g} on the mean loss, {s['images']}; {s['tests']} test tasks of "
         f"{s['queries']} queries a class",

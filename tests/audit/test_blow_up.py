@@ -26,7 +26,11 @@ def test_the_edge_must_be_met_at_every_alpha_and_followed():
     assert met.checks == {"at the edge": True, "follows alpha": True}
     assert verdict(ledger()["X006"], met.checks, seeds=SEEDS) == "answered"
     assert met.here["ratio of sharpness, alpha 0.005 over 0.02"] == pytest.approx(4 / 1.1)
+    assert not met.answer
+    nearly = judges.x006(three(1.0, 1.03, 1.1) | {"alpha-0.02": at([1.1] * 4 + [1.3], 0.02)})
+    assert nearly.answer == "nearly: 14 of 15 networks are there, and it follows alpha"
     fixed = judges.x006(three(0.5, 1.0, 2.0))
+    assert not fixed.answer
     assert fixed.checks == {"at the edge": False, "follows alpha": False}
     assert judges.x006({"maml": at([1.0] * SEEDS, 0.01)}) is None
 

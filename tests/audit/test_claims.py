@@ -149,10 +149,17 @@ def test_what_stands_behind_a_verdict_is_counted_apart(row, expected):
         ({"verdict": "answered", "answer": "no", "share": 0.1}, "▸ answered: no"),
         ({"verdict": "partial", "share": 0.083}, "◐ partial at 8.3 % of the paper's budget"),
         ({"verdict": "partial", "amended": "x"}, "◐ partial (criterion amended)"),
+        ({"verdict": "partial", "checks": {"a": True}}, "◐ partial, 1 of 3 trainings"),
+        (
+            {"verdict": "partial", "checks": {"a": True, "b": False}, "enough": "b", "share": 0.1},
+            "◐ partial, 1 of 3 trainings at 10 % of the paper's budget",
+        ),
+        ({"verdict": "partial", "checks": {"a": True, "b": False}}, "◐ partial"),
     ],
 )
-def test_a_verdict_in_words_says_its_budget_its_answer_and_that_it_was_amended(row, words):
-    assert worded(row) == words
+def test_a_verdict_in_words_says_what_it_rests_on_and_that_it_was_amended(row, words):
+    failed = {"seeds": 3, "checks": {"a": False}, "provenance": {"seeds": [0]}}
+    assert worded(failed | row) == words
 
 
 # Cards

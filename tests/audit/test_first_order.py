@@ -124,7 +124,10 @@ FAILS = {  # claim -> evidence by which a check fails, and which
         (dict(counted=weighed(peak=(15.0, 10.0))), "somewhere"),
         (dict(counted=counted(peak=(15.0, 10.0))), "everywhere"),
     ],
-    "S218": [(dict(steps=swept(best=91.0)), "range")],
+    "S218": [
+        (dict(steps=swept(best=91.0)), "range"),
+        (dict(steps=swept(best=91.0)), "somewhere"),
+    ],
 }  # fmt: skip
 # S205 asks for more than 1.5 times, C073 for 28 to 38 percent: no evidence passes both.
 PASSES = {"S205": dict(counted=weighed(ratio=1.55)), "S108": {}}

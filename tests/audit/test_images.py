@@ -4,7 +4,17 @@ import pytest
 import torch
 
 from mamlkit.audit import images, images_inside
-from mamlkit.audit.accuracies import cell, interval, made, margin, of_seeds, reaches, row, shares
+from mamlkit.audit.accuracies import (
+    cell,
+    interval,
+    made,
+    margin,
+    of_seeds,
+    reaches,
+    row,
+    shares,
+    sure,
+)
 from mamlkit.audit.claims import ledger, verdict
 from mamlkit.bank.experiment import Result
 from mamlkit.studies.images import SETTINGS
@@ -266,6 +276,13 @@ def test_margins_are_paired_over_tasks_and_seeds():
     kept = bank(*results)
     gap = margin(*(row(kept, "omniglot-5w1s", m) for m in ("maml", "siamese")))
     assert gap.value == pytest.approx(1, abs=1e-3) and gap.high - gap.low < 1e-3
+
+
+def test_three_trainings_have_an_interval_of_their_own():
+    """It is wider here than that over tasks, which are all alike."""
+    values = torch.tensor([[90.0, 90.0], [92.0, 92.0], [94.0, 94.0]], dtype=torch.double)
+    assert sure(values).low == pytest.approx(92 - 4.3027 * 2 / 3**0.5, abs=1e-3)
+    assert sure(values[:2]) == interval(values[:2])
 
 
 def test_an_interval_is_over_tasks():

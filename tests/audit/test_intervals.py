@@ -116,8 +116,9 @@ def test_the_interval_over_seeds_is_students(values, kind):
     )
 
 
-def test_one_seed_has_a_value_and_no_interval():
-    interval = over_seeds([0.7])
+@pytest.mark.parametrize("values", [[0.7], [0.5, 0.9]])
+def test_one_seed_or_two_have_a_value_and_no_interval(values):
+    interval = over_seeds(values)
     assert interval.value == pytest.approx(0.7) and isnan(interval.low) and isnan(interval.high)
 
 

@@ -74,10 +74,10 @@ def test_the_training_behind_a_record_is_named(tmp_path, monkeypatch):
 
 def test_judging_writes_a_record_of_every_finding(tmp_path, monkeypatch, capsys):
     monkeypatch.setattr(judging, "BANK", tmp_path)
-    assert list(judge([figure1])) == ["C011", "S102"]
+    assert list(judge([figure1])) == ["C011"]
     assert capsys.readouterr().out.startswith("figure1: ")
     made = json.loads((tmp_path / "claims" / "C011.paper.json").read_text(encoding="utf-8"))
     assert made["verdict"] == "reproduced"
     monkeypatch.setitem(figure1.JUDGES, "C011", lambda evidence: None)
-    assert list(judge([figure1])) == ["S102"], "without evidence a record stays as it is"
+    assert list(judge([figure1])) == [], "without evidence a record stays as it is"
     assert (tmp_path / "claims" / "C011.paper.json").exists()

@@ -63,7 +63,6 @@ FAILS = {  # claim: (evidence, the checks that it fails)
     "C106": [(evidence(maml={"walks in 2,000 steps": torch.full((SEEDS, 6), 30.0)}), {"counted"})],
     "C121": [
         (walks(maml=measured((-1.0,) * 5, 0.2)), {"nearer", "at the goal"}),
-        (walks(pretrained=measured((-1.0,) * 5, 0.09)), {"the pretrained ones spread"}),
     ],
     "C135": [(evidence(maml={"same step": spread((-1.0,) * 5)}), {"halved above constant"})],
     "C140": [

@@ -124,6 +124,13 @@ def test_a_smaller_budget_refutes_nothing(claim, given, check):
 def test_a_question_of_ours_has_an_answer(claim, good):
     bad = {"X061": waves(0.4), "X062": alpha(1.0, 3.0), "X063": searched(0.4)}[claim]
     name = {"X061": "waves", "X062": "alpha", "X063": "searched"}[claim]
-    for answer, made in {"yes": good, "no": bad}.items():
+    for answer, made in zip(ledger()[claim]["answers"], (good, bad), strict=True):
         kept = record(claim, JUDGES[claim](evidence(**{name: made})), "a commit")
         assert kept["answer"] == answer and not kept["why"].startswith(answer)
+
+
+def test_what_alpha_costs_is_halved_in_logarithms():
+    """No ratio is below 1, and half of one that is below 2 could not be reached."""
+    for ratio, halved in ((1.99, True), (2.01, False)):  # MAML's is 4
+        found = JUDGES["X062"](evidence(alpha=alpha(1.0, ratio)))
+        assert found.checks["less than half"] == halved
