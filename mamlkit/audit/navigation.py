@@ -176,6 +176,7 @@ def judge_context(e: Evidence) -> Finding | None:
     ahead = e.above("context, one step", "pretrained, one step", 1)
     one, three = e.after("context, one step", 1), e.after("context", 3)
     sizes = ", ".join(f"{a:g}" for a in e.tuning["context"][0])
+    tried = ", ".join(f"{a:g} ({r:.1f})" for a, r in e.contexts.items())
     return Finding(
         {"like MAML": behind.value <= 3, "above pretrained": ahead.low > 0},
         {
@@ -189,11 +190,12 @@ def judge_context(e: Evidence) -> Finding | None:
         },
         f"adapting five numbers returns {one.value:.1f} after one update and {three.value:.1f} "
         f"after three, {behind.value:.1f} behind MAML; its trainings return {each} after one.",
-        protocol(e) + "; context of 5 trained with alpha 1, another was not trained; tested with "
+        f"{protocol(e)}; context of 5 trained with alpha {e.settings['context']['alpha']:g}, the "
+        f"best return on validation goals after one update of those trained: {tried}; tested with "
         f"{e.step['context, one step']:g} for one update and {e.step['context']:g} for more, of "
         f"{sizes}, best on validation goals",
         e.seeds("context"),
-        ("navigation-context", *OWN),
+        ("navigation-context", "navigation-context-alphas", *OWN),
     )
 
 

@@ -168,7 +168,7 @@ def judge_curvature(e: Evidence) -> Finding | None:
         {"return after 1 update, curvature from all samples": after, "all minus every tenth": more},
         f"with curvature from all samples the return after one update is {after.value:.1f}; all "
         f"samples instead of every tenth change it by {told(more)}.",
-        f"{len(e.seeds('exact'))} seed; {TESTED}; interval over goals",
+        TESTED,
         e.seeds("exact"),
         ("navigation-exact", "navigation"),
     )

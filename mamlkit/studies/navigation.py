@@ -37,6 +37,7 @@ JOINT = dict(tasks=1, steps=0)
 # and nothing says that this is its best.
 GRID = [0.05, 0.1, 0.2, 0.5, 1.0, 2.0]
 MORE = [0.005, 0.01, 0.02, *GRID, 5.0]
+FIVE = dict(adapts="context", context=5, tried=MORE)
 FIRST, BAND = 2, 0.25  # how a run of today is held against a kept one, see `repeats`
 METHODS = {
     "maml": {},
@@ -44,8 +45,10 @@ METHODS = {
     "pretrained-100": JOINT | dict(rollouts=100, tested=[0.2]),
     "oracle": JOINT | dict(rollouts=100),
     "random": dict(iterations=0, tried=GRID, tested=[1.0]),
-    # Appendix C.2: five numbers adapt; their step size of 1 is ours
-    "context": dict(alpha=1.0, adapts="context", context=5, tried=MORE, tested=[0.5, 1.0]),
+    # Appendix C.2: five numbers adapt; their step size of 1 is ours, and two smaller ones are tried
+    "context": FIVE | dict(alpha=1.0, tested=[0.5, 1.0]),
+    "context-0.3": FIVE | dict(alpha=0.3, tested=MORE),
+    "context-0.1": FIVE | dict(alpha=0.1, tested=MORE),
 }
 
 
@@ -162,8 +165,9 @@ def _experiment(name: str, *methods: str, seeds: int = 5, **other) -> Experiment
 
 NAVIGATION = _experiment("navigation", "maml", "pretrained", "pretrained-100", "oracle", "random")
 CONTEXT = _experiment("navigation-context", "context")
+CONTEXT_ALPHAS = _experiment("navigation-context-alphas", "context-0.3", "context-0.1", seeds=3)
 ALPHA = _experiment("navigation-alpha", "maml", alpha=0.5)
 SQUARED = _experiment("navigation-squared", "maml", reward="squared")
-EXACT = _experiment("navigation-exact", "maml", seeds=1, every=1)
+EXACT = _experiment("navigation-exact", "maml", seeds=3, every=1)
 RL2 = navigation_rl2.RL2_NAVIGATION
-EXPERIMENTS = (NAVIGATION, CONTEXT, ALPHA, SQUARED, EXACT, RL2)
+EXPERIMENTS = (NAVIGATION, CONTEXT, CONTEXT_ALPHAS, ALPHA, SQUARED, EXACT, RL2)

@@ -19,8 +19,8 @@ AT_TEST = 70_000  # the seed of what is played on test goals
 
 
 def cells(budget: str, asked: int | None = None) -> dict[str, Setting]:
-    """One seed. 330 updates of 80 trials of 3 episodes are at most 7.9 million environment steps,
-    as many as MAML's 100 updates take.
+    """Three seeds at the paper's budget. 330 updates of 80 trials of 3 episodes are at most 7.9
+    million environment steps, as many as MAML's 100 updates take.
 
     recalled: episodes that are played on a test goal before the last one; goals, walks: the
     authors' test goals, and the trials on each.
@@ -31,7 +31,8 @@ def cells(budget: str, asked: int | None = None) -> dict[str, Setting]:
         quick=dict(trials=40, episodes=3, iterations=40, goals=40, walks=20, recalled=20),
         paper=dict(trials=80, episodes=3, iterations=330, goals=40, walks=20, recalled=20),
     )
-    return {f"rl2-{seed}": dict(method="rl2", seed=seed) | size for seed in range(asked or 1)}
+    seeds = asked or of(budget, smoke=1, quick=1, paper=3)
+    return {f"rl2-{seed}": dict(method="rl2", seed=seed) | size for seed in range(seeds)}
 
 
 def agent(setting: Setting, episodes: int | None = None) -> RL2:

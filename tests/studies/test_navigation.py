@@ -8,6 +8,7 @@ from mamlkit.rl.goals import Mixed
 from mamlkit.studies.navigation import (
     ALPHA,
     CONTEXT,
+    CONTEXT_ALPHAS,
     EXACT,
     EXPERIMENTS,
     MAML,
@@ -25,7 +26,7 @@ SMOKE = NAVIGATION.cells("smoke", None)
 
 def test_the_paper_s_cells_are_section_5_3_s():
     found = NAVIGATION.cells("paper", None)
-    assert len(found) == 25 and len(EXACT.cells("paper", None)) == 1
+    assert len(found) == 25 and len(EXACT.cells("paper", None)) == 3
     maml = found["maml-3"]
     assert (maml["tasks"], maml["rollouts"], maml["steps"], maml["iterations"]) == (20, 20, 1, 100)
     assert maml["seed"] == 3 and maml["alpha"] == MAML["alpha"] == 0.1
@@ -45,7 +46,12 @@ def test_the_other_experiments_change_one_thing():
     assert differs(ALPHA.cells("paper", 1)["maml-0"]) == {"alpha", "tested"}
     assert differs(SQUARED.cells("paper", 1)["maml-0"]) == {"reward"}
     assert differs(EXACT.cells("paper", 1)["maml-0"]) == {"every"}
-    assert CONTEXT.cells("paper", 1)["context-0"]["adapts"] == "context"
+    five = CONTEXT.cells("paper", 1)["context-0"]
+    assert five["adapts"] == "context"
+    smaller = CONTEXT_ALPHAS.cells("paper", 1)
+    assert {c: {k for k in s if s[k] != five[k]} for c, s in smaller.items()} == dict.fromkeys(
+        ("context-0.3-0", "context-0.1-0"), {"method", "alpha", "tested"}
+    )
 
 
 def test_joint_training_sees_a_new_goal_in_every_walk_and_the_test_does_not():
