@@ -79,7 +79,7 @@ def reptile_as_published(e: Evidence) -> Finding | None:
         + f", {s['iterations']:,} iterations; {s['tests']} test tasks, "
         f"{s['images']}, queries together",
         [s["seed"]],
-        ("reptile-5w1s",),
+        ("reptile-5w1s-kept" if s.get("moments") == "kept" else "reptile-5w1s",),
     )
 
 

@@ -6,6 +6,7 @@ from mamlkit.studies import variants_costs as costs
 from mamlkit.studies import variants_images as images
 from mamlkit.studies import variants_search as search
 from mamlkit.studies import variants_waves as waves
+from mamlkit.studies.published_reptile import REPTILE_KEPT
 
 EXPERIMENTS: tuple[Experiment, ...] = (
     waves.WAVES,
@@ -23,4 +24,5 @@ EXPERIMENTS: tuple[Experiment, ...] = (
     classes.CLASSES_PAPER,
     images.OMNIGLOT,
     images.REPTILE,
+    REPTILE_KEPT,
 )

@@ -206,13 +206,10 @@ def longer_plan(setting: Setting, device: Device = "cpu") -> Plan:
 
 
 def published_plan(setting: Setting, device: Device = "cpu") -> Plan:
-    """Reptile as published but for two things: Adam without momentum inside, each step on a
+    """Reptile as published but for Adam and the net: Adam without momentum inside, each step on a
     minibatch; outside theta + epsilon (theta_K - theta), epsilon from 1 to 0.
 
-    Here Adam begins anew on each task; the authors' keeps its second moments, at test as well. And
-    the network averages its last maps to 64 numbers; the authors' keeps all 256. Source:
-    `reptile.py` in github.com/openai/supervised-reptile, where only the trained variables are put
-    back.
+    Here Adam begins anew on each task, and the net is MAML's; `published_reptile` has the authors'.
     """
 
     def learner(steps):
