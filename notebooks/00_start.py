@@ -117,7 +117,7 @@ say(contents())
 #
 # Each claim has a criterion, made of checks that pass or fail, and the verdict is computed from
 # them. A criterion was written before its run; where it was changed later, the card says so and
-# why.
+# why. The words in italics are the source's; of a number, an order or a setting they are ours.
 #
 # | verdict | it means |
 # |---|---|
@@ -125,7 +125,7 @@ say(contents())
 # | ◐ partial | some checks passed, or all did with fewer seeds or a smaller budget |
 # | ✘ not reproduced | the paper's number or order did not come out here, at the paper's budget |
 # | ⚑ refuted as stated | the sentence, taken at its word, is false; the card says what is true |
-# | ▸ answered | a question of our own: it has an answer, not a verdict |
+# | ▸ answered | a question of ours, also of what the paper only does: an answer, no verdict |
 # | ○ not tested | nothing that was run can decide it; the card says what would |
 # | – not testable | an opinion, history, or a note |
 #

@@ -63,7 +63,7 @@ say("\n".join(lines))
 
 # %% tags=["fold"]
 lost = [r for r in rows if r["verdict"] in ("refuted as stated", "not reproduced")]
-say("\n".join(f"- **{r['id']}** “{r['quote']}”: {r['why']}" for r in lost))
+say("\n".join(f"- **{r['id']}** *{r['quote']}*: {r['why']}" for r in lost))
 
 # %% [markdown]
 # ## The numbers

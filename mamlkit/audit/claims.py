@@ -244,7 +244,7 @@ def card(c: Mapping[str, Any]) -> str:
         "<div style='border:1px solid #8a8a8a55;border-left:6px solid "
         f"{BORDER.get(c['verdict'], '#8a8a8a')};border-radius:4px;padding:.4em .9em;"
         "margin:.5em 0;max-width:46em'>"
-        f"<div><b>{c['id']}</b> <i>“{escape(c['quote'])}”</i> "
+        f"<div><b>{c['id']}</b> <i>{escape(c['quote'])}</i> "
         f"<small>({escape(c.get('source') or c['section'])})</small></div>"
         f"<div><b>{escape(worded(c))}</b>. {escape(c['why'])}</div>"
         "<details><summary><small>criterion, numbers, provenance</small></summary>"

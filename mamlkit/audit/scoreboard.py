@@ -138,7 +138,7 @@ def board(rows: Iterable[Mapping]) -> str:
     body = "".join(
         f"<tr data-verdict='{shown.index(r['verdict'])}' data-kind='{kinds.index(kind(r))}'>"
         f"<td><a href='{r['notebook']}.ipynb'>{r['id']}</a></td><td>{escape(r['section'])}</td>"
-        f"<td><i>“{escape(r['quote'])}”</i></td><td>{escape(worded(r))}</td>"
+        f"<td><i>{escape(r['quote'])}</i></td><td>{escape(worded(r))}</td>"
         f"<td>{escape(r['why'])}</td></tr>"
         for r in rows
     )
