@@ -202,6 +202,7 @@ def test_a_card_holds_everything_and_escapes_it():
         checks={NASTY: False, "other": True},
         verdict="partial",
         share=0.25,
+        seeds=3,
         paper={"MSE after 1 step": 0.67},
         here={"MSE after 1 step": {"value": 0.7, "low": 0.6, "high": 0.8}, NASTY: NASTY},
         provenance={

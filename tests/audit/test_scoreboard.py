@@ -28,6 +28,8 @@ def row(name, verdict="reproduced", section="Section 5.1", **more):
         "quote": "a claim",
         "why": "because",
         "share": 1.0,
+        "seeds": 1,
+        "checks": {"a": False},
     } | more
 
 
