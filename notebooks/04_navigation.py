@@ -250,13 +250,15 @@ kinder = interval(e.returns("maml", 4, "finished") - e.returns("maml", 4))
 larger = e.above("alpha 0.5", "maml", 4)
 exact = e.above("exact", "maml", 1)
 counted = e.after("maml", 4, "finished").value
+number = len(e.seeds("exact"))
+on = f"over {number} trainings" if number > 1 else "on one seed"
 say(
     f"""
     After four updates ours returns {after[4]:.1f}, theirs {AUTHORS["maml"][4]:.1f}. Counted as they
     count, ours returns {counted:.1f}: that closes {kinder.value:.1f} of the gap. With a first step
     of 0.5 in training and test the return after four updates changes by {signed(larger)}: this
     closes nothing. Curvature from all samples changes the return after one update by
-    {signed(exact)}, on one seed. The rest, {AUTHORS["maml"][4] - counted:.1f}, stays unexplained.
+    {signed(exact)}, {on}. The rest, {AUTHORS["maml"][4] - counted:.1f}, stays unexplained.
     Two reasons were not tried: more meta-updates, and another choice of the snapshot.
 
     What counts as learned? Two updates cover {share_of_oracle(e, 2):.0%} of the way to our oracle's
@@ -381,6 +383,7 @@ show(rl2)
 # %% tags=["figure"]
 memory, trained = e.rl2["episodes"], e.rl2_setting["episodes"]
 stepped = e.maml["20 walks"][: len(memory)].mean((0, 1))
+several = f"{len(memory)} trainings" if len(memory) > 1 else "one training"
 by_walk = memory.mean((0, 1))
 apart = memory_against_step(e)
 title = f"A memory's third walk returns {by_walk[2]:.1f}; MAML after twenty {stepped[1]:.1f}"
@@ -399,9 +402,9 @@ figure(
 )
 say(
     f"""
-    *{len(memory)} training of RL$^2$: {e.rl2_setting["iterations"]} updates of
-    {e.rl2_setting["trials"]} trials of {trained} walks; MAML's first training. 40 goals,
-    20 trials of each.*
+    *{several.capitalize()} of RL$^2$: {e.rl2_setting["iterations"]} updates of
+    {e.rl2_setting["trials"]} trials of {trained} walks; MAML's of the same seeds. 40 goals, 20
+    trials of each.*
 
     Already the third walk is {signed(apart[trained])} above what MAML returns after an update on
     twenty, and the last, the twenty-first, {signed(apart[memory.shape[-1]])}; the first is as good
@@ -409,7 +412,7 @@ say(
     twenty walks before the last took {e.rl2["steps"].mean():.0f} steps, MAML's take 2,000. How the
     network starts decided whether it learned at all: a first training, with smaller first weights,
     stood still far below MAML. Our criterion had been written with those, so that the answer counts
-    as partly given, and it rests on one training."""
+    as partly given. It rests on {several}."""
 )
 
 # %% tags=["claim"]
