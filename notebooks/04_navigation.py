@@ -407,9 +407,10 @@ say(
     trials of each.*
 
     Already the third walk is {signed(apart[trained])} above what MAML returns after an update on
-    twenty, and the last, the twenty-first, {signed(apart[memory.shape[-1]])}; the first is as good
-    as MAML, since within a walk the memory finds the goal. All
-    twenty walks before the last took {e.rl2["steps"].mean():.0f} steps, MAML's take 2,000. How the
+    twenty, and the last, the twenty-first, {signed(apart[memory.shape[-1]])}. The trainings differ:
+    their third walks return {", ".join(f"{r:.1f}" for r in memory[..., trained - 1].mean(1))}. The
+    first walk returns {by_walk[0]:.1f}, since within a walk the memory finds the goal. All twenty
+    walks before the last took {e.rl2["steps"].mean():.0f} steps, MAML's take 2,000. How the
     network starts decided whether it learned at all: a first training, with smaller first weights,
     stood still far below MAML. Our criterion had been written with those, so that the answer counts
     as partly given. It rests on {several}."""

@@ -46,7 +46,7 @@ say(counts(rows))
 SURPRISES = {
     "C029": "Ten steps help most waves, and a few blow up",
     "C009": "Adapting the last layer alone is not enough",
-    "X021": "A memory did better than a gradient step in navigation",
+    "X021": "A memory did better than a gradient step in navigation, in every training",
     "C141": "Five numbers adapt a cheetah's direction well",
     "X002": "The step that MAML learns is not a kernel step",
 }

@@ -36,11 +36,6 @@ def listed(values: dict[str, float]) -> str:
     return ", ".join(f"{words(env)} {v:+.1f}" for env, v in values.items())
 
 
-def cheetah_seeds(e: Evidence) -> range:
-    names = [name for env, name in e.judged().items() if env.startswith("cheetah")]
-    return min((e.seeds(name) for name in names), key=len, default=range(1))
-
-
 def three(e: Evidence, name: str) -> bool:
     return len(e.seeds(name)) >= 3
 
@@ -61,7 +56,8 @@ def share(e: Evidence, *envs: str) -> float:
 
 def experience(e: Evidence) -> str:
     """The same of each environment, in words."""
-    parts = ", ".join(f"{100 * share(e, env):.2g} % ({words(env)})" for env in e.judged())
+    part = lambda env: "all" if share(e, env) == 1 else f"{100 * share(e, env):.2g} %"
+    parts = ", ".join(f"{part(env)} ({words(env)})" for env in e.judged())
     return f"Of the authors' experience the trainings had {parts}."
 
 
@@ -83,7 +79,7 @@ def judge_one_step(e: Evidence) -> Finding | None:
         f"one step gains {listed({env: i.value for env, i in gains.items()})}, the authors' "
         f"{theirs}: {parts} of theirs, where 75 % are asked for. {experience(e)}",
         e.protocol(),
-        cheetah_seeds(e),
+        e.cheetah_seeds(),
         tuple(judged.values()),
         share(e),
     )
@@ -102,7 +98,7 @@ def judge_more_steps(e: Evidence) -> Finding | None:
         f"steps two and three add {listed({env: i.value for env, i in later.items()})}. "
         + experience(e),
         e.protocol(),
-        cheetah_seeds(e),
+        e.cheetah_seeds(),
         tuple(judged.values()),
         share(e),
     )
@@ -136,7 +132,7 @@ def judge_outperforms(e: Evidence) -> Finding | None:
         )
         + f". {experience(e)}",
         e.protocol(),
-        cheetah_seeds(e),
+        e.cheetah_seeds(),
         tuple(judged.values()),
         share(e),
     )
@@ -170,7 +166,7 @@ def judge_worse_than_random(e: Evidence) -> Finding | None:
         f"below random at steps 1 to 3: as quoted in {' and '.join(quoted)}; {found}. "
         + experience(e),
         e.protocol(),
-        cheetah_seeds(e),
+        e.cheetah_seeds(),
         tuple(judged.values()),
         share(e),
     )

@@ -136,6 +136,11 @@ class Evidence(NamedTuple):
         """The seeds that were found of an experiment."""
         return range(len(self.found(name, "context" if name == CONTEXT else "maml")))
 
+    def cheetah_seeds(self) -> range:
+        """The seeds that the cheetahs' judged trainings have in common."""
+        names = [name for env, name in self.judged().items() if env.startswith("cheetah")]
+        return min((self.seeds(name) for name in names), key=len, default=range(1))
+
 
 def banked(budget: str = "paper") -> Evidence:
     """Reads the bank: enough for figures and for the judges of trainings."""

@@ -1,6 +1,8 @@
 """The judges of 2D navigation's details: samples and gradients, what the code says, our
 questions."""
 
+from torch import Tensor
+
 from mamlkit.audit.intervals import Interval
 from mamlkit.audit.judging import Finding, Judge
 from mamlkit.audit.navigation_evidence import AUTHORS, CODE, Evidence, interval
@@ -14,6 +16,11 @@ TESTED = "the authors' 40 goals, 40 rollouts before each update, every walk begu
 def told(i: Interval) -> str:
     """An interval in words: "+2.9 (+1.3 to +4.5)"."""
     return f"{i.value:+.1f} ({i.low:+.1f} to {i.high:+.1f})"
+
+
+def listed(values: Tensor) -> str:
+    """A number for each training."""
+    return ", ".join(f"{v:.1f}" for v in values)
 
 
 def judge_new_samples(e: Evidence) -> Finding:
@@ -191,7 +198,11 @@ def judge_memory(e: Evidence) -> Finding | None:
     apart, s = memory_against_step(e), e.rl2_setting
     trained, last = apart
     mean = lambda n: e.rl2["episodes"][..., n - 1].mean().item()
-    stepped = e.maml["20 walks"][: len(e.rl2["episodes"]), :, 1].mean().item()
+    each = e.maml["20 walks"][: len(e.rl2["episodes"]), :, 1].mean(1)
+    stepped = each.mean().item()
+    by_training = e.rl2["episodes"][..., trained - 1].mean(1)[: len(each)]
+    ahead = f"better in {int((by_training > each).sum())} of {len(each)} trainings"
+    sure = apart[last].low > -MARGIN and apart[trained].low > -MARGIN
     return Finding(
         {
             "as good after as many steps": apart[last].low > -MARGIN,
@@ -200,15 +211,17 @@ def judge_memory(e: Evidence) -> Finding | None:
         },
         {"steps in the episodes before the last": e.rl2["steps"].mean().item()}
         | {f"RL^2's return in episode {n}": mean(n) for n in (1, trained, last)}
+        | {f"RL^2's return in episode {trained}, each training": listed(by_training)}
         | {"MAML's return after 1 update": stepped}
         | {f"RL^2 in episode {n} minus MAML": i for n, i in apart.items()},
-        f"RL^2 returns {mean(trained):.1f} in episode {trained} and {mean(last):.1f} in episode "
-        f"{last}, {told(apart[last])} against MAML after one update on 20 walks.",
+        f"RL^2 returns {listed(by_training)} in episode {trained}, {told(apart[trained])} against "
+        f"MAML after one update on 20 walks; in episode {last} it is {told(apart[last])}.",
         f"{s['iterations']} TRPO updates of {s['trials']} trials of {s['episodes']} episodes; "
         f"{s['goals']} goals of the authors, {s['walks']} trials of each; it departs from the "
         f"criterion, which asks for {WRITTEN}: it took {TRAINED}",
         range(len(e.rl2["episodes"])),
         ("navigation-rl2", "navigation"),
+        answer=f"{'partly' if sure else 'not settled'}: {ahead}, which depart from the criterion",
     )
 
 
