@@ -90,13 +90,13 @@ show(joint_optimum, maml_optimum)
 # same, and drops out of the equation. A good start differs from a good average only where tasks
 # differ in shape, and that is what the scene above shows.
 #
-# A sentence of the paper about this picture, with its verdict. A click opens the test; the marks
-# are explained below.
+# A sentence of the paper about this picture with its verdict, and an article's illustration, which
+# has none. A click opens the test; the marks are explained below.
 
 # %% tags=["claim"]
 from mamlkit.audit.claims import claim
 
-claim("C011")
+claim("C011", "S102")
 
 # %% [markdown]
 # ## The book

@@ -363,8 +363,8 @@ reaches {reptile}.
 # Minibatches are drawn together with the task, so the learner stays a pure function of what it is
 # given. For that it pays: its Adam begins anew on each task, and the first step moves every
 # parameter by the same 0.001. The authors' Adam keeps its second moments from task to task, at test
-# as well. And the network is this book's, which averages its last maps to 64 numbers where theirs
-# keeps all 256. So this is not yet a test of what they published.
+# as well. And the network is this book's; theirs has two convolutions without padding, and a scale
+# in batch norm. So this is not yet a test of what they published.
 #
 # **Second: MAML++, part by part.** Antoniou, Edwards and Storkey add six remedies; the per-step
 # statistics cannot be added, since their code collects them and never uses them, and neither does

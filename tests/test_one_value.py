@@ -116,7 +116,7 @@ QUANTITIES: dict[str, dict[str, list[str]]] = {
         "75 queries together": [
             rf"with five queries in the batch, {N} with 75",
             rf"together, 15 a class {N}",
-            rf"C050: .*, {N} with 15 queries a class",
+            rf"C050: .*; {N} with 15 queries a class",
             rf"C050 15 queries a class: {N}",
         ],
         "by the support's statistics": [rf"with 75, and {N} when", rf"support's statistics {N},"],
@@ -124,7 +124,7 @@ QUANTITIES: dict[str, dict[str, list[str]]] = {
         "points that the last layer alone loses": [
             rf"The last layer alone loses {N} points",
             rf"it loses {N} points",
-            rf"C009: adapting the last layer alone loses {N} points",
+            rf"C009: adapting the last layer alone, .* loses {N} points \(queries",
             rf"C009 points lost by the last layer alone, together: {N}",
         ],
         "all but the last layer": [rf"all but last {N}", rf"without the last layer reach {N}"],
@@ -227,7 +227,6 @@ QUANTITIES: dict[str, dict[str, list[str]]] = {
         "a memory's third walk": [
             rf"A memory's third walk returns {N};",
             rf"in its first walk to {N} in its third",
-            rf"X021: RL\^2 returns {N} in episode 3",
             rf"X021 RL\^2's return in episode 3: {N}",
         ],
         "a memory's third walk over a step": [
@@ -236,7 +235,7 @@ QUANTITIES: dict[str, dict[str, list[str]]] = {
         ],
         "a memory's last walk over a step": [
             rf"the twenty-first, {N} \(",
-            rf"X021: .* in episode 21, {N} \(",
+            rf"X021: .* in episode 21 it is {N} \(",
             rf"X021 RL\^2 in episode 21 minus MAML: {N}",
         ],
         "new walks": [
@@ -299,7 +298,7 @@ QUANTITIES: dict[str, dict[str, list[str]]] = {
         "five tries": [
             rf"Five tries give {N} of the gain; TRPO",
             rf"On five tries the step is worth {N} of",
-            rf"S213: one step on 5 episodes gains {N} of",
+            rf"S213: .*, {N} of what it gains on 20",
             rf"S213 5 of 20: {N}",
         ],
         "tries of TRPO alone": [
@@ -354,7 +353,7 @@ QUANTITIES: dict[str, dict[str, list[str]]] = {
         ],
         "alpha in training": [
             rf"MAML's error varies {N} times",
-            rf"X062: .* varies {N} times over this range with alpha fixed",
+            rf"X062: .* varies [\d.]+ and {N} times with alpha fixed",
         ],
         "all parts of MAML++": [
             rf"all parts together are worth {N} points",

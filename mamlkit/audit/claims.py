@@ -167,7 +167,7 @@ def worded(row: Mapping) -> str:
     said = f"{MARKS[row['verdict']]} {row['verdict']}"
     said += f": {row['answer']}" if row.get("answer") else ""
     seeds = len(row.get("provenance", {}).get("seeds", ()))
-    if row["verdict"] == "partial" and seeds < row["seeds"]:
+    if row["verdict"] == "partial" and seeds < row.get("seeds", 0):
         if all(ok for name, ok in row["checks"].items() if name != row.get("enough")):
             said += f", {seeds} of {row['seeds']} trainings"
     if row.get("share", 1) < 1 and row["verdict"] != "answered":
