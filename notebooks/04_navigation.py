@@ -75,7 +75,7 @@ walk_knobs(**banked_policies())
 # %% tags=["imports"]
 from mamlkit.audit.claims import claim
 from mamlkit.audit.navigation import share_of_oracle, signed
-from mamlkit.audit.navigation_details import LATER, later_returns, memory_against_step
+from mamlkit.audit.navigation_details import LATER, MARGIN, later_returns, memory_against_step
 from mamlkit.audit.navigation_evidence import AUTHORS, interval
 from mamlkit.bank.budget import budget
 from mamlkit.inner import adapt, inner_step
@@ -386,7 +386,7 @@ stepped = e.maml["20 walks"][: len(memory)].mean((0, 1))
 several = f"{len(memory)} trainings" if len(memory) > 1 else "one training"
 by_walk = memory.mean((0, 1))
 apart = memory_against_step(e)
-sure = all(i.low > -1 for i in apart.values())
+sure = all(i.low > -MARGIN for i in apart.values())
 title = f"A memory's third walk returns {by_walk[2]:.1f}; MAML after twenty {stepped[1]:.1f}"
 fig, ax = canvas(title, height=3.0)
 draw(ax, "rl2", range(0, 2001, 100), by_walk[:21], label="")

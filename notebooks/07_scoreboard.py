@@ -91,5 +91,5 @@ HTML(board(rows))
 # mamlkit judge` writes them anew from what is banked, in minutes; `python -m mamlkit bank` trains
 # what is not.
 #
-# Before: [what came after MAML](06_variants.ipynb) · next: [your own problem](08_your_own.ipynb) ·
-# [the fine print](09_fine_print.ipynb)
+# Before: [what came after MAML](06_variants.ipynb) · next:
+# [your own problem](08_your_own.ipynb) · [the fine print](09_fine_print.ipynb)

@@ -51,7 +51,7 @@ def x030(e) -> Finding:
         why=f"trained on {part} of MAML's waves, ten of its steps take the median wave from "
         f"{before:.2f} to {words}.",
         seeds=rival.seeds,
-        answer="yes" if all(checks.values()) else f"no, with {part} of MAML's waves",
+        answer="" if all(checks.values()) else f"no, with {part} of MAML's waves",
     )
 
 
